@@ -1,0 +1,77 @@
+"""Every error the engine raises on purpose, as one tree.
+
+    EngineError
+    ├── ConfigError           a profile, cameras file, flag or environment variable is wrong      exit 2
+    ├── SourceError           a camera or file cannot be read
+    │   ├── SourceNotFound        there is no such file, host or stream: trying again is useless for a file
+    │   ├── SourceUnsupported     it opens, but holds no video that we can read
+    │   ├── SourceUnauthorized    the camera refused the user name or password
+    │   └── SourceDisconnected    it was there and is gone, or does not answer: reconnect
+    ├── ModelError            a model cannot be used
+    │   ├── ModelNotFound         neither a file nor a known name, or it could not be fetched
+    │   ├── ModelCorrupt          the file is damaged or fails its checksum
+    │   └── ModelUnsupported      the runtime or the output layout is not one that we know
+    ├── OutputError           a result cannot be written (disk full, no permission, encoder missing)
+    └── WorkerError           a worker process failed for good
+
+`ipc` raises its own `ipc.segment.SegmentError` (memory for the pools); the supervisor turns it into a line.
+
+A message says what, where and what to do, in one line. Passwords never appear: pass URLs through
+`engine.secrets.mask_url` first.
+"""
+
+
+class EngineError(Exception):
+    """Base of all errors with a message fit for the user; `exit_code` is what `engine-run` ends with."""
+
+    exit_code = 1
+
+
+class ConfigError(EngineError):
+    """A setting is wrong; the message names the file, the key and the nearest valid name."""
+
+    exit_code = 2
+
+
+class SourceError(EngineError):
+    """A camera or file cannot be read."""
+
+
+class SourceNotFound(SourceError):
+    """No such file, host or stream."""
+
+
+class SourceUnsupported(SourceError):
+    """The source holds no video that can be decoded."""
+
+
+class SourceUnauthorized(SourceError):
+    """The camera refused the credentials. Retried rarely, so that the account is not locked."""
+
+
+class SourceDisconnected(SourceError):
+    """The source does not answer or went away; a live source reconnects."""
+
+
+class ModelError(EngineError):
+    """A model cannot be used."""
+
+
+class ModelNotFound(ModelError):
+    """No such model file or registered name, or it could not be fetched."""
+
+
+class ModelCorrupt(ModelError):
+    """The model file is damaged or fails its checksum."""
+
+
+class ModelUnsupported(ModelError):
+    """The model's inputs or outputs are not of a known layout; the message lists what was found."""
+
+
+class OutputError(EngineError):
+    """A result cannot be written."""
+
+
+class WorkerError(EngineError):
+    """A worker process failed for good (restart cap reached, or a worker the run cannot do without)."""

@@ -1,0 +1,1 @@
+"""Models: detectors behind `base.Detector`, the runtimes that execute them, and the registry that finds them."""

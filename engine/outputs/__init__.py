@@ -1,0 +1,1 @@
+"""Outputs: everything results go to. `base.Output` is the contract."""

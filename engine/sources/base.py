@@ -1,0 +1,117 @@
+"""The contract of a source, and the registry of URL schemes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from engine.errors import SourceUnsupported
+from engine.registry import import_siblings, nearest
+from engine.secrets import mask_url
+from engine.types import U8, ColourMatrix
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """How to read a source.
+
+    url            with credentials resolved; never log it, log `mask_url(url)`
+    loop           start a file again at its end
+    offline        no real-time consumers: throughput counts, latency does not
+    rtsp_transport tcp (default) or udp
+    timeout_s      longest silence of a live source before it counts as gone; also the connect time-out
+    decoder_threads  threads of the software decoder; 1 is best where cores are shared with inference
+    """
+
+    url: str
+    loop: bool = False
+    offline: bool = False
+    rtsp_transport: str = "tcp"
+    timeout_s: float = 5.0
+    decoder_threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Header of the picture that `grab` has ready.
+
+    width, height  pixels; may change from one picture to the next
+    captured_ns    monotonic ns when the data of this picture arrived
+    wall_ns        ns since the Unix epoch that belong to it
+    pts_ns         presentation time in the source's own time, -1 if it has none
+    """
+
+    width: int
+    height: int
+    captured_ns: int
+    wall_ns: int
+    pts_ns: int = -1
+    matrix: ColourMatrix = ColourMatrix.BT601
+    full_range: bool = False
+    discontinuity: bool = False
+
+
+class Source(ABC):
+    """One stream of pictures: `open`, then `grab` and `read_into` in turn, then `close`.
+
+    Subclasses name the URL schemes they serve: `class AvSource(Source, schemes=("rtsp", "file"))`.
+    """
+
+    schemes: ClassVar[dict[str, type[Source]]] = {}
+
+    live: bool = False
+    """True where pictures come at their own pace and a lost connection is opened again."""
+    fps: float = 0.0
+    """Nominal pictures per second, 0 if unknown. Known after `open`."""
+    description: str = ""
+    """Codec, size, rate, decoder and why it was chosen: one line for the log. Known after `open`."""
+
+    def __init_subclass__(cls, schemes: tuple[str, ...] = ()) -> None:
+        for scheme in schemes:
+            Source.schemes[scheme] = cls
+
+    def __init__(self, options: SourceOptions) -> None:
+        self.options = options
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect. Raises a `SourceError` subclass that says what is wrong and whether trying again helps."""
+
+    @abstractmethod
+    def grab(self) -> Picture | None:
+        """Wait for the next picture and hold it; None at the end of the source.
+
+        Raises `SourceDisconnected` when a live source goes away or stays silent for `timeout_s`.
+        """
+
+    @abstractmethod
+    def read_into(self, y: U8, uv: U8) -> None:
+        """Write the grabbed picture as NV12 into `y` (height, width) and `uv` (⌈height/2⌉, ⌈width/2⌉, 2)."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything; may be called twice, and after a failed `open`."""
+
+
+def scheme_of(url: str) -> str:
+    """The scheme that decides who serves a URL: `file` for plain paths, `webcam` for a bare number."""
+    if url.isdecimal():
+        return "webcam"
+    scheme = urlsplit(url).scheme.lower()
+    return scheme if len(scheme) > 1 else "file"
+
+
+def create_source(options: SourceOptions) -> Source:
+    """The source that serves this URL, not opened yet. Raises `SourceUnsupported` for an unknown scheme."""
+    import_siblings("engine.sources")
+    scheme = scheme_of(options.url)
+    try:
+        return Source.schemes[scheme](options)
+    except KeyError:
+        known = ", ".join(sorted(Source.schemes))
+        raise SourceUnsupported(
+            f"source {mask_url(options.url)}: no source serves {scheme!r}{nearest(scheme, Source.schemes)}; "
+            f"use a file path or one of: {known}"
+        ) from None

@@ -1,0 +1,1 @@
+"""Tracking: identities over time. `base.Tracker` is the contract."""

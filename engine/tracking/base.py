@@ -1,0 +1,48 @@
+"""The contract of a tracker."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from engine.errors import ConfigError
+from engine.registry import import_siblings, nearest
+from engine.types import Detections, FrameNv12, Tracks
+
+
+class Tracker(ABC):
+    """Gives detections of one camera their identity. One instance per camera.
+
+    Subclasses register a name: `class ByteTrack(Tracker, name="bytetrack")`.
+    """
+
+    names: ClassVar[dict[str, type[Tracker]]] = {}
+
+    def __init_subclass__(cls, name: str = "") -> None:
+        if name:
+            Tracker.names[name] = cls
+
+    def __init__(self, first_track_id: int = 1) -> None:
+        """`first_track_id` lets a restarted process go on numbering where its predecessor stopped."""
+        self.next_track_id = first_track_id
+
+    @abstractmethod
+    def update(self, detections: Detections, time_s: float, frame: FrameNv12 | None = None) -> Tracks:
+        """Tracks after this frame.
+
+        Every detection that is worth showing is in the result: with its ID, or with ID 0 while it is not
+        confirmed. `time_s` is the frame's time in seconds and may jump. `frame` is there for trackers that
+        look at pixels. Boxes of matched tracks are those of the detection.
+        """
+
+
+def create_tracker(name: str, first_track_id: int = 1) -> Tracker:
+    """A new tracker by its registered name. Raises `ConfigError` for an unknown one."""
+    import_siblings("engine.tracking")
+    try:
+        return Tracker.names[name](first_track_id)
+    except KeyError:
+        raise ConfigError(
+            f"tracker {name!r} is not known{nearest(name, Tracker.names)}; use one of: "
+            f"{', '.join(sorted(Tracker.names))}"
+        ) from None

@@ -1,0 +1,323 @@
+"""The vocabulary: what travels between the parts. Imports numpy and nothing of ours.
+
+Frames travel as NV12 planes in a pool slot with a `FrameMeta` in the slot's meta block; results travel as
+arrays in a slot with a `ResultMeta`. Both meta blocks have a fixed little-endian layout of at most 256 bytes.
+Readers get numpy views of the slot, never copies.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field, replace
+from enum import IntEnum, IntFlag
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+U8 = NDArray[np.uint8]
+F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+
+
+class ColourMatrix(IntEnum):
+    """Which YCbCr matrix the picture uses (ITU-R BT.601 or BT.709)."""
+
+    BT601 = 0
+    BT709 = 1
+
+
+class FrameFlag(IntFlag):
+    """Facts about one frame."""
+
+    NONE = 0
+    END_OF_STREAM = 1
+    """The slot holds no picture: the source has ended and nothing follows."""
+    DISCONTINUITY = 2
+    """First frame after a reconnect, a loop or a restart: do not assume smooth motion from the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMeta:
+    """What is known of one frame. The camera is the pool's; the pool sequence number is the lease's.
+
+    index        0-based number of the frame in its source; goes on counting over loops and reconnects
+    pts_ns       presentation time of the source in nanoseconds, -1 if it has none
+    captured_ns  monotonic ns when the frame's data arrived from the source
+    published_ns monotonic ns when it was published
+    wall_ns      ns since the Unix epoch that belong to captured_ns
+    width, height                 pixels
+    stride_y, stride_uv           bytes from row to row of the Y and the interleaved UV plane
+    offset_uv                     byte offset of the UV plane in the slot
+    """
+
+    index: int
+    captured_ns: int
+    wall_ns: int
+    width: int
+    height: int
+    stride_y: int
+    stride_uv: int
+    offset_uv: int
+    pts_ns: int = -1
+    published_ns: int = 0
+    matrix: ColourMatrix = ColourMatrix.BT601
+    full_range: bool = False
+    flags: FrameFlag = FrameFlag.NONE
+
+    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<qqqqq5IBBBx")
+
+    def pack_into(self, meta: memoryview | bytearray) -> None:
+        """Write the fixed layout into a slot's meta block."""
+        self._LAYOUT.pack_into(
+            meta, 0, self.index, self.captured_ns, self.wall_ns, self.pts_ns, self.published_ns,
+            self.width, self.height, self.stride_y, self.stride_uv, self.offset_uv,
+            self.matrix, self.full_range, self.flags,
+        )  # fmt: skip
+
+    @classmethod
+    def unpack(cls, meta: memoryview | bytes | bytearray) -> FrameMeta:
+        """Read the fixed layout from a slot's meta block."""
+        (index, captured_ns, wall_ns, pts_ns, published_ns, width, height, stride_y, stride_uv, offset_uv,
+         matrix, full_range, flags) = cls._LAYOUT.unpack_from(meta)  # fmt: skip
+        return cls(
+            index, captured_ns, wall_ns, width, height, stride_y, stride_uv, offset_uv, pts_ns, published_ns,
+            ColourMatrix(matrix), bool(full_range), FrameFlag(flags),
+        )  # fmt: skip
+
+
+ROW_ALIGNMENT_BYTES = 256
+"""NV12 rows start at multiples of this, so that the same geometry serves CUDA."""
+
+
+def nv12_geometry(width: int, height: int) -> tuple[int, int, int]:
+    """(stride, offset_uv, slot_bytes) of an NV12 frame of `width` × `height` pixels in a slot.
+
+    Both planes have the same stride. Chroma is rounded up for odd sizes.
+    """
+    stride = -(-(width + width % 2) // ROW_ALIGNMENT_BYTES) * ROW_ALIGNMENT_BYTES
+    offset_uv = stride * height
+    return stride, offset_uv, offset_uv + stride * ((height + 1) // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameNv12:
+    """Views of one NV12 frame in place.
+
+    y    uint8 (height, width)
+    uv   uint8 (ceil(height / 2), ceil(width / 2), 2): Cb, Cr
+    """
+
+    meta: FrameMeta
+    y: U8
+    uv: U8
+
+    @classmethod
+    def view(cls, meta: FrameMeta, slot_u8: U8) -> FrameNv12:
+        """The planes inside a slot's bytes. No copy: the arrays live as long as the slot's lease."""
+        width, height = meta.width, meta.height
+        chroma_height, chroma_width = (height + 1) // 2, (width + 1) // 2
+        y = slot_u8[: meta.offset_uv].reshape(height, meta.stride_y)[:, :width]
+        end = meta.offset_uv + chroma_height * meta.stride_uv
+        uv = slot_u8[meta.offset_uv : end].reshape(chroma_height, meta.stride_uv)[:, : 2 * chroma_width]
+        return cls(meta, y, uv.reshape(chroma_height, chroma_width, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """When a result passed each stage, monotonic ns; 0 where it has not been."""
+
+    captured_ns: int = 0
+    published_ns: int = 0
+    batched_ns: int = 0
+    inferred_ns: int = 0
+    tracked_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ResultMeta:
+    """Header of one result: which frame it speaks of, how it got here, what was lost on the way.
+
+    frame_seq           sequence number of the frame in its pool
+    index, wall_ns, width, height   of that frame
+    count               number of objects
+    dropped_superseded  frames of this camera passed over so far because a newer one was there
+    dropped_restart     frames lost so far because the inference process died with them
+    """
+
+    frame_seq: int
+    index: int
+    wall_ns: int
+    width: int
+    height: int
+    count: int = 0
+    dropped_superseded: int = 0
+    dropped_restart: int = 0
+    flags: FrameFlag = FrameFlag.NONE
+    trace: Trace = field(default_factory=Trace)
+
+    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<10q4I")
+
+    @classmethod
+    def of_frame(cls, frame_seq: int, meta: FrameMeta) -> ResultMeta:
+        """The header of a result that speaks of this frame."""
+        trace = Trace(captured_ns=meta.captured_ns, published_ns=meta.published_ns)
+        return cls(
+            frame_seq, meta.index, meta.wall_ns, meta.width, meta.height, flags=meta.flags, trace=trace
+        )
+
+    def pack_into(self, meta: memoryview | bytearray) -> None:
+        """Write the fixed layout into a slot's meta block."""
+        t = self.trace
+        self._LAYOUT.pack_into(
+            meta, 0, self.frame_seq, self.index, self.wall_ns, self.dropped_superseded, self.dropped_restart,
+            t.captured_ns, t.published_ns, t.batched_ns, t.inferred_ns, t.tracked_ns,
+            self.width, self.height, self.count, self.flags,
+        )  # fmt: skip
+
+    @classmethod
+    def unpack(cls, meta: memoryview | bytes | bytearray) -> ResultMeta:
+        """Read the fixed layout from a slot's meta block."""
+        (frame_seq, index, wall_ns, superseded, restart, captured, published, batched, inferred, tracked,
+         width, height, count, flags) = cls._LAYOUT.unpack_from(meta)  # fmt: skip
+        return cls(
+            frame_seq, index, wall_ns, width, height, count, superseded, restart, FrameFlag(flags),
+            Trace(captured, published, batched, inferred, tracked),
+        )  # fmt: skip
+
+
+def _check_length(count: int, **arrays: NDArray[np.generic]) -> None:
+    for name, array in arrays.items():
+        if len(array) != count:
+            raise ValueError(f"{name} has {len(array)} rows, boxes_xyxy has {count}")
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """Objects found in one frame, as parallel arrays.
+
+    boxes_xyxy  float32 (n, 4): left, top, right, bottom in source pixels
+    scores      float32 (n,): 0..1
+    class_ids   int32 (n,): index into the model's labels
+    """
+
+    boxes_xyxy: F32
+    scores: F32
+    class_ids: I32
+
+    def __post_init__(self) -> None:
+        if self.boxes_xyxy.ndim != 2 or self.boxes_xyxy.shape[1] != 4:
+            raise ValueError(f"boxes_xyxy must be (n, 4), not {self.boxes_xyxy.shape}")
+        _check_length(len(self.boxes_xyxy), scores=self.scores, class_ids=self.class_ids)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def empty(cls) -> Detections:
+        """No objects."""
+        return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
+
+    def take(self, index: NDArray[np.bool_] | NDArray[np.intp]) -> Detections:
+        """The objects selected by a mask or an index array."""
+        return Detections(self.boxes_xyxy[index], self.scores[index], self.class_ids[index])
+
+    BYTES_PER_OBJECT: ClassVar[int] = 24
+
+    def write_into(self, slot_u8: U8) -> int:
+        """Lay the arrays out in a result slot; returns how many objects fitted (the first ones)."""
+        count = min(len(self), len(slot_u8) // self.BYTES_PER_OBJECT)
+        _write_columns(slot_u8, (self.boxes_xyxy[:count], self.scores[:count], self.class_ids[:count]))
+        return count
+
+    @classmethod
+    def view(cls, count: int, slot_u8: U8) -> Detections:
+        """The arrays inside a result slot. No copy."""
+        boxes, scores, class_ids = _columns(slot_u8, count, ((np.float32, 4), (np.float32, 1), (np.int32, 1)))
+        return cls(boxes.reshape(count, 4), scores, class_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Tracks:
+    """Objects of one frame with identity, as parallel arrays.
+
+    boxes_xyxy     float32 (n, 4): left, top, right, bottom in source pixels
+    scores         float32 (n,)
+    class_ids      int32 (n,)
+    track_ids      int64 (n,): unique per camera and run; 0 = seen, not confirmed as a track yet
+    ages           int32 (n,): frames since the track was first seen
+    velocities_xy  float32 (n, 2): motion of the box centre in pixels per second
+    """
+
+    boxes_xyxy: F32
+    scores: F32
+    class_ids: I32
+    track_ids: I64
+    ages: I32
+    velocities_xy: F32
+
+    def __post_init__(self) -> None:
+        if self.boxes_xyxy.ndim != 2 or self.boxes_xyxy.shape[1] != 4:
+            raise ValueError(f"boxes_xyxy must be (n, 4), not {self.boxes_xyxy.shape}")
+        _check_length(
+            len(self.boxes_xyxy), scores=self.scores, class_ids=self.class_ids, track_ids=self.track_ids,
+            ages=self.ages, velocities_xy=self.velocities_xy,
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.track_ids)
+
+    @classmethod
+    def empty(cls) -> Tracks:
+        """No objects."""
+        none = Detections.empty()
+        return cls(
+            none.boxes_xyxy, none.scores, none.class_ids,
+            np.empty(0, np.int64), np.empty(0, np.int32), np.empty((0, 2), np.float32),
+        )  # fmt: skip
+
+    def take(self, index: NDArray[np.bool_] | NDArray[np.intp]) -> Tracks:
+        """The objects selected by a mask or an index array."""
+        return replace(
+            self, boxes_xyxy=self.boxes_xyxy[index], scores=self.scores[index], class_ids=self.class_ids[index],
+            track_ids=self.track_ids[index], ages=self.ages[index], velocities_xy=self.velocities_xy[index],
+        )  # fmt: skip
+
+    BYTES_PER_OBJECT: ClassVar[int] = 44
+
+    def write_into(self, slot_u8: U8) -> int:
+        """Lay the arrays out in a result slot; returns how many objects fitted (the first ones)."""
+        count = min(len(self), len(slot_u8) // self.BYTES_PER_OBJECT)
+        _write_columns(
+            slot_u8,
+            (self.track_ids[:count], self.boxes_xyxy[:count], self.scores[:count], self.class_ids[:count],
+             self.ages[:count], self.velocities_xy[:count]),
+        )  # fmt: skip
+        return count
+
+    @classmethod
+    def view(cls, count: int, slot_u8: U8) -> Tracks:
+        """The arrays inside a result slot. No copy."""
+        track_ids, boxes, scores, class_ids, ages, velocities = _columns(
+            slot_u8, count,
+            ((np.int64, 1), (np.float32, 4), (np.float32, 1), (np.int32, 1), (np.int32, 1), (np.float32, 2)),
+        )  # fmt: skip
+        return cls(boxes.reshape(count, 4), scores, class_ids, track_ids, ages, velocities.reshape(count, 2))
+
+
+def _write_columns(slot_u8: U8, columns: tuple[NDArray[np.generic], ...]) -> None:
+    offset = 0
+    for column in columns:
+        flat = np.ascontiguousarray(column).reshape(-1).view(np.uint8)
+        slot_u8[offset : offset + flat.size] = flat
+        offset += flat.size
+
+
+def _columns(slot_u8: U8, count: int, kinds: tuple[tuple[type[np.generic], int], ...]) -> list[NDArray]:  # type: ignore[type-arg]
+    columns, offset = [], 0
+    for dtype, width in kinds:
+        nbytes = count * width * np.dtype(dtype).itemsize
+        columns.append(slot_u8[offset : offset + nbytes].view(dtype))
+        offset += nbytes
+    return columns
