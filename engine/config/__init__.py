@@ -1,0 +1,32 @@
+"""Configuration: what the settings are (`settings`), where values come from (`load`), how they are shown."""
+
+from engine.config.files import configs_dir
+from engine.config.load import LoadedConfig, load_run_config
+from engine.config.render import render_config
+from engine.config.settings import (
+    CameraConfig,
+    ControlConfig,
+    DecodeConfig,
+    InferConfig,
+    OutputConfig,
+    PoolConfig,
+    RunConfig,
+    SupervisorConfig,
+    TrackConfig,
+)
+
+__all__ = [
+    "CameraConfig",
+    "ControlConfig",
+    "DecodeConfig",
+    "InferConfig",
+    "LoadedConfig",
+    "OutputConfig",
+    "PoolConfig",
+    "RunConfig",
+    "SupervisorConfig",
+    "TrackConfig",
+    "configs_dir",
+    "load_run_config",
+    "render_config",
+]

@@ -1,0 +1,153 @@
+"""From files, environment and flags to one `RunConfig`, remembering where each value came from.
+
+A flag beats the environment, the environment beats the profile file, the file beats the default. Values that
+are beaten are checked all the same, so that a wrong file is found before the flag that hides it is gone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.config.cameras import cameras_from_file, cameras_from_flags, check_cameras, with_flags
+from engine.config.files import configs_dir, read_table, unknown_name
+from engine.config.settings import SECTIONS, SETTINGS, CameraConfig, RunConfig, assemble
+from engine.config.values import checked, parsed
+from engine.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "ENGINE_"
+OTHER_VARIABLES = frozenset({"ENGINE_MODELS", "ENGINE_TEST_DATA"})
+"""Variables with our prefix that are no settings: folders of models, and of test data."""
+
+CAMERA_FLAGS = ("source", "loop", "rtsp_transport")
+"""Flags that speak of cameras: a list of sources, and two that hold for every camera."""
+
+BYTES_PER_TRACKED_OBJECT = 44
+"""`engine.types.Tracks.BYTES_PER_OBJECT`, which would import numpy here."""
+
+_Value = tuple[str, object, str]
+"""Dotted name, checked value, origin in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A configuration and, by dotted name (`infer.model`, `camera.front`), where each value came from."""
+
+    config: RunConfig
+    origins: Mapping[str, str]
+
+
+def load_run_config(
+    profile: str,
+    cameras_file: Path | None,
+    flags: Mapping[str, object],
+    environ: Mapping[str, str] | None = None,
+) -> LoadedConfig:
+    """Read and check everything.
+
+    profile  name of a profile that comes with the engine, or path of a TOML file
+    flags    by dotted name (`infer.model`, `duration_s`) the flags that were given, None = not given;
+             besides `source` (list of texts), `loop` and `rtsp_transport` for the cameras
+
+    Raises `ConfigError`, which names the file, variable or flag, the key, and the nearest valid name.
+    """
+    variables = os.environ if environ is None else environ
+    path = find_profile(profile)
+    values: dict[str, object] = {}
+    origins = dict.fromkeys(SETTINGS, "default")
+    layers = (_from_profile(path, read_table(path)), _from_environment(variables), _from_flags(flags))
+    for layer in layers:
+        for key, value, origin in layer:
+            values[key], origins[key] = value, origin
+    cameras = _cameras(cameras_file, flags, variables)
+    origins.update((f"camera.{camera.name}", where) for camera, where in cameras)
+    config = assemble(profile, tuple(camera for camera, _ in cameras), values)
+    _check_together(config, origins)
+    return LoadedConfig(config, origins)
+
+
+def find_profile(profile: str) -> Path:
+    """The file of a profile. Raises `ConfigError` with the names there are."""
+    if profile.endswith(".toml") or os.sep in profile:
+        return Path(profile).expanduser()
+    folder = configs_dir() / "profiles"
+    path = folder / f"{profile}.toml"
+    if not path.is_file():
+        known = [file.stem for file in folder.glob("*.toml")]
+        error = unknown_name("flag --profile", "profile", profile, known)
+        raise ConfigError(f"{error}; a path must end in .toml")
+    return path
+
+
+def _from_profile(path: Path, table: Mapping[str, object]) -> Iterator[_Value]:
+    top = [key for key in SETTINGS if "." not in key]
+    origin = f"profile {path}"
+    for name, content in table.items():
+        if name in SECTIONS:
+            if not isinstance(content, Mapping):
+                raise ConfigError(f"{path}: {name} must be a section: write [{name}], found {content!r}")
+            for key, value in content.items():
+                dotted = f"{name}.{key}"
+                if dotted not in SETTINGS:
+                    known = [other.partition(".")[2] for other in SETTINGS if other.startswith(f"{name}.")]
+                    raise unknown_name(f"{path}, section [{name}]", "key", key, known)
+                yield dotted, checked(SETTINGS[dotted], dotted, value, str(path)), origin
+        elif name in top:
+            yield name, checked(SETTINGS[name], name, content, str(path)), origin
+        elif isinstance(content, Mapping):
+            raise unknown_name(str(path), "section", name, SECTIONS)
+        else:
+            raise unknown_name(str(path), "key", name, [*top, *SECTIONS])
+
+
+def variable_of(key: str) -> str:
+    """The environment variable of a setting: `infer.model` → `ENGINE_INFER_MODEL`."""
+    return ENVIRONMENT_PREFIX + key.replace(".", "_").upper()
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[_Value]:
+    keys = {variable_of(key): key for key in SETTINGS}
+    for variable in sorted(environ):
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in OTHER_VARIABLES:
+            continue
+        if variable not in keys:
+            raise unknown_name("environment", "variable", variable, [*keys, *OTHER_VARIABLES])
+        key, where = keys[variable], f"environment variable {variable}"
+        yield key, parsed(SETTINGS[key], key, environ[variable], where), where
+
+
+def _from_flags(flags: Mapping[str, object]) -> Iterator[_Value]:
+    for key, value in flags.items():
+        if value is None or key in CAMERA_FLAGS:
+            continue
+        if key not in SETTINGS:
+            raise unknown_name("flags", "setting", key, [*SETTINGS, *CAMERA_FLAGS])
+        where = f"flag {SETTINGS[key].flag or key}"
+        if isinstance(value, str):
+            yield key, parsed(SETTINGS[key], key, value, where), where
+        else:
+            yield key, checked(SETTINGS[key], key, value, where), where
+
+
+def _cameras(
+    path: Path | None, flags: Mapping[str, object], environ: Mapping[str, str]
+) -> list[tuple[CameraConfig, str]]:
+    sources = flags.get("source") or ()
+    if isinstance(sources, str) or not isinstance(sources, Sequence):
+        raise ConfigError(f"flag --source: must be a list of texts, found {type(sources).__name__}")
+    found = [(camera, f"cameras file {path}") for camera in (cameras_from_file(path) if path else ())]
+    found += [(camera, "flag --source") for camera in cameras_from_flags(sources)]
+    check_cameras(found, environ)
+    return [(with_flags(camera, flags), where) for camera, where in found]
+
+
+def _check_together(config: RunConfig, origins: Mapping[str, str]) -> None:
+    needed_kib = -(-config.infer.max_objects * BYTES_PER_TRACKED_OBJECT // 1024)
+    if needed_kib > config.pool.result_slot_kib:
+        raise ConfigError(
+            f"{origins['infer.max_objects']}: infer.max_objects = {config.infer.max_objects} needs "
+            f"pool.result_slot_kib of at least {needed_kib}, found {config.pool.result_slot_kib} "
+            f"({origins['pool.result_slot_kib']})"
+        )

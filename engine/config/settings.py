@@ -1,0 +1,363 @@
+"""Every setting of a run: its name, type, default, unit, range and the reason for the default.
+
+Frozen values, nothing else: this module does not know files, flags or environment variables (see `load`).
+It imports nothing heavy, so that `engine-run --help` stays quick.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import TypeVar
+
+from engine.config.files import unknown_name
+from engine.config.values import Setting, checked
+from engine.errors import ConfigError
+from engine.secrets import mask_url, resolve_references
+
+T = TypeVar("T")
+
+
+def setting(
+    default: T,
+    about: str,
+    unit: str = "",
+    bounds: tuple[float, float] | None = None,
+    choices: tuple[str, ...] = (),
+    flag: str = "",
+) -> T:
+    """A dataclass field that carries its own documentation and limits (see `Setting`)."""
+    kind = float if default is None else type(default)
+    description = Setting(kind, about, unit, bounds, choices, flag, optional=default is None)
+    value: T = field(default=default, metadata={"setting": description})
+    return value
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CameraConfig:
+    """One source to watch. `repr` and `str` show the URL without its credentials.
+
+    source  the URL or path as written; it may hold `${VARIABLE}` references, which stay references here
+    """
+
+    name: str
+    source: str
+    loop: bool = setting(False, "start a file again at its end")
+    rtsp_transport: str = setting(
+        "tcp",
+        "transport of RTSP media; one lost UDP packet spoils the picture until the next key frame",
+        choices=("tcp", "udp"),
+    )
+
+    def resolved_source(self, environ: Mapping[str, str] | None = None) -> str:
+        """The URL with secrets, or the path with `~` expanded. Never log it.
+
+        Raises `ConfigError` if a referenced environment variable is not set.
+        """
+        return os.path.expanduser(resolve_references(self.source, environ))
+
+    def __repr__(self) -> str:
+        return (
+            f"CameraConfig(name={self.name!r}, source={mask_url(self.source)!r}, loop={self.loop!r}, "
+            f"rtsp_transport={self.rtsp_transport!r})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeConfig:
+    """Reading and decoding a source; one process per camera."""
+
+    timeout_s: float = setting(
+        5.0,
+        "longest silence of a live source before it is opened again; also the connect time-out",
+        unit="s",
+        bounds=(0.5, 600.0),
+    )
+    threads: int = setting(
+        1,
+        "threads of one camera's software decoder; each further one takes a core from inference and holds "
+        "back a frame",
+        unit="threads",
+        bounds=(1, 64),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PoolConfig:
+    """Shared memory for frames and results. Its size is fixed at the start of a run."""
+
+    history: int = setting(
+        4,
+        "frame slots beyond those on lease, so that the overlay still finds the frame a result speaks of",
+        unit="frames",
+        bounds=(0, 64),
+    )
+    result_slot_kib: int = setting(
+        64, "room for the results of one frame; 64 holds 1489 tracked objects", unit="KiB", bounds=(4, 65536)
+    )
+    result_history: int = setting(
+        24,
+        "results kept for a consumer that falls behind; about one second at 25 fps",
+        unit="results",
+        bounds=(2, 4096),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class InferConfig:
+    """The detector and how it runs."""
+
+    model: str = setting(
+        "yolox_nano",
+        "name from the registry of models, path of an ONNX file, or `motion`; the default is the smallest "
+        "one with a permissive licence",
+        flag="--model",
+    )
+    fallback: str = setting(
+        "motion",
+        "what runs, visibly degraded, where the model cannot be had; empty ends the run instead",
+        choices=("motion", ""),
+    )
+    providers: tuple[str, ...] = setting(
+        ("CPUExecutionProvider",),
+        "ONNX Runtime execution providers, best first; those that are not installed are passed over",
+    )
+    lanes: int = setting(
+        0,
+        "sessions side by side, one frame each; 0 = one per core, which on a CPU beats many threads in one",
+        unit="sessions",
+        bounds=(0, 256),
+    )
+    threads: int = setting(
+        1, "threads inside one session; 1 because the lanes fill the cores", unit="threads", bounds=(1, 256)
+    )
+    batch: int = setting(
+        1,
+        "most frames in one call; a CPU gains little from more, and a model with a fixed batch keeps its own",
+        unit="frames",
+        bounds=(1, 128),
+    )
+    confidence: float = setting(
+        0.1,
+        "lowest score that reaches the tracker; low, because weak detections keep tracks alive",
+        bounds=(0.0, 1.0),
+    )
+    show_confidence: float = setting(
+        0.25,
+        "lowest score of an object that is written and drawn; 0.25 is what most detectors are shown at",
+        bounds=(0.0, 1.0),
+    )
+    nms_iou: float = setting(
+        0.45,
+        "overlap above which the weaker of two boxes of a class is dropped",
+        unit="IoU",
+        bounds=(0.0, 1.0),
+    )
+    max_objects: int = setting(
+        300, "most objects per frame; a crowd that fills the picture", unit="objects", bounds=(1, 10000)
+    )
+    classes: tuple[str, ...] = setting((), "labels to keep; empty keeps all")
+    labels: tuple[str, ...] = setting(
+        (), "names of the classes; empty takes them from the model or the registry"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TrackConfig:
+    """Giving objects their identity."""
+
+    tracker: str = setting("botsort", "registered name of the tracker")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputConfig:
+    """What is written."""
+
+    directory: str = setting("out", "folder for all output files; made if absent", flag="--out")
+    jsonl: bool = setting(True, "write `<camera>.jsonl`, one line per frame")
+    overlay: bool = setting(True, "write `<camera>.mp4` with boxes drawn in", flag="--no-overlay")
+    encoder: str = setting("libx264", "FFmpeg name of the video encoder; libx264 runs everywhere")
+    preset: str = setting(
+        "veryfast", "preset of the encoder; a slower one saves disk and costs cores that inference wants"
+    )
+    crf: int = setting(
+        23, "constant rate factor, lower = better and larger; 23 is what x264 itself takes", bounds=(0, 51)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ControlConfig:
+    """The HTTP side: /health and /metrics."""
+
+    host: str = setting(
+        "127.0.0.1", "address to listen on; only this machine, because there is no login", flag="--host"
+    )
+    port: int = setting(8080, "TCP port; 0 = any free one", bounds=(0, 65535), flag="--port")
+    enabled: bool = setting(True, "run the HTTP side at all")
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorConfig:
+    """Watching over the worker processes."""
+
+    restart_limit: int = setting(
+        5,
+        "restarts of one worker within the window before it is given up; more would hide a lasting fault",
+        unit="restarts",
+        bounds=(0, 1000),
+    )
+    restart_window_s: float = setting(
+        60.0, "window in which restarts are counted", unit="s", bounds=(1.0, 86400.0)
+    )
+    hang_timeout_s: float = setting(
+        15.0,
+        "silence after which a worker counts as hung and is killed; longer than any step it takes",
+        unit="s",
+        bounds=(1.0, 3600.0),
+    )
+    start_timeout_s: float = setting(
+        120.0,
+        "the same while a worker starts: loading a model, or building a TensorRT engine, takes long",
+        unit="s",
+        bounds=(1.0, 7200.0),
+    )
+    stop_timeout_s: float = setting(
+        4.0,
+        "time to finish files at the end before a worker is killed; the whole stop takes at most 5 s",
+        unit="s",
+        bounds=(0.1, 600.0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """One run. `to_json` and `from_json` carry it to a worker; secrets stay references on the way."""
+
+    profile: str
+    cameras: tuple[CameraConfig, ...]
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
+    pool: PoolConfig = field(default_factory=PoolConfig)
+    infer: InferConfig = field(default_factory=InferConfig)
+    track: TrackConfig = field(default_factory=TrackConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+    control: ControlConfig = field(default_factory=ControlConfig)
+    supervisor: SupervisorConfig = field(default_factory=SupervisorConfig)
+    offline: bool = setting(
+        False,
+        "every frame of a file, as fast as it goes, instead of the newest one at the file's own pace",
+        flag="--offline",
+    )
+    duration_s: float | None = setting(
+        None,
+        "end the run after this time; unset = until the sources end or it is stopped",
+        unit="s",
+        bounds=(0.1, 1e9),
+        flag="--duration",
+    )
+    log_level: str = setting(
+        "info",
+        "least severe messages that are logged",
+        choices=("debug", "info", "warning", "error"),
+        flag="--log-level",
+    )
+
+    def to_json(self) -> dict[str, object]:
+        """Plain dicts, lists, strings and numbers."""
+        return _plain(asdict(self))
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, object]) -> RunConfig:
+        """The configuration that `to_json` wrote. Raises `ConfigError` if it is not one."""
+        where = "configuration from JSON"
+        values = dict(document)
+        profile, cameras = values.pop("profile", None), values.pop("cameras", None)
+        if not isinstance(profile, str) or not isinstance(cameras, list):
+            raise ConfigError(f"{where}: a profile and a list of cameras are needed")
+        flat: dict[str, object] = {}
+        for name, value in values.items():
+            section = value if name in SECTIONS and isinstance(value, Mapping) else None
+            flat.update(
+                {name: value} if section is None else {f"{name}.{key}": section[key] for key in section}
+            )
+        for key in flat:
+            if key not in SETTINGS:
+                raise unknown_name(where, "setting", key, SETTINGS)
+        settled = {key: checked(SETTINGS[key], key, value, where) for key, value in flat.items()}
+        return assemble(profile, tuple(camera_from(camera, where) for camera in cameras), settled)
+
+
+SECTIONS: dict[str, type] = {
+    "decode": DecodeConfig,
+    "pool": PoolConfig,
+    "infer": InferConfig,
+    "track": TrackConfig,
+    "output": OutputConfig,
+    "control": ControlConfig,
+    "supervisor": SupervisorConfig,
+}
+"""The sections of a profile file."""
+
+
+def _settings_of(owner: type, prefix: str = "") -> dict[str, Setting]:
+    return {prefix + f.name: f.metadata["setting"] for f in fields(owner) if "setting" in f.metadata}
+
+
+SETTINGS: dict[str, Setting] = _settings_of(RunConfig) | {
+    key: description
+    for section, owner in SECTIONS.items()
+    for key, description in _settings_of(owner, f"{section}.").items()
+}
+"""Every setting that a profile, a flag or the environment can set, by its dotted name."""
+
+CAMERA_SETTINGS: dict[str, Setting] = {
+    "name": Setting(str, "unique name; output files are called after it"),
+    "source": Setting(str, "URL, path of a file or folder of pictures, or number of a webcam"),
+    **_settings_of(CameraConfig),
+}
+"""The keys of one camera in a cameras file."""
+
+
+def camera_from(entry: Mapping[str, object], where: str) -> CameraConfig:
+    """One camera from a table. Raises `ConfigError`, which begins with `where`."""
+    for key in entry:
+        if key not in CAMERA_SETTINGS:
+            raise unknown_name(where, "key", key, CAMERA_SETTINGS)
+    for key in ("name", "source"):
+        if key not in entry:
+            raise ConfigError(f"{where}: {key} is missing")
+    values = {key: checked(CAMERA_SETTINGS[key], key, value, where) for key, value in entry.items()}
+    return CameraConfig(**values)  # type: ignore[arg-type]  # names and types were just checked
+
+
+def assemble(profile: str, cameras: tuple[CameraConfig, ...], values: Mapping[str, object]) -> RunConfig:
+    """A `RunConfig` from checked values by dotted name; what is not named keeps its default."""
+    groups: dict[str, dict[str, object]] = {section: {} for section in SECTIONS}
+    top: dict[str, object] = {}
+    for key, value in values.items():
+        section, dot, name = key.rpartition(".")
+        (groups[section] if dot else top)[name] = value
+    sections = {section: owner(**groups[section]) for section, owner in SECTIONS.items()}
+    return RunConfig(profile, cameras, **sections, **top)  # type: ignore[arg-type]  # checked by name and type above
+
+
+def default_of(key: str) -> object:
+    """The default of a setting by its dotted name."""
+    section, _, name = key.rpartition(".")
+    owner: type = SECTIONS[section] if section else RunConfig
+    return next(f.default for f in fields(owner) if f.name == name)
+
+
+def _plain(value: object) -> dict[str, object]:
+    """The same tree with lists for tuples."""
+
+    def convert(node: object) -> object:
+        if isinstance(node, dict):
+            return {key: convert(entry) for key, entry in node.items()}
+        if isinstance(node, list | tuple):
+            return [convert(entry) for entry in node]
+        return node
+
+    converted = convert(value)
+    assert isinstance(converted, dict)
+    return converted
