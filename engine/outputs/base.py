@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from engine.types import FrameNv12, ResultMeta, Tracks
 
+LATENCY_STAGES = ("decode", "queue", "infer", "track", "total")
+"""The stages that `FrameResult.latency_ms` speaks of, in the order a frame passes them."""
+
 
 @dataclass(frozen=True, slots=True)
 class FrameResult:
@@ -26,6 +29,27 @@ class FrameResult:
     labels: tuple[str, ...]
     emitted_ns: int
     skipped: int = 0
+
+    def label_of(self, class_id: int) -> str:
+        """The name of a class; `class 7` where the model names fewer classes than it finds."""
+        return self.labels[class_id] if 0 <= class_id < len(self.labels) else f"class {class_id}"
+
+    def latency_ms(self) -> dict[str, float | None]:
+        """Milliseconds spent in each of `LATENCY_STAGES`; None for a stage that this frame did not pass.
+
+        decode = captured → published, queue → taken into a batch, infer → inferred, track → tracked,
+        total = captured → emitted.
+        """
+        trace = self.meta.trace
+        spans = (
+            (trace.captured_ns, trace.published_ns), (trace.published_ns, trace.batched_ns),
+            (trace.batched_ns, trace.inferred_ns), (trace.inferred_ns, trace.tracked_ns),
+            (trace.captured_ns, self.emitted_ns),
+        )  # fmt: skip
+        return {
+            stage: (end - start) / 1e6 if start and end else None
+            for stage, (start, end) in zip(LATENCY_STAGES, spans, strict=True)
+        }
 
 
 class Output(ABC):

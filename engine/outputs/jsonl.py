@@ -1,0 +1,162 @@
+"""Results as JSON lines: one frame, one line, one write.
+
+Knows the record `camring.frame/1` (frame.schema.json beside this file) and how to keep a file of whole
+lines through kills, restarts and full disks. Does not know where frames come from or who reads the file.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from engine.errors import OutputError
+from engine.outputs.base import FrameResult, Output
+from engine.types import FrameNv12
+
+SCHEMA = "camring.frame/1"
+"""Name and major version of the record. Within one major version keys are only added."""
+
+_TAIL_BLOCK_BYTES = 64 * 1024
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def frame_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) that every line satisfies."""
+    text = resources.files("engine.outputs").joinpath("frame.schema.json").read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def frame_record(result: FrameResult) -> dict[str, Any]:
+    """The record of one frame, as plain Python values rounded to what they are worth."""
+    return {
+        "schema": SCHEMA,
+        "camera": result.camera,
+        "frame": result.meta.index,
+        "time": round(result.meta.wall_ns / 1e9, 6),
+        "latency_ms": {
+            stage: None if span is None else round(span, 1) for stage, span in result.latency_ms().items()
+        },
+        "skipped": result.skipped,
+        "objects": _objects(result),
+    }
+
+
+def _objects(result: FrameResult) -> list[dict[str, Any]]:
+    tracks = result.tracks
+    boxes = tracks.boxes_xyxy.astype(np.float64)
+    boxes_xywh = np.concatenate((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), axis=1).round(1)
+    columns = zip(
+        tracks.track_ids.tolist(),
+        tracks.class_ids.tolist(),
+        tracks.scores.astype(np.float64).round(3).tolist(),
+        boxes_xywh.tolist(),
+        strict=True,
+    )
+    return [
+        {"id": track_id or None, "label": result.label_of(class_id), "confidence": score, "bbox": bbox}
+        for track_id, class_id, score, bbox in columns
+    ]
+
+
+class JsonlOutput(Output):
+    """Appends one line per frame to a file.
+
+    A new run starts the file anew; `resume` goes on with the file of a killed predecessor of the same run:
+    a torn last line is dropped and `last_frame` says which frame the file ends with.
+    """
+
+    last_frame: int = -1
+    """Number of the last frame in the file, -1 while it holds none."""
+
+    def __init__(self, path: str | Path, resume: bool = False) -> None:
+        """Open the file. Raises `OutputError`: no permission, another run writes it, not a file of ours."""
+        self._path = Path(path)
+        self._lines = 0
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(self._path, flags, 0o644)
+        except OSError as error:
+            raise OutputError(f"{self._path}: cannot be opened for writing: {error.strerror}") from error
+        try:
+            self._claim()
+            self._size = self._whole_lines() if resume else 0
+            os.ftruncate(self._fd, self._size)
+        except (OutputError, OSError) as error:
+            self.close()
+            if isinstance(error, OutputError):
+                raise
+            raise OutputError(f"{self._path}: cannot be prepared for writing: {error.strerror}") from error
+
+    def write(self, result: FrameResult, frame: FrameNv12 | None = None) -> None:
+        """Append the line of one frame. Raises `OutputError`; the file then ends with the line before it.
+
+        A later call may succeed again, once there is space.
+        """
+        line = orjson.dumps(frame_record(result), option=orjson.OPT_APPEND_NEWLINE)
+        try:
+            written = os.write(self._fd, line)
+        except OSError as error:
+            raise self._failure(error.errno or 0, error.strerror or str(error)) from error
+        if written != len(line):
+            os.ftruncate(self._fd, self._size)
+            raise self._failure(errno.ENOSPC, "short write")
+        self._size += written
+        self._lines += 1
+        self.last_frame = result.meta.index
+
+    def close(self) -> None:
+        """Let go of the file. May be called twice."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _claim(self) -> None:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(
+                f"{self._path}: another run is writing this file; give this one its own folder with --out"
+            ) from None
+
+    def _whole_lines(self) -> int:
+        """Bytes up to the end of the last whole line; sets `last_frame` from it."""
+        end = self._after_newline_before(os.fstat(self._fd).st_size)
+        if end == 0:
+            return 0
+        start = self._after_newline_before(end - 1)
+        try:
+            self.last_frame = int(orjson.loads(os.pread(self._fd, end - start, start))["frame"])
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            raise OutputError(
+                f"{self._path}: its last line is no {SCHEMA} record, so this run cannot go on with it; "
+                "move the file away"
+            ) from None
+        return end
+
+    def _after_newline_before(self, end: int) -> int:
+        """Offset behind the last newline in the first `end` bytes of the file, 0 if there is none."""
+        while end > 0:
+            start = max(0, end - _TAIL_BLOCK_BYTES)
+            found = os.pread(self._fd, end - start, start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            end = start
+        return 0
+
+    def _failure(self, number: int, reason: str) -> OutputError:
+        if number in _NO_SPACE:
+            return OutputError(
+                f"{self._path}: disk full after {self._lines} lines; free space there or choose another "
+                "folder with --out"
+            )
+        return OutputError(f"{self._path}: cannot be written after {self._lines} lines: {reason}")

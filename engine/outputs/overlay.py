@@ -1,0 +1,189 @@
+"""Drawing on NV12 planes in place: boxes, labels, a status line.
+
+Everything is a function of its arguments; there is no state. Brightness is drawn on the Y plane at full size,
+colour on the UV plane at half size, so nothing is converted to RGB and back. Works for any frame size: line
+width and letters follow the height, what reaches over the border is cut off. Does not know where planes come
+from or where they go.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import cv2
+
+from engine.outputs.base import FrameResult
+from engine.types import U8, ColourMatrix
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_GOLDEN_RATIO = 0.618033988749895
+_DARK_INK_FROM_Y = 115
+_LUMA_WEIGHTS = {ColourMatrix.BT601: (0.299, 0.114), ColourMatrix.BT709: (0.2126, 0.0722)}
+
+
+class YCbCr(NamedTuple):
+    """One colour in the frame's own matrix and range, 0..255 each."""
+
+    y: int
+    cb: int
+    cr: int
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """Sizes and fixed colours that fit one frame geometry. Pixels of the Y plane.
+
+    line_px    width of a confirmed object's box; even, so that it covers whole chroma samples
+    thin_px    width of an unconfirmed object's box
+    text_scale, text_px  size and stroke width of the letters
+    pad_px     space around a text
+    """
+
+    line_px: int
+    thin_px: int
+    text_scale: float
+    text_px: int
+    pad_px: int
+    matrix: ColourMatrix
+    full_range: bool
+    ink: YCbCr
+    paper: YCbCr
+    grey: YCbCr
+
+
+@lru_cache(maxsize=64)
+def style_for(height: int, matrix: ColourMatrix, full_range: bool) -> Style:
+    """The style for frames of this height, matrix and range."""
+    half_line_px = max(1, round(height / 540))
+    return Style(
+        line_px=2 * half_line_px, thin_px=half_line_px,
+        text_scale=max(0.4, height / 1500), text_px=max(1, round(height / 1080)),
+        pad_px=max(1, round(height / 360)), matrix=matrix, full_range=full_range,
+        ink=_ycbcr((0.0, 0.0, 0.0), matrix, full_range), paper=_ycbcr((1.0, 1.0, 1.0), matrix, full_range),
+        grey=_ycbcr((0.6, 0.6, 0.6), matrix, full_range),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def colour_of(track_id: int, matrix: ColourMatrix, full_range: bool) -> YCbCr:
+    """The colour of one identity, the same in every frame.
+
+    Ids walk round the hue circle by the golden ratio, which keeps any few successive ones apart.
+    """
+    hue = track_id * _GOLDEN_RATIO % 1.0
+    return _ycbcr(colorsys.hsv_to_rgb(hue, 0.75, 1.0), matrix, full_range)
+
+
+def _ycbcr(rgb: tuple[float, float, float], matrix: ColourMatrix, full_range: bool) -> YCbCr:
+    """RGB 0..1 to 8 bit YCbCr: ITU-R BT.601-7 section 2.5, BT.709-6 section 3."""
+    weight_r, weight_b = _LUMA_WEIGHTS[matrix]
+    r, g, b = rgb
+    luma = weight_r * r + (1.0 - weight_r - weight_b) * g + weight_b * b
+    cb, cr = (b - luma) / (2.0 - 2.0 * weight_b), (r - luma) / (2.0 - 2.0 * weight_r)
+    if full_range:
+        return YCbCr(round(255 * luma), round(min(255.0, 128 + 255 * cb)), round(min(255.0, 128 + 255 * cr)))
+    return YCbCr(round(16 + 219 * luma), round(128 + 224 * cb), round(128 + 224 * cr))
+
+
+def draw_result(y: U8, uv: U8, result: FrameResult, style: Style) -> None:
+    """Draw all objects of a frame and the status line, in place.
+
+    y   uint8 (height, width)
+    uv  uint8 (⌈height/2⌉, ⌈width/2⌉, 2): Cb, Cr
+    """
+    tracks = result.tracks
+    boxes_xyxy = tracks.boxes_xyxy.round().astype(int).tolist()
+    track_ids = tracks.track_ids.tolist()
+    for box, track_id in zip(boxes_xyxy, track_ids, strict=True):
+        if track_id == 0:
+            draw_box(y, uv, box, style.grey, style.thin_px)
+        else:
+            colour = colour_of(track_id, style.matrix, style.full_range)
+            draw_box(y, uv, box, colour, style.line_px)
+    # Labels come after all boxes, so that no box runs through a label.
+    for box, track_id, class_id, score in zip(
+        boxes_xyxy, track_ids, tracks.class_ids.tolist(), tracks.scores.tolist(), strict=True
+    ):
+        if track_id:
+            text = f"{result.label_of(class_id)} {track_id} {score:.2f}"
+            draw_label(y, uv, box, text, colour_of(track_id, style.matrix, style.full_range), style)
+    draw_status(y, uv, status_text(result), style)
+
+
+def status_text(result: FrameResult) -> str:
+    """The status line of a frame: camera, frame number, time since it was captured."""
+    total_ms = result.latency_ms()["total"]
+    latency = "" if total_ms is None else f"  {total_ms:.0f} ms"
+    return f"{result.camera}  frame {result.meta.index}{latency}"
+
+
+def draw_box(y: U8, uv: U8, box_xyxy: list[int], colour: YCbCr, line_px: int) -> None:
+    """Draw the outline of a box, the line inside of it. What lies outside of the frame is cut off."""
+    left, top, right, bottom = box_xyxy
+    if right <= left or bottom <= top:
+        return
+    inner_left, inner_right = min(left + line_px, right), max(right - line_px, left)
+    inner_top, inner_bottom = min(top + line_px, bottom), max(bottom - line_px, top)
+    for strip in (
+        (left, top, right, inner_top),
+        (left, inner_bottom, right, bottom),
+        (left, top, inner_left, bottom),
+        (inner_right, top, right, bottom),
+    ):
+        _fill(y, uv, strip, colour)
+
+
+def draw_label(y: U8, uv: U8, box_xyxy: list[int], text: str, colour: YCbCr, style: Style) -> None:
+    """Write a text on a strip of `colour` on top of a box; inside the box where there is no room above."""
+    left, top, right, bottom = box_xyxy
+    if right <= 0 or bottom <= 0 or left >= y.shape[1] or top >= y.shape[0]:
+        return
+    width, height = _strip_size(text, style)
+    strip_left = max(0, min(left, y.shape[1] - width))
+    strip_top = top - height if top >= height else max(0, top)
+    ink = style.ink if colour.y >= _DARK_INK_FROM_Y else style.paper
+    _write(y, uv, (strip_left, strip_top), text, (ink, colour), style)
+
+
+def draw_status(y: U8, uv: U8, text: str, style: Style) -> None:
+    """Write light text on a dark strip in the lower left corner."""
+    _, height = _strip_size(text, style)
+    _write(y, uv, (0, max(0, y.shape[0] - height)), text, (style.paper, style.ink), style)
+
+
+@lru_cache(maxsize=4096)
+def _text_size(text: str, style: Style) -> tuple[int, int, int]:
+    (width, ascent), descent = cv2.getTextSize(text, _FONT, style.text_scale, style.text_px)
+    return width, ascent, descent
+
+
+def _strip_size(text: str, style: Style) -> tuple[int, int]:
+    width, ascent, descent = _text_size(text, style)
+    return width + 2 * style.pad_px, ascent + descent + 2 * style.pad_px
+
+
+def _write(
+    y: U8, uv: U8, left_top: tuple[int, int], text: str, ink_and_paper: tuple[YCbCr, YCbCr], style: Style
+) -> None:
+    left, top = left_top
+    ink, paper = ink_and_paper
+    width, height = _strip_size(text, style)
+    _fill(y, uv, (left, top, left + width, top + height), paper)
+    baseline = top + style.pad_px + _text_size(text, style)[1]
+    cv2.putText(
+        y, text, (left + style.pad_px, baseline), _FONT, style.text_scale, ink.y, style.text_px, cv2.LINE_AA
+    )
+
+
+def _fill(y: U8, uv: U8, rect_xyxy: tuple[int, int, int, int], colour: YCbCr) -> None:
+    """Fill a rectangle; every chroma sample that it touches takes the colour."""
+    height, width = y.shape
+    left, top = max(0, rect_xyxy[0]), max(0, rect_xyxy[1])
+    right, bottom = min(width, rect_xyxy[2]), min(height, rect_xyxy[3])
+    if right <= left or bottom <= top:
+        return
+    y[top:bottom, left:right] = colour.y
+    uv[top // 2 : (bottom + 1) // 2, left // 2 : (right + 1) // 2] = (colour.cb, colour.cr)
