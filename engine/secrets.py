@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit, urlunsplit
 
 from engine.errors import ConfigError
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_CREDENTIALS_IN_TEXT = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/\s@]*@", re.IGNORECASE)
-_SECRET_QUERY = re.compile(r"(?i)([?&](?:pass(?:word|wd)?|pwd|token|key|secret|auth)=)[^&#\s]*")
+# Up to the last @ of the word: a password may hold / or @ itself, and masking too much is the safe mistake.
+_CREDENTIALS = re.compile(r"""([a-z][a-z0-9+.-]*://)(?=[^\s/"'<>]*[:@])[^\s"'<>]*@""", re.IGNORECASE)
+_CREDENTIALS_IN_URL = re.compile(r"^([a-z][a-z0-9+.-]*://)(?=[^/]*[:@]).*@", re.IGNORECASE | re.DOTALL)
+_SECRET_QUERY = re.compile(
+    r"""([?&;](?:[\w-]*(?:pass|pwd|token|secret|auth|credential)[\w-]*|[\w-]*key|sig(?:nature)?|user(?:name)?)=)[^&;#\s"'<>]*""",
+    re.IGNORECASE,
+)
 
 MASK = "***"
 
@@ -31,16 +35,9 @@ def resolve_references(text: str, environ: Mapping[str, str] | None = None) -> s
 
 def mask_url(url: str) -> str:
     """The URL with user, password and secret query values replaced by `***`."""
-    try:
-        parts = urlsplit(url)
-        if parts.netloc and "@" in parts.netloc:
-            host = parts.netloc.rpartition("@")[2]
-            url = urlunsplit(parts._replace(netloc=f"{MASK}@{host}"))
-    except ValueError:
-        return mask_text(url)
-    return _SECRET_QUERY.sub(rf"\1{MASK}", url)
+    return mask_text(_CREDENTIALS_IN_URL.sub(rf"\1{MASK}@", url))
 
 
 def mask_text(text: str) -> str:
     """Free text, such as a message from FFmpeg, with the credentials of every URL in it masked."""
-    return _SECRET_QUERY.sub(rf"\1{MASK}", _CREDENTIALS_IN_TEXT.sub(rf"\g<scheme>{MASK}@", text))
+    return _SECRET_QUERY.sub(rf"\1{MASK}", _CREDENTIALS.sub(rf"\1{MASK}@", text))

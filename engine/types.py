@@ -140,10 +140,11 @@ class ResultMeta:
     """Header of one result: which frame it speaks of, how it got here, what was lost on the way.
 
     frame_seq           sequence number of the frame in its pool
-    index, wall_ns, width, height   of that frame
+    index, wall_ns, pts_ns, width, height   of that frame
     count               number of objects
     dropped_superseded  frames of this camera passed over so far because a newer one was there
     dropped_restart     frames lost so far because the inference process died with them
+    next_track_id       where the tracker goes on numbering; survives its death because it travels here
     """
 
     frame_seq: int
@@ -151,13 +152,15 @@ class ResultMeta:
     wall_ns: int
     width: int
     height: int
+    pts_ns: int = -1
     count: int = 0
     dropped_superseded: int = 0
     dropped_restart: int = 0
+    next_track_id: int = 1
     flags: FrameFlag = FrameFlag.NONE
     trace: Trace = field(default_factory=Trace)
 
-    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<10q4I")
+    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<12q4I")
 
     @classmethod
     def of_frame(cls, frame_seq: int, meta: FrameMeta) -> ResultMeta:
@@ -171,18 +174,18 @@ class ResultMeta:
         """Write the fixed layout into a slot's meta block."""
         t = self.trace
         self._LAYOUT.pack_into(
-            meta, 0, self.frame_seq, self.index, self.wall_ns, self.dropped_superseded, self.dropped_restart,
-            t.captured_ns, t.published_ns, t.batched_ns, t.inferred_ns, t.tracked_ns,
+            meta, 0, self.frame_seq, self.index, self.wall_ns, self.pts_ns, self.dropped_superseded, self.dropped_restart,
+            self.next_track_id, t.captured_ns, t.published_ns, t.batched_ns, t.inferred_ns, t.tracked_ns,
             self.width, self.height, self.count, self.flags,
         )  # fmt: skip
 
     @classmethod
     def unpack(cls, meta: memoryview | bytes | bytearray) -> ResultMeta:
         """Read the fixed layout from a slot's meta block."""
-        (frame_seq, index, wall_ns, superseded, restart, captured, published, batched, inferred, tracked,
+        (frame_seq, index, wall_ns, pts_ns, superseded, restart, next_track_id, captured, published, batched, inferred, tracked,
          width, height, count, flags) = cls._LAYOUT.unpack_from(meta)  # fmt: skip
         return cls(
-            frame_seq, index, wall_ns, width, height, count, superseded, restart, FrameFlag(flags),
+            frame_seq, index, wall_ns, width, height, pts_ns, count, superseded, restart, next_track_id, FrameFlag(flags),
             Trace(captured, published, batched, inferred, tracked),
         )  # fmt: skip
 

@@ -7,6 +7,7 @@ between any two instructions and there is nothing to repair. `docs/ipc.md` expla
     segment     anonymous shared memory that is allocated in full, or refused with a clear error
     lock        mutual exclusion that dies with its holder
     notify      coalescing wake-up between processes
+    channel     messages with descriptors between parent and child
     pool        the slot pool: layout, producer, consumer, lease, reaping, statistics
 
 This package imports nothing else of the project. It does not know what a frame is.

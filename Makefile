@@ -1,0 +1,63 @@
+# `make` prints this help. Two commands do everything on a fresh machine: `make run` and `make test`.
+# CI calls the same targets: check, test, accept.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+ACCEPT := ../shared/acceptance/accept
+
+# Real peers that the tests start: an RTSP server, ffprobe as a second opinion, a client for HTTP.
+PEERS := ffmpeg gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 python3-gi gstreamer1.0-tools \
+  gstreamer1.0-rtsp gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
+  gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-x curl procps
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check accept bench peers lock clean
+
+help: ## show this help
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@echo "  make run SOURCE=rtsp://… ARGS='--model yolox_nano --out out'"
+
+run: $(VENV)/.run ## set up and run the engine on SOURCE (default: a moving test picture)
+	$(BIN)/engine-run --profile m3-cpu $(if $(SOURCE),--source '$(SOURCE)') $(ARGS)
+
+test: $(VENV)/.dev peers ## set up and run all tests (STRICT=1: a skipped test is a failure)
+	$(if $(STRICT),STRICT=1) $(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+accept: $(VENV)/.dev ## the checks from the outside, where they are present
+	@if [ -x $(ACCEPT) ]; then BIN=$(CURDIR)/$(BIN) $(ACCEPT); else echo "no $(ACCEPT): nothing to do"; fi
+
+bench: $(VENV)/.dev ## measure everything (about 15 minutes); see docs/benchmarks.md
+	$(BIN)/python -m bench.all $(ARGS)
+
+peers: ## install the system packages that tests talk to (Debian, as root); elsewhere those tests skip
+	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  dpkg -s $(PEERS) >/dev/null 2>&1 || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PEERS) >/dev/null; }; \
+	else echo "peers are not installed automatically here; with them more tests run: apt-get install $(PEERS)"; fi
+
+lock: ## write the exact versions of a fresh environment into requirements.lock
+	rm -rf $(VENV)/lock && $(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/python -m pip install --quiet '.[dev]'
+	$(VENV)/lock/bin/python -m pip list --format=freeze --exclude camring --exclude pip --exclude setuptools > requirements.lock
+	rm -rf $(VENV)/lock
+
+clean: ## remove the environment and everything built
+	rm -rf $(VENV) build dist out
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml requirements.lock | $(VENV)/bin/python
+	$(PIP) -c requirements.lock -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml requirements.lock | $(VENV)/bin/python
+	$(PIP) -c requirements.lock -e '.[dev]'
+	@touch $@ $(VENV)/.run

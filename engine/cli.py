@@ -1,0 +1,137 @@
+"""`engine-run`: flags to a checked plan, then the supervisor. `--help` imports nothing heavy.
+
+Exit status: 0 the run ended as asked (sources ended, `--duration` over, SIGTERM or Ctrl-C); 1 a camera, model,
+output or worker failed; 2 a flag or setting is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine import __version__
+from engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from engine.config import LoadedConfig
+    from engine.supervisor import RunPlan
+
+TEST_PICTURE = "test://"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of `engine-run`."""
+    parser = argparse.ArgumentParser(
+        prog="engine-run",
+        description="Cameras in; tracked objects as JSON lines and video out, live.",
+        epilog="Sources: a file, a folder of pictures, rtsp://…, http(s)://…, rtmp://…, a webcam number, or test:// "
+        "(a moving test picture; the default). Exit status: 0 ended as asked, 1 something failed, 2 wrong setting.",
+    )
+    parser.add_argument("--profile", default="m3-cpu", help="profile name or path of a TOML file (default: m3-cpu)")
+    parser.add_argument("--source", action="append", metavar="[NAME=]URL", help="a source; may be repeated")
+    parser.add_argument("--cameras", type=Path, metavar="FILE", help="cameras file, TOML or JSON")
+    parser.add_argument("--model", metavar="NAME|PATH", help="registered model, ONNX file, or `motion`")
+    parser.add_argument("--out", metavar="DIR", help="folder for output files")
+    parser.add_argument("--offline", action="store_true", default=None, help="every frame, as fast as it goes")
+    parser.add_argument("--loop", action="store_true", default=None, help="start files again at their end")
+    parser.add_argument("--no-overlay", action="store_true", help="write no video")
+    parser.add_argument("--duration", type=float, metavar="S", help="stop after this many seconds")
+    parser.add_argument("--rtsp-transport", choices=("tcp", "udp"), help="transport of RTSP media (default: tcp)")
+    parser.add_argument("--host", metavar="ADDRESS", help="address of the control endpoint (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port of the control endpoint, 0 = any free one (default: 8080)")
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="default: info")
+    parser.add_argument("--print-config", action="store_true", help="show every setting and where it is from; stop")
+    parser.add_argument("--version", action="version", version=f"camring {__version__}")
+    return parser
+
+
+def load_config(args: argparse.Namespace) -> LoadedConfig:
+    """The effective configuration. Raises `ConfigError`."""
+    from engine.config import load_run_config
+
+    sources = args.source if args.source or args.cameras else [TEST_PICTURE]
+    flags = {
+        "source": sources,
+        "loop": args.loop,
+        "rtsp_transport": args.rtsp_transport,
+        "infer.model": args.model,
+        "output.directory": args.out,
+        "output.overlay": False if args.no_overlay else None,
+        "control.host": args.host,
+        "control.port": args.port,
+        "offline": args.offline,
+        "duration_s": args.duration,
+        "log_level": args.log_level,
+    }
+    return load_run_config(args.profile, args.cameras, flags)
+
+
+def make_plan(loaded: LoadedConfig) -> RunPlan:
+    """Check what can be checked before anything is started. Raises an `EngineError`."""
+    from engine.control.server import bind_socket
+    from engine.errors import ModelNotFound
+    from engine.models.registry import resolve_model
+    from engine.outputs.directory import prepare_directory
+    from engine.sources.base import check_scheme
+    from engine.supervisor import RunPlan
+
+    config = loaded.config
+    for camera in config.cameras:
+        check_scheme(camera.resolved_source())
+    prepare_directory(Path(config.output.directory))
+    degraded: list[str] = []
+    try:
+        resolved = resolve_model(config.infer.model)
+        model = str(resolved.path) if resolved.path else "motion"
+    except ModelNotFound as error:
+        asked_for = loaded.origins["infer.model"].startswith("flag") or not config.infer.fallback
+        if asked_for:
+            raise
+        model = config.infer.fallback
+        degraded.append(f"model {model!r} in use because {config.infer.model!r} cannot be had: {error}")
+    listening = bind_socket(config.control.host, config.control.port) if config.control.enabled else None
+    return RunPlan(config, model, tuple(degraded), listening)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load, plan, run; returns the exit status."""
+    loaded = load_config(args)
+    if args.print_config:
+        from engine.config import render_config
+
+        print(render_config(loaded))
+        return 0
+    from engine.clock import SystemClock
+    from engine.supervisor import Supervisor
+    from engine.terminal import Terminal, summary_of
+
+    plan = make_plan(loaded)
+    with Terminal(loaded.config.log_level) as terminal:
+        for reason in plan.degraded:
+            terminal.log("warning", "engine", f"degraded: {reason}")
+        if plan.listening is not None:
+            host, port = plan.listening.getsockname()[:2]
+            terminal.log("info", "engine", f"health and metrics at http://{host}:{port}/")
+        supervisor = Supervisor(plan, SystemClock(), terminal)
+        exit_code = supervisor.run()
+    print(summary_of(supervisor.status, loaded.config.output.directory))
+    return exit_code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `engine-run`."""
+    args = build_parser().parse_args(argv)
+    try:
+        return run(args)
+    except EngineError as error:
+        print(f"engine-run: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""The pools of a run, owned by the supervisor: created, announced to their users, reaped after deaths.
+
+Who owns memory must outlive who uses it. Keeps the last two generations of each pool, so that a worker that
+restarts while a camera changes its resolution still finds the frames that were not read yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from engine.run_directory import RunDirectory
+from engine.topology import PoolSpec
+from engine.workers.feed import layout_to_json
+from ipc.channel import Message
+from ipc.notify import Notifier
+from ipc.pool import PoolMemory
+
+_GENERATIONS_KEPT = 2
+
+
+@dataclass(frozen=True)
+class LivePool:
+    """One generation of a pool: its place in the graph and its memory."""
+
+    spec: PoolSpec
+    memory: PoolMemory
+
+
+class Pools:
+    """All pools of a run by name. `wakes` gives each worker's notifier."""
+
+    def __init__(self, wakes: dict[str, Notifier], run_directory: RunDirectory | None) -> None:
+        self._wakes = wakes
+        self._run_directory = run_directory
+        self._generations: dict[str, list[LivePool]] = {}
+
+    def create(self, spec: PoolSpec) -> LivePool:
+        """Allocate a pool, or the next generation of one. Raises `ipc.segment.SegmentError`."""
+        lock_path = self._run_directory.new_lock_file(spec.name) if self._run_directory else None
+        memory = PoolMemory(spec.name, spec.layout, lock_path)
+        memory.require(spec.required)
+        live = LivePool(spec, memory)
+        generations = self._generations.setdefault(spec.name, [])
+        generations.append(live)
+        while len(generations) > _GENERATIONS_KEPT:
+            generations.pop(0).memory.close()
+        return live
+
+    def newest(self, name: str) -> LivePool | None:
+        """The newest generation of a pool, None if there is none yet."""
+        generations = self._generations.get(name)
+        return generations[-1] if generations else None
+
+    def of_worker(self, worker: str) -> Iterator[LivePool]:
+        """Every living generation that a worker reads or writes, oldest first."""
+        for generations in self._generations.values():
+            for live in generations:
+                if worker == live.spec.producer or worker in live.spec.consumers:
+                    yield live
+
+    def reap(self, worker: str) -> None:
+        """Free what a worker held. Only after it is confirmed dead."""
+        for live in self.of_worker(worker):
+            if live.spec.producer == worker:
+                live.memory.reap_producer()
+            if worker in live.spec.consumers:
+                live.memory.reap_consumer(live.spec.consumers[worker])
+
+    def announcement(self, live: LivePool, worker: str) -> tuple[Message, list[int]]:
+        """The message, and the descriptors, by which a worker gets to use a pool."""
+        spec, memory = live.spec, live.memory
+        writes = worker == spec.producer
+        partners = [*spec.consumers] if writes else [spec.producer]
+        message: Message = {
+            "type": "pool",
+            "name": spec.name,
+            "role": "producer" if writes else "consumer",
+            "row": -1 if writes else spec.consumers[worker],
+            "layout": layout_to_json(spec.layout),
+            "lock_path": memory.lock_path,
+        }
+        descriptors = [memory.control_fd, memory.data_fd]
+        for partner in partners:
+            if partner in self._wakes:
+                descriptors += self._wakes[partner].descriptors
+        return message, descriptors
+
+    def close(self) -> None:
+        """Give all memory back."""
+        for generations in self._generations.values():
+            for live in generations:
+                live.memory.close()
+        self._generations.clear()

@@ -1,0 +1,188 @@
+"""One worker process as the supervisor sees it: start, listen, confirm death, decide on a restart."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from engine.topology import STATUS_SLOT_BYTES, WorkerSpec
+from engine.workers.feed import layout_to_json
+from ipc.channel import Channel, ChannelClosed, Message
+from ipc.notify import Notifier
+from ipc.pool import Consumer, PoolLayout, PoolMemory
+
+BACKOFF_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
+STDERR_LINES_KEPT: Final = 20
+CHANNEL_TIMEOUT_S: Final = 2.0
+
+
+@dataclass
+class RestartPolicy:
+    """When to start a dead worker again: at once the first time, then ever later, and not for ever.
+
+    limit, window_s  deaths in so many seconds after which it is given up; limit 0 never gives up
+    """
+
+    limit: int
+    window_s: float
+    deaths_ns: deque[int] = field(default_factory=deque)
+
+    def after_death(self, now_ns: int) -> float | None:
+        """Seconds to wait before the next start; None when it is given up."""
+        while self.deaths_ns and now_ns - self.deaths_ns[0] > self.window_s * 1e9:
+            self.deaths_ns.popleft()
+        self.deaths_ns.append(now_ns)
+        if self.limit and len(self.deaths_ns) > self.limit:
+            return None
+        return BACKOFF_S[min(len(self.deaths_ns), len(BACKOFF_S)) - 1]
+
+
+class WorkerProcess:
+    """A worker over all its incarnations.
+
+    state  starting, running, backoff, failed, stopped
+    """
+
+    def __init__(self, spec: WorkerSpec, policy: RestartPolicy, lock_path: str | None = None) -> None:
+        self.spec = spec
+        self.policy = policy
+        self.wake = Notifier.create()
+        self.state = "stopped"
+        self.detail = ""
+        self.incarnation = -1
+        self.started_ns = 0
+        self.restart_due_ns = 0
+        self.fatal: Message | None = None
+        self.channel: Channel | None = None
+        self.stderr_tail: deque[str] = deque(maxlen=STDERR_LINES_KEPT)
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._status_memory = PoolMemory(
+            f"status:{spec.name}", PoolLayout((1,), STATUS_SLOT_BYTES, 1), lock_path
+        )
+        self._status = Consumer(
+            self._status_memory.layout,
+            self._status_memory.control_fd,
+            self._status_memory.data_fd,
+            0,
+            lock_path=lock_path,
+        )
+        self._status_seq = 0
+        self.snapshot: dict[str, Any] = {}
+
+    @property
+    def pid(self) -> int | None:
+        """Process number while it runs."""
+        return self._popen.pid if self._popen else None
+
+    @property
+    def stderr_fd(self) -> int:
+        """Descriptor to read the worker's error output from."""
+        if self._popen is None or self._popen.stderr is None:
+            raise ValueError(f"{self.spec.name} is not running")
+        return self._popen.stderr.fileno()
+
+    def announce_status_pool(self) -> None:
+        """Hand over the pool that the worker writes its status into; this also tells it to begin."""
+        memory = self._status_memory
+        message: Message = {
+            "type": "pool",
+            "name": "status",
+            "role": "producer",
+            "row": -1,
+            "layout": layout_to_json(memory.layout),
+            "lock_path": memory.lock_path,
+        }
+        self.send(message, [memory.control_fd, memory.data_fd])
+
+    def start(self, now_ns: int) -> Channel:
+        """Start the next incarnation; returns the channel to it."""
+        ours, theirs = Channel.pair()
+        self.incarnation += 1
+        self.state, self.detail, self.fatal = "starting", "", None
+        self.started_ns = now_ns
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", "engine.workers.runtime", self.spec.kind, str(theirs.fileno())],
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # a Ctrl-C in the terminal is the supervisor's alone
+        )
+        theirs.close()
+        ours.set_timeout(CHANNEL_TIMEOUT_S)
+        self.channel = ours
+        return ours
+
+    def send(self, message: Message, descriptors: list[int] | None = None) -> None:
+        """Send to the worker; a dead one is noticed by its end-of-file, not here."""
+        if self.channel is None:
+            return
+        try:
+            self.channel.send(message, descriptors or ())
+        except ChannelClosed:
+            self.detail = "does not listen any more"
+
+    def read_snapshot(self) -> dict[str, Any]:
+        """The newest status that the worker has written."""
+        lease = self._status.lease_newest(self._status_seq)
+        if lease is not None:
+            with lease:
+                self._status_seq = lease.seq
+                length = int.from_bytes(lease.meta[:4], "little")
+                self.snapshot = orjson.loads(lease.data[:length])
+        return self.snapshot
+
+    def heartbeat_age_s(self, now_ns: int) -> float:
+        """Seconds since the worker last gave a sign of life (since its start, before the first)."""
+        last_ns = max(self.started_ns, int(self.snapshot.get("heartbeat_ns", 0)))
+        return max(0.0, (now_ns - last_ns) / 1e9)
+
+    def has_reported(self) -> bool:
+        """True once the present incarnation has written a status."""
+        return int(self.snapshot.get("heartbeat_ns", 0)) > self.started_ns
+
+    @property
+    def exited(self) -> bool:
+        """True when the process has ended but its death is not confirmed yet."""
+        return self._popen is not None and self._popen.poll() is not None
+
+    def wait_exited(self, timeout_s: float) -> bool:
+        """Wait up to `timeout_s` for the process to end by itself."""
+        if self._popen is None:
+            return True
+        try:
+            self._popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """SIGKILL. What it held is freed by `confirm_death` and the reaping that follows."""
+        if self._popen is not None:
+            self._popen.kill()
+
+    def confirm_death(self, timeout_s: float) -> int | None:
+        """Wait until the process is gone and return its exit status; None if it still lives."""
+        if self._popen is None:
+            return 0
+        try:
+            status = self._popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+        if self._popen.stderr is not None:
+            self._popen.stderr.close()
+        if self.channel is not None:
+            self.channel.close()
+        self.channel, self._popen = None, None
+        self._status_memory.reap_producer()
+        return status
+
+    def close(self) -> None:
+        """Give back the notifier and the status memory."""
+        self.wake.close()
+        self._status_memory.close()

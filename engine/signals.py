@@ -1,0 +1,45 @@
+"""SIGTERM and SIGINT as an event in the supervisor's loop."""
+
+from __future__ import annotations
+
+import selectors
+import signal
+import socket
+from types import FrameType, TracebackType
+from typing import Any
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class StopSignals:
+    """While active, stop signals make `selector` return an event whose data is None, instead of raising."""
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self._selector = selector
+        self._reader, self._writer = socket.socketpair()
+        self._previous: list[tuple[int, Any]] = []
+
+    def __enter__(self) -> StopSignals:
+        self._writer.setblocking(False)
+        self._previous_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        for number in _STOPPING:
+            self._previous.append((number, signal.signal(number, _keep_running)))
+        self._selector.register(self._reader, selectors.EVENT_READ, None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        signal.set_wakeup_fd(self._previous_fd)
+        for number, handler in self._previous:
+            signal.signal(number, handler)
+        self._reader.close()
+        self._writer.close()
+
+    def received(self) -> str:
+        """Name of the signal that came."""
+        return signal.Signals(self._reader.recv(1)[0]).name
+
+
+def _keep_running(number: int, frame: FrameType | None) -> None:
+    """The wake-up descriptor carries the news; the handler only keeps Python from raising."""

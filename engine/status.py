@@ -1,0 +1,128 @@
+"""The state of a run as one plain dictionary, made from pools and workers' snapshots.
+
+Frame accounting needs no counters of its own: sequence numbers have no holes, so a pool's newest number is the
+count of frames that came in, and the newest result tells which frame it spoke of and what was passed over.
+For every camera, at every moment: frames_in = frames_processed + frames_pending + Σ dropped.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine import __version__
+from engine.control.status import CameraStatus, ProcessStatus, RunStatus
+from engine.types import FrameFlag, FrameMeta, ResultMeta
+
+if TYPE_CHECKING:
+    from engine.supervisor import CameraRun, Supervisor
+
+BAD_CAMERA_STATES = ("reconnecting", "unauthorized", "failed")
+
+
+def status_of_run(run: Supervisor, now_ns: int) -> RunStatus:
+    """Everything `/health`, `/metrics`, the table and the summary show."""
+    cameras = {name: camera_status(run, camera) for name, camera in run.cameras.items()}
+    processes = {name: process_status(run, name, now_ns) for name in run.processes}
+    reasons = [*run.plan.degraded]
+    for name, camera in cameras.items():
+        if camera["state"] in BAD_CAMERA_STATES:
+            reasons.append(f"camera {name}: {camera['state']}: {camera['reason']}")
+    for name, process in processes.items():
+        if process["state"] in ("backoff", "failed"):
+            reasons.append(f"process {name}: {process['state']}: {process['detail']}")
+    for process_run in run.processes.values():
+        if degraded := process_run.snapshot.get("degraded"):
+            reasons.append(str(degraded))
+    running = [camera for camera in cameras.values() if camera["state"] not in BAD_CAMERA_STATES]
+    healthy = bool(running) and not any(process["state"] == "failed" for process in processes.values())
+    return {
+        "status": ("degraded" if reasons else "ok") if healthy else "failing",
+        "reasons": reasons,
+        "version": __version__,
+        "started_wall_s": run.started_wall_ns / 1e9,
+        "uptime_s": (now_ns - run.started_ns) / 1e9,
+        "run": {
+            "profile": run.config.profile,
+            "model": str(run.processes["infer"].snapshot.get("model", run.plan.model)),
+            "offline": run.config.offline,
+        },
+        "processes": processes,
+        "cameras": cameras,
+    }
+
+
+def process_status(run: Supervisor, name: str, now_ns: int) -> ProcessStatus:
+    """One worker process."""
+    process = run.processes[name]
+    return {
+        "kind": process.spec.kind,
+        "state": process.state,
+        "pid": process.pid or 0,
+        "restarts": max(0, process.incarnation),
+        "rss_bytes": int(process.snapshot.get("rss_bytes", 0)),
+        "cpu_s": float(process.snapshot.get("cpu_s", 0.0)),
+        "heartbeat_age_s": process.heartbeat_age_s(now_ns) if process.pid else 0.0,
+        "detail": process.detail,
+    }
+
+
+def camera_status(run: Supervisor, camera: CameraRun) -> CameraStatus:
+    """One camera: state, rates, latency and where its frames went."""
+    name = camera.name
+    decode = run.processes[f"decode:{name}"].snapshot
+    results = run.processes["results"].snapshot
+    written: dict[str, Any] = results.get("cameras", {}).get(name, {})
+    latency: dict[str, Any] = results.get("latency", {}).get(name, {})
+    state, reason = decode.get("state", "connecting"), decode.get("reason", "")
+    if camera.failed:
+        state, reason = "failed", camera.failed
+    return {
+        "state": state,
+        "reason": reason,
+        "source": camera.masked_source,
+        "width": int(decode.get("width", 0)),
+        "height": int(decode.get("height", 0)),
+        "fps_in": float(decode.get("fps", 0.0)),
+        "fps_inferred": float(run.processes["infer"].snapshot.get("fps", {}).get(name, 0.0)),
+        "fps_out": float(written.get("fps", 0.0)),
+        **frame_accounts(run, name),
+        "results_out": int(written.get("written", 0)),
+        "latency_ms": quantiles(latency.get("total")),
+        "latency_histogram": latency,
+    }
+
+
+def frame_accounts(run: Supervisor, camera: str) -> Any:
+    """Where a camera's frames went: in, processed, pending, dropped by reason."""
+    frames = run.pools.newest(f"frames:{camera}")
+    results = run.pools.newest(f"detections:{camera}")
+    dropped = {"superseded": 0, "restart": 0, "stopped": 0}
+    if frames is None or results is None:
+        return {"frames_in": 0, "frames_processed": 0, "frames_pending": 0, "dropped": dropped}
+    frames_in, processed = frames.memory.newest_seq(), results.memory.newest_seq()
+    newest_frame, newest_result = frames.memory.newest_meta(), results.memory.newest_meta()
+    if newest_frame and FrameMeta.unpack(newest_frame).flags & FrameFlag.END_OF_STREAM:
+        frames_in -= 1
+    if newest_result:
+        last = ResultMeta.unpack(newest_result)
+        processed -= bool(last.flags & FrameFlag.END_OF_STREAM)
+        dropped["superseded"], dropped["restart"] = last.dropped_superseded, last.dropped_restart
+    pending = frames_in - processed - sum(dropped.values())
+    if run.processes["infer"].state in ("stopped", "failed"):
+        pending, dropped["stopped"] = 0, pending
+    return {
+        "frames_in": frames_in,
+        "frames_processed": processed,
+        "frames_pending": pending,
+        "dropped": dropped,
+    }
+
+
+def quantiles(histogram: Any) -> Any:
+    """p50 and p95 of a histogram's dictionary, in milliseconds."""
+    from engine.metrics import LatencyHistogram
+
+    if not histogram:
+        return {"p50": 0.0, "p95": 0.0}
+    restored = LatencyHistogram.from_dict(histogram)
+    return {"p50": restored.quantile(0.5), "p95": restored.quantile(0.95)}

@@ -1,0 +1,364 @@
+"""The supervisor: creates pools, starts workers, watches, reaps, restarts, stops in order. Does no media work.
+
+One thread, one loop. It owns all shared memory and all decisions about processes; workers own the media.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+from dataclasses import dataclass, field
+
+import orjson
+
+from engine import topology
+from engine.clock import Clock
+from engine.config import RunConfig
+from engine.control.status import RunStatus
+from engine.errors import WorkerError
+from engine.pools import LivePool, Pools
+from engine.process import RestartPolicy, WorkerProcess
+from engine.run_directory import RunDirectory
+from engine.secrets import mask_text, mask_url
+from engine.signals import StopSignals
+from engine.status import status_of_run
+from engine.terminal import Terminal
+from ipc.channel import ChannelClosed, Message
+from ipc.pool import PoolLayout, PoolMemory, Producer
+
+TICK_S = 0.1
+STATUS_INTERVAL_S = 0.5
+RUN_STATUS_BYTES = 4 * 2**20
+
+
+@dataclass
+class CameraRun:
+    """A camera over the run: what the supervisor knows besides the worker's own status.
+
+    failed         why it has ended for good, "" while it has not
+    outputs_left   outputs that have not written its last frame yet
+    """
+
+    name: str
+    masked_source: str
+    outputs_left: set[str] = field(default_factory=set)
+    failed: str = ""
+
+    @property
+    def done(self) -> bool:
+        """True when nothing of this camera is to come any more."""
+        return not self.outputs_left
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What the command line has decided before anything is started.
+
+    config           the effective configuration
+    model            path of the ONNX file, or `motion`
+    degraded         reasons why this run is less than what was asked for
+    listening        bound socket of the control endpoint, None without one
+    """
+
+    config: RunConfig
+    model: str
+    degraded: tuple[str, ...] = ()
+    listening: socket.socket | None = None
+
+
+class Supervisor:
+    """One run. `run` returns the exit code; `status` is the last look at everything."""
+
+    status: RunStatus
+
+    def __init__(self, plan: RunPlan, clock: Clock, terminal: Terminal) -> None:
+        self.plan = plan
+        self.config = plan.config
+        self.clock = clock
+        self.terminal = terminal
+        self.exit_code = 0
+        self.started_ns = clock.now_ns()
+        self.started_wall_ns = clock.wall_ns()
+        self.cameras = {
+            camera.name: CameraRun(camera.name, mask_url(camera.source)) for camera in plan.config.cameras
+        }
+        self.processes: dict[str, WorkerProcess] = {}
+        self.labels: list[str] = []
+        self._stop_reason = ""
+        self._selector = selectors.DefaultSelector()
+        self._run_directory = None if os.uname().sysname == "Linux" else RunDirectory(RunDirectory.default_base())
+        self._status_due_ns = 0
+        self._open()
+
+    # --- open -------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        config = self.config
+        for spec in topology.workers(config):
+            live_camera = spec.kind == "decode" and not config.offline
+            limit = 0 if live_camera else config.supervisor.restart_limit
+            policy = RestartPolicy(limit, config.supervisor.restart_window_s)
+            self.processes[spec.name] = WorkerProcess(spec, policy, self._lock_file(f"status-{spec.name}"))
+            if spec.kind == "output":
+                for camera in self.cameras.values():
+                    if spec.camera in ("", camera.name):
+                        camera.outputs_left.add(spec.name)
+        wakes = {name: process.wake for name, process in self.processes.items()}
+        self.pools = Pools(wakes, self._run_directory)
+        for name in self.cameras:
+            for pool in topology.result_pools(config, name):
+                self.pools.create(pool)
+        layout = PoolLayout((1,), RUN_STATUS_BYTES, 1)
+        self._status_pool = LivePool(
+            topology.PoolSpec("run-status", "", "supervisor", {"control": 0}, layout),
+            PoolMemory("run-status", layout, self._lock_file("run-status")),
+        )
+        memory = self._status_pool.memory
+        self._status_writer = Producer(layout, memory.control_fd, memory.data_fd, memory.lock_path)
+
+    def _lock_file(self, label: str) -> str | None:
+        return self._run_directory.new_lock_file(label) if self._run_directory else None
+
+    # --- run --------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Start everything, watch until the work is done or a signal comes, stop everything."""
+        with StopSignals(self._selector) as signals:
+            try:
+                for process in self.processes.values():
+                    self._start(process)
+                while not self._stop_reason:
+                    self._tick(signals)
+                self.terminal.log("info", "engine", f"stopping: {self._stop_reason}")
+                self._stop_in_order()
+            finally:
+                self._close()
+        return self.exit_code
+
+    def _tick(self, signals: StopSignals) -> None:
+        for key, _ in self._selector.select(TICK_S):
+            if key.data is None:
+                self._stop_reason = signals.received()
+                continue
+            process, stream = key.data
+            if stream == "stderr":
+                self._read_stderr(process)
+            else:
+                self._receive(process)
+        now_ns = self.clock.now_ns()
+        for process in self.processes.values():
+            self._watch(process, now_ns)
+        if now_ns >= self._status_due_ns:
+            self._status_due_ns = now_ns + round(STATUS_INTERVAL_S * 1e9)
+            self._publish_status()
+        duration_s = self.config.duration_s
+        if duration_s is not None and now_ns - self.started_ns >= duration_s * 1e9:
+            self._stop_reason = self._stop_reason or f"--duration {duration_s:g} s is over"
+        if all(camera.done for camera in self.cameras.values()):
+            self._stop_reason = self._stop_reason or "every source has ended"
+
+    # --- processes --------------------------------------------------------------------------------------
+
+    def _start(self, process: WorkerProcess) -> None:
+        spec, config = process.spec, self.config
+        channel = process.start(self.clock.now_ns())
+        process.send(
+            {
+                "type": "start",
+                "name": spec.name,
+                "camera": spec.camera,
+                "incarnation": process.incarnation,
+                "config": config.to_json(),
+                "params": {"model": self.plan.model},
+            },
+            list(process.wake.descriptors),
+        )
+        for live in self.pools.of_worker(spec.name):
+            process.send(*self.pools.announcement(live, spec.name))
+        if self.labels:
+            process.send({"type": "labels", "labels": self.labels})
+        if spec.kind == "control" and self.plan.listening is not None:
+            process.send(*self.pools.announcement(self._status_pool, spec.name))
+            process.send({"type": "descriptors"}, [self.plan.listening.fileno()])
+        process.announce_status_pool()
+        self._selector.register(channel, selectors.EVENT_READ, (process, "channel"))
+        self._selector.register(process.stderr_fd, selectors.EVENT_READ, (process, "stderr"))
+
+    def _receive(self, process: WorkerProcess) -> None:
+        if process.channel is None:
+            return
+        try:
+            message, _ = process.channel.receive()
+        except ChannelClosed:
+            self._bury(process)
+            return
+        self._handle(process, message)
+
+    def _handle(self, process: WorkerProcess, message: Message) -> None:
+        kind = message["type"]
+        if kind == "log":
+            self.terminal.log(message["level"], process.spec.name, mask_text(message["text"]))
+        elif kind == "labels":
+            self.labels = message["labels"]
+            for other in self.processes.values():
+                other.send({"type": "labels", "labels": self.labels})
+        elif kind == "frame-pool":
+            self._create_frame_pool(message["camera"], message["width"], message["height"])
+        elif kind == "finished":
+            self.cameras[message["camera"]].outputs_left.discard(process.spec.name)
+        elif kind == "fatal":
+            process.fatal = message
+
+    def _create_frame_pool(self, camera: str, width: int, height: int) -> None:
+        before = self.pools.newest(f"frames:{camera}")
+        generation = before.spec.layout.generation + 1 if before else 1
+        first_seq = before.memory.newest_seq() + 1 if before else 1
+        spec = topology.frame_pool(self.config, camera, width, height, generation, first_seq)
+        live = self.pools.create(spec)
+        mebibytes = spec.layout.data_bytes / 2**20
+        self.terminal.log(
+            "info", "engine", f"{camera}: {spec.layout.slots} slots for {width}x{height}, {mebibytes:.0f} MiB"
+        )
+        for worker in (spec.producer, *spec.consumers):
+            self.processes[worker].send(*self.pools.announcement(live, worker))
+
+    def _read_stderr(self, process: WorkerProcess) -> None:
+        if process.pid is None:
+            return
+        text = os.read(process.stderr_fd, 65536).decode(errors="replace")
+        if not text:
+            self._selector.unregister(process.stderr_fd)
+        for line in filter(None, (mask_text(line.rstrip()) for line in text.splitlines())):
+            process.stderr_tail.append(line)
+            self.terminal.log("debug", process.spec.name, line)
+
+    def _watch(self, process: WorkerProcess, now_ns: int) -> None:
+        limits = self.config.supervisor
+        if process.state == "backoff" and now_ns >= process.restart_due_ns:
+            self._start(process)
+        elif process.exited:
+            self._drain(process)
+            self._bury(process)
+        elif process.state in ("starting", "running"):
+            process.read_snapshot()
+            reported = process.has_reported()
+            process.state = "running" if reported else "starting"
+            patience_s = limits.hang_timeout_s if reported else limits.start_timeout_s
+            if process.heartbeat_age_s(now_ns) > patience_s:
+                self.terminal.log(
+                    "error", process.spec.name, f"no sign of life for {patience_s:g} s: killed and started again"
+                )
+                process.kill()
+
+    def _drain(self, process: WorkerProcess) -> None:
+        """Take what a dead worker has said last: why it could not go on."""
+        while process.channel is not None:
+            try:
+                message, _ = process.channel.receive()
+            except ChannelClosed:
+                return
+            self._handle(process, message)
+
+    def _bury(self, process: WorkerProcess) -> None:
+        """Confirm the death of a worker, free what it held, and decide what follows."""
+        name = process.spec.name
+        self._unregister(process)
+        status = process.confirm_death(timeout_s=1.0)
+        if status is None:
+            process.kill()
+            status = process.confirm_death(timeout_s=5.0)
+        self.pools.reap(name)
+        for other in self.processes.values():
+            other.wake.notify()
+        if process.fatal is not None:
+            self._fail(process, process.fatal["message"], process.fatal["exit_code"])
+        elif process.spec.kind == "decode" and status == 0:
+            process.state = "stopped"
+        else:
+            self._restart_later(process, status)
+
+    def _restart_later(self, process: WorkerProcess, status: int | None) -> None:
+        cause = f"killed by {signal.Signals(-status).name}" if status and status < 0 else f"exit status {status}"
+        last = process.stderr_tail[-1] if process.stderr_tail and (status or 0) > 0 else ""
+        cause += f" ({last})" if last else ""
+        delay_s = process.policy.after_death(self.clock.now_ns())
+        if delay_s is None:
+            limit, window_s = process.policy.limit, process.policy.window_s
+            self._fail(process, f"died {limit + 1} times in {window_s:g} s, last: {cause}", WorkerError.exit_code)
+            return
+        process.state, process.detail = "backoff", cause
+        process.restart_due_ns = self.clock.now_ns() + round(delay_s * 1e9)
+        self.terminal.log("warning", process.spec.name, f"{cause}; starts again in {delay_s:g} s")
+
+    def _fail(self, process: WorkerProcess, reason: str, exit_code: int) -> None:
+        """A worker will not come back: its camera ends, or the run does."""
+        process.state, process.detail = "failed", reason
+        self.exit_code = self.exit_code or exit_code
+        self.terminal.log("error", process.spec.name, reason)
+        if process.spec.kind != "decode":
+            self._stop_reason = self._stop_reason or f"{process.spec.name} failed: {reason}"
+            return
+        camera = self.cameras[process.spec.camera]
+        camera.failed = reason
+        if process.fatal is None or self.pools.newest(f"frames:{camera.name}") is None:
+            camera.outputs_left.clear()
+
+    def _unregister(self, process: WorkerProcess) -> None:
+        for item in (process.channel, process.stderr_fd if process.pid else None):
+            if item is not None and item in self._selector.get_map():
+                self._selector.unregister(item)
+
+    # --- stop -------------------------------------------------------------------------------------------
+
+    def _stop_in_order(self) -> None:
+        """Stop stage by stage, sources first, so that what is in flight is still written."""
+        deadline_ns = self.clock.now_ns() + round(self.config.supervisor.stop_timeout_s * 1e9)
+        stages: dict[int, list[WorkerProcess]] = {}
+        for process in self.processes.values():
+            stages.setdefault(process.spec.stage, []).append(process)
+        for stage in sorted(stages):
+            for process in stages[stage]:
+                process.send({"type": "stop"})
+            for process in stages[stage]:
+                left_s = max(0.05, (deadline_ns - self.clock.now_ns()) / 1e9)
+                self._end(process, left_s)
+        self.status = self._publish_status()
+
+    def _publish_status(self) -> RunStatus:
+        now_ns = self.clock.now_ns()
+        for process in self.processes.values():
+            process.read_snapshot()
+        status = status_of_run(self, now_ns)
+        body = orjson.dumps(status)
+        with self._status_writer.write() as slot:
+            slot.meta[:4] = len(body).to_bytes(4, "little")
+            slot.data[: len(body)] = body
+        self.terminal.show(status)
+        return status
+
+    def _end(self, process: WorkerProcess, timeout_s: float) -> None:
+        if process.pid is None:
+            return
+        self._unregister(process)
+        if not process.wait_exited(timeout_s):
+            self.terminal.log("warning", process.spec.name, "did not stop in time: killed")
+            process.kill()
+        self._drain(process)
+        process.read_snapshot()
+        process.confirm_death(timeout_s=5.0)
+        self.pools.reap(process.spec.name)
+        process.state = "failed" if process.state == "failed" else "stopped"
+
+    def _close(self) -> None:
+        for process in self.processes.values():
+            if process.pid is not None:
+                process.kill()
+                process.confirm_death(timeout_s=5.0)
+            process.close()
+        self.pools.close()
+        self._status_pool.memory.close()
+        self._selector.close()
+        if self._run_directory is not None:
+            self._run_directory.remove()

@@ -1,0 +1,129 @@
+"""What the user sees of a run: a live table on a terminal, plain log lines elsewhere, a summary at the end.
+
+Log levels: `error` and `warning` are for the user to act on, `info` says what was chosen and what changed,
+`debug` is for developers and holds what libraries print.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Final, TextIO
+
+from engine.control.status import CameraStatus, RunStatus
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+REPEAT_WINDOW_S: Final = 10.0
+STATUS_LINE_INTERVAL_S: Final = 10.0
+
+
+class Terminal:
+    """Writes log lines to `stream`, a live table when it is a terminal, and the summary to standard output."""
+
+    def __init__(self, level: str = "info", stream: TextIO | None = None) -> None:
+        self._level = LEVELS.index(level)
+        self._stream = stream or sys.stderr
+        self._live: Live | None = None
+        self._last_said: dict[tuple[str, str], float] = {}
+        self._status_line_due_s = time.monotonic() + STATUS_LINE_INTERVAL_S
+
+    def __enter__(self) -> Terminal:
+        if self._stream.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(file=self._stream)
+            self._live = Live(console=console, refresh_per_second=4, transient=True, redirect_stdout=False)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def log(self, level: str, source: str, text: str) -> None:
+        """One line. The same line from the same source is said once in ten seconds."""
+        if LEVELS.index(level) < self._level:
+            return
+        now_s = time.monotonic()
+        if now_s - self._last_said.get((source, text), -REPEAT_WINDOW_S) < REPEAT_WINDOW_S:
+            return
+        self._last_said = {key: at for key, at in self._last_said.items() if now_s - at < REPEAT_WINDOW_S}
+        self._last_said[source, text] = now_s
+        line = f"{time.strftime('%H:%M:%S')} {level:<7} {source}: {text}"
+        if self._live is not None:
+            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(line, file=self._stream, flush=True)
+
+    def show(self, status: RunStatus) -> None:
+        """Bring the table up to date, or say a status line now and then."""
+        if self._live is not None:
+            self._live.update(table_of(status))
+        elif time.monotonic() >= self._status_line_due_s:
+            self._status_line_due_s = time.monotonic() + STATUS_LINE_INTERVAL_S
+            for name, camera in status["cameras"].items():
+                self.log("info", name, line_of(camera))
+
+
+def line_of(camera: CameraStatus) -> str:
+    """A camera in one line."""
+    latency = camera["latency_ms"]
+    return (
+        f"{camera['state']}, fps in {camera['fps_in']:.1f} inferred {camera['fps_inferred']:.1f} "
+        f"out {camera['fps_out']:.1f}, latency p50 {latency['p50']:.0f} p95 {latency['p95']:.0f} ms, "
+        f"dropped {drops_of(camera)}"
+    )
+
+
+def drops_of(camera: CameraStatus) -> str:
+    """Dropped frames with their reasons."""
+    drops = [f"{count} {reason}" for reason, count in camera["dropped"].items() if count]
+    return ", ".join(drops) or "0"
+
+
+def table_of(status: RunStatus) -> Table:
+    """The live table: one row per camera, reasons for a degraded run below."""
+    from rich.table import Table
+
+    minutes, seconds = divmod(int(status["uptime_s"]), 60)
+    table = Table(
+        title=f"camring · {status['run']['profile']} · {status['status']} · {minutes:d}:{seconds:02d}",
+        caption="\n".join(status["reasons"]) or None,
+    )
+    for heading in ("camera", "state", "fps in", "inferred", "out", "p50 ms", "p95 ms", "frames", "dropped"):
+        table.add_column(heading, justify="left" if heading in ("camera", "state", "dropped") else "right")
+    for name, camera in status["cameras"].items():
+        table.add_row(
+            name,
+            f"{camera['state']} {camera['reason']}".strip(),
+            f"{camera['fps_in']:.1f}",
+            f"{camera['fps_inferred']:.1f}",
+            f"{camera['fps_out']:.1f}",
+            f"{camera['latency_ms']['p50']:.0f}",
+            f"{camera['latency_ms']['p95']:.0f}",
+            str(camera["frames_in"]),
+            drops_of(camera),
+        )
+    return table
+
+
+def summary_of(status: RunStatus, directory: str) -> str:
+    """What happened, at the end: one line per camera, and where the files are."""
+    lines = [f"summary after {status['uptime_s']:.1f} s: {status['status']}"]
+    lines += [f"  {reason}" for reason in status["reasons"]]
+    for name, camera in status["cameras"].items():
+        latency = camera["latency_ms"]
+        lines.append(
+            f"  {name}: {camera['frames_in']} frames in, {camera['frames_processed']} processed, "
+            f"{drops_of(camera)} dropped, {camera['results_out']} results written, "
+            f"latency p50 {latency['p50']:.0f} p95 {latency['p95']:.0f} ms"
+        )
+    restarts = sum(process["restarts"] for process in status["processes"].values())
+    lines.append(f"  workers restarted: {restarts}; files in {directory}")
+    return "\n".join(lines)

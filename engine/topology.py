@@ -1,0 +1,125 @@
+"""Who runs and who reads what: the process graph of a run as plain data.
+
+    decode:<camera> ──frames──► infer ──detections──► track ──tracks──► results, overlay:<camera>
+                        └───────────────────────────────────────────────► overlay:<camera>
+
+Knows names, rows and sizes. Does not start anything.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from engine.config import RunConfig
+from engine.types import nv12_geometry
+from ipc.pool import PoolLayout
+
+# Consumer rows. A row is never reassigned, so nothing changes when a worker restarts.
+FRAMES_INFER, FRAMES_OVERLAY, FRAMES_SPARE = 0, 1, 2
+DETECTIONS_TRACK = 0
+TRACKS_RESULTS, TRACKS_OVERLAY = 0, 1
+
+STATUS_SLOT_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """One worker process: `name` is unique, `kind` is its module in `engine.workers`."""
+
+    name: str
+    kind: str
+    camera: str = ""
+
+    @property
+    def stage(self) -> int:
+        """Place in the pipeline; workers are stopped in this order."""
+        return ("decode", "infer", "track", "output", "control").index(self.kind)
+
+
+@dataclass(frozen=True)
+class PoolSpec:
+    """One pool: who writes it, who reads it in which row, and which rows the producer must wait for."""
+
+    name: str
+    camera: str
+    producer: str
+    consumers: dict[str, int]
+    layout: PoolLayout
+    required: tuple[int, ...] = field(default=())
+
+
+def workers(config: RunConfig) -> list[WorkerSpec]:
+    """The worker processes of a run, in the order in which they are started: consumers first."""
+    specs = []
+    if config.control.enabled:
+        specs.append(WorkerSpec("control", "control"))
+    specs.append(WorkerSpec("results", "output"))
+    if config.output.overlay:
+        specs += [WorkerSpec(f"overlay:{camera.name}", "output", camera.name) for camera in config.cameras]
+    specs.append(WorkerSpec("track", "track"))
+    specs.append(WorkerSpec("infer", "infer"))
+    specs += [WorkerSpec(f"decode:{camera.name}", "decode", camera.name) for camera in config.cameras]
+    return specs
+
+
+def lanes(config: RunConfig) -> int:
+    """Inference sessions that run side by side; 0 in the configuration means one per core we may use."""
+    return config.infer.lanes or usable_cores()
+
+
+def frames_in_flight(config: RunConfig) -> int:
+    """Frames of one camera that inference may hold: one batch in every lane, and one ready to be published."""
+    return lanes(config) * config.infer.batch + 1
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def result_pools(config: RunConfig, camera: str) -> list[PoolSpec]:
+    """The pools for detections and tracks of a camera; their size does not depend on the picture."""
+    slot_bytes = config.pool.result_slot_kib * 1024
+    history = config.pool.result_history
+    readers = {"results": TRACKS_RESULTS}
+    if config.output.overlay:
+        readers[f"overlay:{camera}"] = TRACKS_OVERLAY
+    return [
+        PoolSpec(
+            name=f"detections:{camera}",
+            camera=camera,
+            producer="infer",
+            consumers={"track": DETECTIONS_TRACK},
+            layout=PoolLayout((1, 1), slot_bytes, history),
+            required=(DETECTIONS_TRACK,) if config.offline else (),
+        ),
+        PoolSpec(
+            name=f"tracks:{camera}",
+            camera=camera,
+            producer="track",
+            consumers=readers,
+            layout=PoolLayout((1, 1, 1), slot_bytes, history),
+            required=tuple(readers.values()) if config.offline else (),
+        ),
+    ]
+
+
+def frame_pool(  # noqa: PLR0913 - a pool is named, sized and numbered
+    config: RunConfig, camera: str, width: int, height: int, generation: int = 1, first_seq: int = 1
+) -> PoolSpec:
+    """The pool for frames of a camera, sized for this picture."""
+    readers = {"infer": FRAMES_INFER}
+    if config.output.overlay:
+        readers[f"overlay:{camera}"] = FRAMES_OVERLAY
+    layout = PoolLayout(
+        leases=(frames_in_flight(config), 2, 1),
+        slot_bytes=nv12_geometry(width, height)[2],
+        history=config.pool.history,
+        first_seq=first_seq,
+        generation=generation,
+    )
+    required = tuple(readers.values()) if config.offline else ()
+    return PoolSpec(f"frames:{camera}", camera, f"decode:{camera}", readers, layout, required)

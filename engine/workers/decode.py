@@ -1,0 +1,195 @@
+"""Decode worker: one camera's pictures into its frame pool.
+
+Never waits for a reader, except in `--offline` runs, where the pool makes it wait so that no frame is lost.
+Knows sources and slots. Does not know models, trackers or other cameras.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from engine.errors import SourceError
+from engine.metrics import RateMeter
+from engine.sources.base import Picture, Source, SourceOptions, create_source
+from engine.sources.reconnect import Reconnector, Wait
+from engine.types import FrameFlag, FrameMeta, FrameNv12, nv12_geometry
+from engine.workers.feed import Writer
+from engine.workers.runtime import Context
+from ipc.pool import Slot
+
+
+@dataclass
+class Pacer:
+    """Lets a file play in its own time: says when a picture is due, and starts over after a jump.
+
+    offset_ns is monotonic time minus presentation time; None before the first picture.
+    """
+
+    late_limit_ns: int = 500_000_000
+    offset_ns: int | None = None
+
+    def due_ns(self, picture: Picture, now_ns: int) -> int:
+        """Monotonic time at which this picture should appear."""
+        if self.offset_ns is None or picture.discontinuity or picture.pts_ns < 0:
+            self.offset_ns = now_ns - max(picture.pts_ns, 0)
+        due = self.offset_ns + max(picture.pts_ns, 0)
+        if abs(due - now_ns) > self.late_limit_ns and due < now_ns:
+            self.offset_ns = now_ns - max(picture.pts_ns, 0)
+            due = now_ns
+        return due
+
+
+def run(context: Context) -> None:
+    """Open, publish pictures until the end or the order to stop, close."""
+    camera = next(camera for camera in context.config.cameras if camera.name == context.camera)
+    options = SourceOptions(
+        url=camera.resolved_source(),
+        loop=camera.loop,
+        offline=context.config.offline,
+        rtsp_transport=camera.rtsp_transport,
+        timeout_s=context.config.decode.timeout_s,
+        decoder_threads=context.config.decode.threads,
+    )
+
+    def open_source() -> Source:
+        return create_source(options)
+
+    publisher = Publisher(context, loop=camera.loop)
+    reconnector = Reconnector(open_source, context.clock)
+    try:
+        publish_all(context, publisher, reconnector, paced=not context.config.offline)
+    except SourceError as error:
+        publisher.report(reconnector)
+        context.status["state"], context.status["reason"] = "failed", str(error)
+        publisher.publish_end()
+        raise
+    finally:
+        reconnector.close()
+
+
+def publish_all(context: Context, publisher: Publisher, reconnector: Reconnector, *, paced: bool) -> None:
+    """The loop: grab, wait until due, write into a slot, publish."""
+    pacer = Pacer()
+    to_skip = publisher.next_index
+    while not context.stopping:
+        item = reconnector.grab()
+        publisher.report(reconnector)
+        if isinstance(item, Wait):
+            wait_until(context, item.until_ns)
+            continue
+        if item is None:
+            publisher.publish_end()
+            return
+        if to_skip and publisher.resumes_file and not reconnector.live:
+            to_skip -= 1
+            context.tend()
+            continue
+        if paced and not reconnector.live:
+            wait_until(context, pacer.due_ns(item, context.clock.now_ns()))
+        publisher.publish(item, reconnector)
+        context.tend()
+
+
+def wait_until(context: Context, due_ns: int) -> None:
+    """Sleep until `due_ns` or until told to stop, tending messages meanwhile."""
+    while not context.stopping and (left_ns := due_ns - context.clock.now_ns()) > 0:
+        context.wait(left_ns / 1e9)
+
+
+class Publisher:
+    """Puts pictures into the camera's frame pool; asks for a bigger one when the picture outgrows it.
+
+    next_index    number of the next frame; goes on where a killed predecessor stopped
+    resumes_file  this process replaces a killed one, so a file's first `next_index` pictures are out already
+    """
+
+    def __init__(self, context: Context, *, loop: bool) -> None:
+        self.context = context
+        self.pool_name = f"frames:{context.camera}"
+        self.rate = RateMeter(context.clock)
+        self.next_index = 0
+        writer = context.writers.get(self.pool_name)
+        newest = writer.producer.newest_meta() if writer else None
+        if newest is not None:
+            last = FrameMeta.unpack(newest)
+            self.next_index = last.index + (0 if last.flags & FrameFlag.END_OF_STREAM else 1)
+        self.resumes_file = context.incarnation > 0 and not loop
+        self._discontinuity = context.incarnation > 0
+        context.before_status = lambda: context.status.update(fps=self.rate.per_second())
+
+    def publish(self, picture: Picture, reconnector: Reconnector) -> None:
+        """Write one picture into a slot and make it visible."""
+        stride, offset_uv, slot_bytes = nv12_geometry(picture.width, picture.height)
+        claimed = self._claim(picture.width, picture.height, slot_bytes)
+        if claimed is None:
+            return
+        writer, slot = claimed
+        flags = FrameFlag.NONE
+        if picture.discontinuity or self._discontinuity:
+            flags |= FrameFlag.DISCONTINUITY
+        meta = FrameMeta(
+            index=self.next_index,
+            captured_ns=picture.captured_ns,
+            wall_ns=picture.wall_ns,
+            width=picture.width,
+            height=picture.height,
+            stride_y=stride,
+            stride_uv=stride,
+            offset_uv=offset_uv,
+            pts_ns=picture.pts_ns,
+            matrix=picture.matrix,
+            full_range=picture.full_range,
+            flags=flags,
+        )
+        frame = FrameNv12.view(meta, slot.array())
+        try:
+            reconnector.read_into(frame.y, frame.uv)
+        except BaseException:
+            writer.producer.abort(slot)
+            raise
+        self._publish(writer, slot, meta)
+        self.next_index += 1
+        self._discontinuity = False
+        self.rate.tick()
+        self.context.status.update(width=picture.width, height=picture.height)
+
+    def publish_end(self) -> None:
+        """Publish the end of the stream, which travels behind the last frame through every stage."""
+        claimed = self._claim(0, 0, 0)
+        if claimed is None:
+            return
+        writer, slot = claimed
+        now_ns, wall_ns = self.context.clock.now_ns(), self.context.clock.wall_ns()
+        meta = FrameMeta(self.next_index, now_ns, wall_ns, 0, 0, 0, 0, 0, flags=FrameFlag.END_OF_STREAM)
+        self._publish(writer, slot, meta)
+
+    def report(self, reconnector: Reconnector) -> None:
+        """Bring the camera's state into the status, and into the log when it has changed."""
+        status = self.context.status
+        state, reason = reconnector.state.value, reconnector.reason
+        if (state, reason) != (status.get("state"), status.get("reason")):
+            level = "info" if state in ("connecting", "streaming", "ended") else "warning"
+            self.context.log(level, f"{state}: {reason}" if reason else state)
+        status.update(state=state, reason=reason, corrupt_packets=reconnector.corrupt_packets)
+
+    def _claim(self, width: int, height: int, slot_bytes: int) -> tuple[Writer, Slot] | None:
+        """A slot that is big enough; None when told to stop before there is one."""
+        context = self.context
+        requested = False
+        while not context.stopping:
+            writer = context.writers.get(self.pool_name)
+            if writer is None or writer.producer.layout.slot_bytes < slot_bytes:
+                if writer is None and not slot_bytes:
+                    return None
+                if not requested:
+                    context.send("frame-pool", camera=context.camera, width=width, height=height)
+                    requested = True
+            elif (slot := writer.producer.begin()) is not None:
+                return writer, slot
+            context.wait(0.25)
+        return None
+
+    def _publish(self, writer: Writer, slot: Slot, meta: FrameMeta) -> None:
+        replace(meta, published_ns=self.context.clock.now_ns()).pack_into(slot.meta)
+        writer.producer.publish(slot)
+        writer.notify()

@@ -1,0 +1,99 @@
+"""Reading and writing pools by name, across generations.
+
+A pool gets a new generation when the picture outgrows its slots; sequence numbers go on. A `Feed` reads the old
+generation to its end before it goes to the next, so that nothing is lost at the seam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ipc.notify import Notifier
+from ipc.pool import Consumer, Lease, PoolLayout, Producer
+
+
+def layout_to_json(layout: PoolLayout) -> dict[str, Any]:
+    """A layout as it travels in a `pool` message."""
+    return {
+        "leases": list(layout.leases),
+        "slot_bytes": layout.slot_bytes,
+        "history": layout.history,
+        "first_seq": layout.first_seq,
+        "generation": layout.generation,
+    }
+
+
+def layout_from_json(data: dict[str, Any]) -> PoolLayout:
+    """The layout of a `pool` message."""
+    return PoolLayout(**{**data, "leases": tuple(data["leases"])})
+
+
+class Feed:
+    """The consuming end of a named pool: a `Consumer` per living generation."""
+
+    def __init__(self) -> None:
+        self._generations: list[Consumer] = []
+        self._producer_wake: list[Notifier] = []
+
+    def add(self, consumer: Consumer, producer_wake: Notifier) -> None:
+        """A new generation has been announced."""
+        self._generations.append(consumer)
+        self._producer_wake.append(producer_wake)
+
+    @property
+    def ready(self) -> bool:
+        """True once there is anything to read from."""
+        return bool(self._generations)
+
+    def newest_seq(self) -> int:
+        """Newest published sequence number, 0 before the first pool."""
+        return self._generations[-1].newest_seq() if self._generations else 0
+
+    def lease_newest(self, after: int) -> Lease | None:
+        """Lease the newest slot above `after`, whatever generation it is in."""
+        for consumer in reversed(self._generations):
+            lease = consumer.lease_newest(after)
+            if lease is not None:
+                return lease
+        return None
+
+    def lease_next(self, after: int) -> Lease | None:
+        """Lease the oldest slot above `after`, so that everything comes in order."""
+        for position, consumer in enumerate(self._generations):
+            lease = consumer.lease_next(after)
+            if lease is not None:
+                del self._generations[:position]
+                del self._producer_wake[:position]
+                return lease
+        return None
+
+    def lease(self, seq: int) -> Lease | None:
+        """Lease exactly this sequence number, None if it is gone."""
+        for consumer in reversed(self._generations):
+            if seq >= consumer.layout.first_seq:
+                return consumer.lease(seq)
+        return None
+
+    def acknowledge(self, seq: int) -> None:
+        """Everything up to `seq` is done with; the producer is woken if it may be waiting for that."""
+        for consumer, wake in zip(self._generations, self._producer_wake, strict=True):
+            consumer.acknowledge(seq)
+            wake.notify()
+
+    def acknowledged(self) -> int:
+        """What this row has acknowledged, also by a predecessor of this process."""
+        return max((consumer.acknowledged() for consumer in self._generations), default=0)
+
+
+class Writer:
+    """The producing end of a named pool: the newest generation, and whom to wake after a publish."""
+
+    def __init__(self, producer: Producer, consumer_wakes: Sequence[Notifier]) -> None:
+        self.producer = producer
+        self._consumer_wakes = consumer_wakes
+
+    def notify(self) -> None:
+        """Wake everybody who reads this pool."""
+        for wake in self._consumer_wakes:
+            wake.notify()

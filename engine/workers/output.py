@@ -1,0 +1,182 @@
+"""Output worker: tracks joined to their frames by sequence number, written to files, in order.
+
+`results` serves every camera with JSON lines and measures latency at the end of the pipeline;
+`overlay:<camera>` writes one camera's video. Both skip nothing that is there and count what is not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from engine.errors import OutputError
+from engine.metrics import LatencyHistogram, RateMeter
+from engine.outputs.base import FrameResult, Output
+from engine.outputs.jsonl import JsonlOutput
+from engine.types import FrameFlag, FrameMeta, FrameNv12, ResultMeta, Tracks
+from engine.workers.feed import Feed
+from engine.workers.runtime import Context
+from ipc.pool import Lease
+
+RETRY_INTERVAL_S = 2.0
+STAGES = ("decode", "queue", "infer", "track", "total")
+
+
+@dataclass
+class Camera:
+    """One camera at the end of the pipeline.
+
+    last_seq, last_index  newest result taken over, and the frame number it spoke of
+    dropped               results that were not written, by reason
+    retry_at_ns           a live output that failed is tried again then
+    """
+
+    name: str
+    tracks: Feed
+    frames: Feed
+    output: Output
+    rate: RateMeter
+    last_seq: int = 0
+    last_index: int = -1
+    written: int = 0
+    ended: bool = False
+    dropped: Counter[str] = field(default_factory=Counter)
+    retry_at_ns: int = 0
+    latency: dict[str, LatencyHistogram] = field(default_factory=dict)
+
+
+def run(context: Context) -> None:
+    """Wait for the class names, then write each camera's results in order until all have ended."""
+    cv2.setNumThreads(1)
+    cameras = [open_camera(context, name) for name in camera_names(context)]
+    context.before_status = lambda: report(context, cameras)
+    while not context.labels and not context.stopping:
+        context.wait(0.25)
+    try:
+        while True:
+            advanced = [advance(context, camera) for camera in cameras]
+            if any(advanced):
+                context.tend()
+            elif context.stopping:
+                return
+            else:
+                context.wait(0.25)
+    finally:
+        for camera in cameras:
+            camera.output.close()
+
+
+def camera_names(context: Context) -> list[str]:
+    """The cameras this worker serves: its own, or all."""
+    return [context.camera] if context.camera else [camera.name for camera in context.config.cameras]
+
+
+def open_camera(context: Context, name: str) -> Camera:
+    """Open the camera's output and go on behind what a killed predecessor has written."""
+    directory = Path(context.config.output.directory)
+    tracks = context.feeds[f"tracks:{name}"]
+    output: Output
+    if context.camera:
+        from engine.outputs.video import VideoOutput
+
+        output = VideoOutput(directory / f"{name}.mp4", context.config.output)
+    else:
+        output = JsonlOutput(directory / f"{name}.jsonl", resume=context.incarnation > 0)
+    frames = context.feeds.setdefault(f"frames:{name}", Feed())
+    camera = Camera(name, tracks, frames, output, RateMeter(context.clock), last_seq=tracks.acknowledged())
+    if isinstance(output, JsonlOutput):
+        camera.last_index = output.last_frame
+    camera.latency = {stage: LatencyHistogram() for stage in STAGES}
+    return camera
+
+
+def advance(context: Context, camera: Camera) -> bool:
+    """Write one result if there is one."""
+    if context.clock.now_ns() < camera.retry_at_ns and not context.stopping:
+        return False
+    lease = camera.tracks.lease_next(camera.last_seq)
+    if lease is None:
+        return False
+    with lease:
+        meta = ResultMeta.unpack(lease.meta)
+        camera.dropped["overrun"] += lease.gap
+        if meta.flags & FrameFlag.END_OF_STREAM:
+            end_camera(context, camera)
+        elif meta.index > camera.last_index:
+            write(context, camera, meta, lease)
+    camera.last_seq = lease.seq
+    camera.tracks.acknowledge(lease.seq)
+    camera.frames.acknowledge(meta.frame_seq)
+    return True
+
+
+def write(context: Context, camera: Camera, meta: ResultMeta, lease: Lease) -> None:
+    """Hand one result, with its frame where wanted, to the output; count it if it cannot be written."""
+    result = FrameResult(
+        camera=camera.name,
+        meta=meta,
+        tracks=Tracks.view(meta.count, lease.array()),
+        labels=context.labels,
+        emitted_ns=context.clock.now_ns(),
+        skipped=meta.index - camera.last_index - 1,
+    )
+    try:
+        for frame in frame_of(camera, meta):
+            camera.output.write(result, frame)
+    except OutputError as error:
+        if context.config.offline:
+            raise
+        context.log("error", f"{camera.name}: {error}")
+        context.status["degraded"] = f"{camera.name}: {error}"
+        camera.dropped["output_failed"] += 1
+        camera.retry_at_ns = context.clock.now_ns() + round(RETRY_INTERVAL_S * 1e9)
+        return
+    measure(camera, result)
+    camera.last_index = meta.index
+    camera.written += 1
+    camera.rate.tick()
+
+
+def frame_of(camera: Camera, meta: ResultMeta) -> Iterator[FrameNv12 | None]:
+    """The frame a result speaks of, leased while it is used; none if it has been overwritten meanwhile."""
+    if not camera.output.needs_frame:
+        yield None
+        return
+    lease = camera.frames.lease(meta.frame_seq)
+    if lease is None:
+        camera.dropped["frame_gone"] += 1
+        return
+    with lease:
+        yield FrameNv12.view(FrameMeta.unpack(lease.meta), lease.array())
+
+
+def measure(camera: Camera, result: FrameResult) -> None:
+    """Add the result's latency, stage by stage, to the histograms."""
+    trace = result.meta.trace
+    marks = (trace.captured_ns, trace.published_ns, trace.batched_ns, trace.inferred_ns, trace.tracked_ns)
+    for stage, start_ns, end_ns in zip(STAGES, marks, marks[1:], strict=False):
+        camera.latency[stage].add((end_ns - start_ns) / 1e6)
+    camera.latency["total"].add((result.emitted_ns - trace.captured_ns) / 1e6)
+
+
+def end_camera(context: Context, camera: Camera) -> None:
+    """The last frame of a camera is out: finish the file and say so."""
+    camera.output.close()
+    camera.ended = True
+    context.send("finished", camera=camera.name)
+
+
+def report(context: Context, cameras: list[Camera]) -> None:
+    """Bring counters and latency into the status."""
+    for camera in cameras:
+        status: dict[str, Any] = context.status.setdefault("cameras", {}).setdefault(camera.name, {})
+        status.update(written=camera.written, fps=camera.rate.per_second(), dropped=dict(camera.dropped))
+    context.status["latency"] = {
+        camera.name: {stage: histogram.to_dict() for stage, histogram in camera.latency.items()}
+        for camera in cameras
+    }

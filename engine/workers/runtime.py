@@ -1,0 +1,217 @@
+"""What every worker process has: its configuration, its pools, a wake-up, a status line to the supervisor.
+
+`python -m engine.workers.runtime KIND FD` is what the supervisor starts. The worker's own module supplies
+`run(context)`, a loop that reads top to bottom. A worker ends when it is told to, when its work is done, or
+when the supervisor is gone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import queue
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from engine.clock import Clock, SystemClock
+from engine.config import RunConfig
+from engine.errors import EngineError
+from engine.workers.feed import Feed, Writer, layout_from_json
+from ipc.channel import Channel, ChannelClosed, Message
+from ipc.notify import Notifier
+from ipc.pool import Consumer, Producer
+
+STATUS_INTERVAL_S = 0.25
+STOP_GRACE_S = 1.5
+EXIT_FATAL = 3
+"""Exit status of a worker that has reported why it cannot work; it is not restarted."""
+
+
+class Context:
+    """The worker's view of the run. Owned by the worker's main thread.
+
+    name, camera, incarnation   who this is, and how many predecessors it has had
+    config                      the run's configuration
+    feeds, writers              pools by name; filled as the supervisor hands them over
+    labels                      class names of the detector, () until it is known
+    status, before_status       what this worker tells of itself, and a hook that brings it up to date
+    """
+
+    def __init__(self, channel: Channel, start: Message, wake: Notifier, clock: Clock) -> None:
+        self.name: str = start["name"]
+        self.camera: str = start["camera"]
+        self.incarnation: int = start["incarnation"]
+        self.config = RunConfig.from_json(start["config"])
+        self.params: dict[str, Any] = start["params"]
+        self.clock = clock
+        self.wake = wake
+        self.feeds: dict[str, Feed] = {}
+        self.writers: dict[str, Writer] = {}
+        self.labels: tuple[str, ...] = ()
+        self.descriptors: list[int] = []
+        self.stopping = False
+        self.status: dict[str, Any] = {}
+        self.before_status: Callable[[], None] = lambda: None
+        self._channel = channel
+        self._inbox: queue.SimpleQueue[tuple[Message, list[int]]] = queue.SimpleQueue()
+        self._status_writer: Producer | None = None
+        self._status_due_ns = 0
+        self._stop_seen = threading.Event()
+        self._left = threading.Event()
+
+    # --- the supervisor's messages ---------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """Receive messages for ever (runs in a thread of its own); the process ends with the supervisor."""
+        while True:
+            try:
+                message, descriptors = self._channel.receive()
+            except ChannelClosed:
+                os._exit(0)
+            self._inbox.put((message, descriptors))
+            self.wake.notify()
+            if message["type"] == "stop":
+                threading.Thread(target=self._leave_soon, daemon=True).start()
+
+    def _leave_soon(self) -> None:
+        """A main thread stuck in a library must not hold up the stop; it has nothing that could be lost."""
+        if not self._left.wait(STOP_GRACE_S):
+            os._exit(0)
+
+    def handle_messages(self) -> None:
+        """Take over what the supervisor has sent: pools, labels, the order to stop."""
+        while True:
+            try:
+                message, descriptors = self._inbox.get_nowait()
+            except queue.Empty:
+                return
+            kind = message["type"]
+            if kind == "stop":
+                self.stopping = True
+            elif kind == "labels":
+                self.labels = tuple(message["labels"])
+            elif kind == "pool":
+                self._attach(message, descriptors)
+            elif kind == "descriptors":
+                self.descriptors += descriptors
+
+    def _attach(self, message: Message, descriptors: list[int]) -> None:
+        layout = layout_from_json(message["layout"])
+        control_fd, data_fd, *wake_fds = descriptors
+        width = len(self.wake.descriptors)
+        wakes = [Notifier(tuple(wake_fds[i : i + width])) for i in range(0, len(wake_fds), width)]
+        lock_path = message["lock_path"]
+        name = message["name"]
+        if message["role"] == "producer":
+            producer = Producer(layout, control_fd, data_fd, lock_path)
+            if name == "status":
+                self._status_writer = producer
+            else:
+                self.writers[name] = Writer(producer, wakes)
+        else:
+            consumer = Consumer(layout, control_fd, data_fd, message["row"], lock_path=lock_path)
+            self.feeds.setdefault(name, Feed()).add(consumer, wakes[0])
+        os.close(data_fd)
+        os.close(control_fd)
+
+    # --- what the worker does ---------------------------------------------------------------------------
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleep until something may have happened, at most `timeout_s`; then tend messages and status."""
+        self.wake.wait(min(timeout_s, STATUS_INTERVAL_S))
+        self.tend()
+
+    def tend(self) -> None:
+        """Handle messages and publish the status when it is due. Call it in every round of the loop."""
+        self.handle_messages()
+        if self.clock.now_ns() >= self._status_due_ns:
+            self.publish_status()
+
+    def publish_status(self) -> None:
+        """Write the status where the supervisor reads it; its age is this worker's heartbeat."""
+        now_ns = self.clock.now_ns()
+        self._status_due_ns = now_ns + round(STATUS_INTERVAL_S * 1e9)
+        if self._status_writer is None:
+            return
+        self.before_status()
+        usage = {"heartbeat_ns": now_ns, "rss_bytes": resident_bytes(), "cpu_s": time.process_time()}
+        body = orjson.dumps({**self.status, **usage})
+        with self._status_writer.write() as slot:
+            slot.meta[:4] = len(body).to_bytes(4, "little")
+            slot.data[: len(body)] = body
+
+    def send(self, kind: str, **fields: Any) -> None:
+        """Tell the supervisor something."""
+        self._channel.send({"type": kind, **fields})
+
+    def log(self, level: str, text: str) -> None:
+        """One line for the user (`info`, `warning`, `error`) or for developers (`debug`)."""
+        self.send("log", level=level, text=text)
+
+    def wait_for_start(self) -> None:
+        """Wait until the supervisor has handed over everything that was there at the start."""
+        while not self.stopping and self._status_writer is None:
+            self.wake.wait(1.0)
+            self.handle_messages()
+
+    def leave(self) -> None:
+        """The loop is done: publish the last status, and stop the stop-timer."""
+        self.publish_status()
+        self._left.set()
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM now; the peak where the system does not tell."""
+    try:
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when the supervisor dies, even while a library holds the GIL."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            os._exit(0)
+
+
+def main(argv: list[str]) -> int:
+    """Run one worker: connect, receive the start message, hand over to the worker's module."""
+    kind, fd = argv
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    channel = Channel.from_descriptor(int(fd))
+    start, wake_fds = channel.receive()
+    context = Context(channel, start, Notifier(tuple(wake_fds)), SystemClock())
+    threading.Thread(target=context.listen, name="supervisor-link", daemon=True).start()
+    try:
+        module = importlib.import_module(f"engine.workers.{kind}")
+        context.wait_for_start()
+        context.status["started_ns"] = time.monotonic_ns()
+        module.run(context)
+    except EngineError as error:
+        context.send("fatal", message=str(error), exit_code=error.exit_code)
+        return EXIT_FATAL
+    except ChannelClosed:
+        return 0
+    context.leave()
+    return 0
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    sys.stderr.flush()
+    # Library threads (FFmpeg, ONNX Runtime) may still run; there is nothing left to wait for.
+    os._exit(status)

@@ -1,0 +1,90 @@
+"""Tracking worker: detections in, identities out, one tracker per camera, every result in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from engine.tracking.base import Tracker, create_tracker
+from engine.types import Detections, FrameFlag, ResultMeta, Tracks
+from engine.workers.feed import Feed, Writer
+from engine.workers.runtime import Context
+
+
+@dataclass
+class Camera:
+    """One camera's tracker and its place in the stream of detections.
+
+    last_seq        newest detection record taken over; last_frame_seq  the frame it spoke of
+    lost            records that were overwritten before they could be read (never in `--offline` runs)
+    """
+
+    name: str
+    feed: Feed
+    writer: Writer
+    tracker: Tracker
+    last_seq: int = 0
+    last_frame_seq: int = 0
+    lost: int = 0
+
+
+def run(context: Context) -> None:
+    """Take each camera's records in order, track, publish; wait when there is nothing."""
+    cameras = [open_camera(context, camera.name) for camera in context.config.cameras]
+
+    def report() -> None:
+        context.status["lost"] = {camera.name: camera.lost for camera in cameras}
+
+    context.before_status = report
+    while True:
+        advanced = [advance(context, camera) for camera in cameras]
+        if any(advanced):
+            context.tend()
+        elif context.stopping:
+            return
+        else:
+            context.wait(0.25)
+
+
+def open_camera(context: Context, name: str) -> Camera:
+    """Find the camera's pools; go on behind what a killed predecessor has published."""
+    feed, writer = context.feeds[f"detections:{name}"], context.writers[f"tracks:{name}"]
+    newest = writer.producer.newest_meta()
+    last = ResultMeta.unpack(newest) if newest else None
+    tracker = create_tracker(context.config.track.tracker, last.next_track_id if last else 1)
+    camera = Camera(name, feed, writer, tracker, last_seq=feed.acknowledged())
+    if last is not None:
+        camera.last_frame_seq = last.frame_seq
+    return camera
+
+
+def advance(context: Context, camera: Camera) -> bool:
+    """Work on one record, if there is one and the readers of tracks have caught up."""
+    lease = camera.feed.lease_next(camera.last_seq)
+    if lease is None:
+        return False
+    with lease:
+        meta = ResultMeta.unpack(lease.meta)
+        # A predecessor may have published this one and died before it could say so.
+        if meta.frame_seq > camera.last_frame_seq:
+            slot = camera.writer.producer.begin()
+            if slot is None:
+                return False
+            tracks = track(camera.tracker, meta, Detections.view(meta.count, lease.array()))
+            count = tracks.write_into(slot.array())
+            trace = replace(meta.trace, tracked_ns=context.clock.now_ns())
+            meta = replace(meta, count=count, trace=trace, next_track_id=camera.tracker.next_track_id)
+            meta.pack_into(slot.meta)
+            camera.writer.producer.publish(slot)
+            camera.writer.notify()
+            camera.last_frame_seq = meta.frame_seq
+    camera.lost += lease.gap
+    camera.last_seq = lease.seq
+    camera.feed.acknowledge(lease.seq)
+    return True
+
+
+def track(tracker: Tracker, meta: ResultMeta, detections: Detections) -> Tracks:
+    """The tracker's answer; the end of a stream holds no objects."""
+    if meta.flags & FrameFlag.END_OF_STREAM:
+        return Tracks.empty()
+    return tracker.update(detections, meta.time_s)

@@ -1,0 +1,130 @@
+"""Who may import whom, and what must not be imported where: the rules of docs/architecture.md as a test."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("ipc", "kernels", "ptz", "engine")
+SIBLINGS = ("sources", "models", "tracking", "outputs")
+
+HEAVY = {
+    "onnxruntime": {"engine/models/ort.py"},
+    "scipy": {"engine/tracking/association.py"},
+    "prometheus_client": {"engine/control/metrics.py"},
+    "uvicorn": {"engine/control/server.py"},
+    "rich": {"engine/terminal.py", "engine/models/cli.py"},
+    "torch": set(),
+    "tensorrt": {"engine/models/trt.py"},
+    "PyNvVideoCodec": {"engine/sources/nvdec.py"},
+    "ultralytics": set(),
+    "sam2": set(),
+}
+"""Packages that are heavy or optional, and the only files that may import them."""
+
+
+def modules() -> Iterator[tuple[Path, ast.Module]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield path.relative_to(ROOT), ast.parse(path.read_text())
+
+
+def imported(tree: ast.AST, *, typing_too: bool = True) -> set[str]:
+    """Dotted names that a module imports anywhere in it, also inside functions."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def ours(names: set[str]) -> set[str]:
+    return {name for name in names if name.split(".")[0] in PACKAGES}
+
+
+def violations(rule: str, allowed: tuple[str, ...]) -> list[str]:
+    """Imports of our own modules by files below `rule` that are not below `allowed`."""
+    found = []
+    for path, tree in modules():
+        if not str(path).startswith(rule):
+            continue
+        for name in ours(imported(tree)):
+            if name not in PACKAGES and not any(name == a or name.startswith(a + ".") for a in allowed):
+                found.append(f"{path} imports {name}")
+    return found
+
+
+def test_ipc_imports_nothing_of_ours_but_itself() -> None:
+    assert violations("ipc/", ("ipc",)) == []
+
+
+def test_types_import_nothing_of_ours_and_only_numpy() -> None:
+    assert violations("engine/types.py", ()) == []
+    tree = ast.parse((ROOT / "engine/types.py").read_text())
+    third_party = {name.split(".")[0] for name in imported(tree)} - set(sys.stdlib_module_names)
+    assert third_party == {"numpy"}
+
+
+def test_kernels_know_arrays_only() -> None:
+    assert violations("kernels/", ("kernels",)) == []
+
+
+def test_ptz_does_not_know_the_engine() -> None:
+    assert violations("ptz/", ("ptz",)) == []
+
+
+COMMON = (
+    "engine.clock", "engine.errors", "engine.registry", "engine.secrets", "engine.types", "engine.config",
+    "engine.metrics",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("package", SIBLINGS)
+def test_siblings_never_import_each_other(package: str) -> None:
+    assert violations(f"engine/{package}/", (f"engine.{package}", "kernels", *COMMON)) == []
+
+
+def test_control_holds_no_frame_logic() -> None:
+    allowed = ("engine.control", "engine.clock", "engine.errors", "engine.metrics", "engine.__version__")
+    assert violations("engine/control/", allowed) == []
+
+
+def test_only_the_supervisor_side_imports_the_supervisor() -> None:
+    for path, tree in modules():
+        if str(path) not in ("engine/cli.py", "engine/status.py", "engine/supervisor.py"):
+            assert "engine.supervisor" not in imported(tree), path
+
+
+@pytest.mark.parametrize("package", sorted(HEAVY))
+def test_heavy_packages_have_one_door(package: str) -> None:
+    users = {
+        str(path)
+        for path, tree in modules()
+        if any(name == package or name.startswith(package + ".") for name in imported(tree))
+    }
+    assert users <= HEAVY[package]
+
+
+def test_every_package_is_typed() -> None:
+    assert all((ROOT / package / "py.typed").is_file() for package in PACKAGES)
+
+
+@pytest.mark.parametrize("module", ["engine.cli", "engine.models.cli"])
+def test_help_imports_nothing_heavy(module: str) -> None:
+    code = (
+        f"import sys; from {module} import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print('\\nHEAVY', sorted({m.split('.')[0] for m in sys.modules} & "
+        "{'cv2', 'onnxruntime', 'torch', 'av', 'numpy', 'scipy', 'rich'}))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert out.stdout.rstrip().endswith("HEAVY []"), out.stdout[-200:]
