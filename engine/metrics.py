@@ -20,7 +20,7 @@ _SHORTEST_MS = 0.1
 UPPER_BOUNDS_MS = tuple(
     _SHORTEST_MS * 10 ** (i / _BUCKETS_PER_DECADE) for i in range(_DECADES * _BUCKETS_PER_DECADE + 1)
 )
-"""Upper bounds of the buckets, 0.1 ms to 100 s, each 12 % above the one before; one more bucket lies above."""
+"""Upper bounds of the buckets, 0.1 ms to 100 s, each 12 % above the last; one bucket more lies above."""
 
 
 class LatencyDict(TypedDict):
@@ -36,7 +36,7 @@ class LatencyDict(TypedDict):
 
 
 class LatencyHistogram:
-    """Durations in fixed logarithmic buckets: constant size, mergeable, percentiles within 6 %."""
+    """Durations in fixed logarithmic buckets: constant size, mergeable, percentiles within 12 %."""
 
     def __init__(self) -> None:
         self._counts = [0] * (len(UPPER_BOUNDS_MS) + 1)

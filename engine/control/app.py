@@ -1,0 +1,104 @@
+"""Routes and answers. Reads the status through one callable; knows neither sockets nor processes.
+
+Every answer passes through `mask_text`, so that a secret that slipped into a status does not leave the house.
+Errors are problem details (RFC 9457).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from engine.control.prometheus import exposition, registry_of
+from engine.control.status import EngineStatus
+from engine.secrets import mask_text
+
+StatusProvider = Callable[[], EngineStatus]
+"""Gives the newest status. Called once a request; must not block."""
+
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_INDEX = """camring
+
+GET /health   state of the run, its processes and cameras, as JSON; 200 when ok or degraded, 503 when failing
+GET /metrics  the same in numbers, for Prometheus
+"""
+
+
+def create_app(status_provider: StatusProvider) -> Starlette:
+    """The ASGI application over a status."""
+    registry = registry_of(status_provider)
+
+    async def health(request: Request) -> Response:
+        status = status_provider()
+        http_status = 503 if status["status"] == "failing" else 200
+        return _json(health_body(status), http_status, "application/json")
+
+    async def metrics(request: Request) -> Response:
+        body, content_type = exposition(registry, request.headers.get("accept", ""))
+        return Response(mask_text(body.decode()), headers={**_HEADERS, "Content-Type": content_type})
+
+    async def index(request: Request) -> Response:
+        return PlainTextResponse(_INDEX, headers=_HEADERS)
+
+    return Starlette(
+        routes=[
+            Route("/", index, methods=["GET"]),
+            Route("/health", health, methods=["GET"]),
+            Route("/metrics", metrics, methods=["GET"]),
+        ],
+        exception_handlers={HTTPException: _http_problem, Exception: _internal_problem},
+    )
+
+
+def health_body(status: EngineStatus) -> dict[str, Any]:
+    """What `/health` answers: the status without the histograms, which `/metrics` has."""
+    cameras = {
+        name: {key: value for key, value in camera.items() if key != "latency_histogram"}
+        for name, camera in status["cameras"].items()
+    }
+    return {
+        "status": status["status"],
+        "reasons": status["reasons"],
+        "version": status["version"],
+        "uptime_s": status["uptime_s"],
+        "run": status["run"],
+        "processes": status["processes"],
+        "cameras": cameras,
+    }
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        detail = f"there is no {request.url.path}; GET / lists what there is"
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = f"{request.method} is not possible here; use {headers.get('Allow', 'GET')}"
+    else:
+        detail = error.detail
+    return _problem(error.status_code, detail, headers)
+
+
+async def _internal_problem(request: Request, error: Exception) -> Response:
+    return _problem(500, "the answer could not be made; the log of the control process says why", {})
+
+
+def _problem(http_status: int, detail: str, headers: dict[str, str]) -> Response:
+    title = HTTPStatus(http_status).phrase
+    body = {"type": "about:blank", "title": title, "status": http_status, "detail": detail}
+    return _json(body, http_status, "application/problem+json", headers)
+
+
+def _json(
+    body: dict[str, Any], http_status: int, media_type: str, headers: dict[str, str] | None = None
+) -> Response:
+    text = mask_text(orjson.dumps(body).decode())
+    return Response(text, http_status, {**_HEADERS, **(headers or {})}, media_type)

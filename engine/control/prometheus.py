@@ -1,0 +1,145 @@
+"""The status as Prometheus metrics. The only file that imports prometheus_client.
+
+Every scrape reads the status anew: there are no metric objects that could fall behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from engine.control.status import CAMERA_STATES, HEALTH_STATES, CameraStatus, EngineStatus, ProcessStatus
+from engine.metrics import LatencyHistogram
+
+
+class StatusCollector(Collector):
+    """Turns the newest status into metric families."""
+
+    def __init__(self, status_provider: Callable[[], EngineStatus]) -> None:
+        self._status_provider = status_provider
+
+    def collect(self) -> Iterable[Metric]:
+        """All metric families of one scrape, from one status."""
+        status = self._status_provider()
+        yield from _run_metrics(status)
+        yield from _process_metrics(status["processes"])
+        yield from _camera_metrics(status["cameras"])
+        yield _drops(status["cameras"])
+        yield _latency(status["cameras"])
+
+
+def registry_of(status_provider: Callable[[], EngineStatus]) -> CollectorRegistry:
+    """A registry that holds this status and nothing else."""
+    registry = CollectorRegistry(auto_describe=False)  # or it would read a status that is not there yet
+    registry.register(StatusCollector(status_provider))
+    return registry
+
+
+def exposition(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+    """(body, content type) of a scrape: Prometheus text, or OpenMetrics where `accept` asks for it."""
+    encoder, content_type = choose_encoder(accept)
+    return encoder(registry), content_type
+
+
+def _run_metrics(status: EngineStatus) -> Iterator[Metric]:
+    build = InfoMetricFamily("camring_build", "What is running.")
+    run = status["run"]
+    build.add_metric([], {"version": status["version"], "profile": run["profile"], "model": run["model"]})
+    yield build
+    yield GaugeMetricFamily(
+        "camring_start_time_seconds",
+        "When the run began, seconds since the Unix epoch.",
+        status["started_wall_s"],
+    )
+    yield GaugeMetricFamily("camring_uptime_seconds", "How long the run has lasted.", status["uptime_s"])
+    health = GaugeMetricFamily("camring_health", "1 for the present health of the run.", labels=["status"])
+    for name in HEALTH_STATES:
+        health.add_metric([name], float(status["status"] == name))
+    yield health
+
+
+def _process_metrics(processes: dict[str, ProcessStatus]) -> Iterator[Metric]:
+    def gauge(name: str, help_text: str, value: Callable[[ProcessStatus], float | None]) -> Metric:
+        family = GaugeMetricFamily(f"camring_process_{name}", help_text, labels=["process"])
+        for process, status in processes.items():
+            if (number := value(status)) is not None:
+                family.add_metric([process], number)
+        return family
+
+    def counter(name: str, help_text: str, value: Callable[[ProcessStatus], float]) -> Metric:
+        family = CounterMetricFamily(f"camring_process_{name}", help_text, labels=["process"])
+        for process, status in processes.items():
+            family.add_metric([process], value(status))
+        return family
+
+    yield gauge("up", "1 while the worker runs.", lambda s: float(s["state"] == "running"))
+    yield counter("restarts", "How often the worker was started again.", lambda s: s["restarts"])
+    yield counter("cpu_seconds", "Processor time used, all incarnations.", lambda s: s["cpu_s"])
+    yield gauge("resident_memory_bytes", "Resident memory.", lambda s: s["rss_bytes"])
+    yield gauge("heartbeat_age_seconds", "Since the last sign of life.", lambda s: s["heartbeat_age_s"])
+
+
+def _camera_metrics(cameras: dict[str, CameraStatus]) -> Iterator[Metric]:
+    def gauge(name: str, help_text: str, value: Callable[[CameraStatus], float]) -> Metric:
+        family = GaugeMetricFamily(f"camring_{name}", help_text, labels=["camera"])
+        for camera, status in cameras.items():
+            family.add_metric([camera], value(status))
+        return family
+
+    def counter(name: str, help_text: str, value: Callable[[CameraStatus], float]) -> Metric:
+        family = CounterMetricFamily(f"camring_{name}", help_text, labels=["camera"])
+        for camera, status in cameras.items():
+            family.add_metric([camera], value(status))
+        return family
+
+    state = GaugeMetricFamily(
+        "camring_camera_state", "1 for the present state of the camera.", labels=["camera", "state"]
+    )
+    for camera, status in cameras.items():
+        for name in CAMERA_STATES:
+            state.add_metric([camera, name], float(status["state"] == name))
+    yield state
+    yield counter("frames_in", "Frames that the source delivered.", lambda s: s["frames_in"])
+    yield counter("frames_processed", "Frames that went through inference.", lambda s: s["frames_processed"])
+    yield gauge("frames_pending", "Frames neither processed nor dropped yet.", lambda s: s["frames_pending"])
+    yield counter("results_out", "Results written.", lambda s: s["results_out"])
+    yield gauge("input_fps", "Frames per second from the source, recently.", lambda s: s["fps_in"])
+    yield gauge("inferred_fps", "Frames per second through inference, recently.", lambda s: s["fps_inferred"])
+    yield gauge("output_fps", "Results per second written, recently.", lambda s: s["fps_out"])
+
+
+def _drops(cameras: dict[str, CameraStatus]) -> Metric:
+    family = CounterMetricFamily(
+        "camring_frames_dropped", "Frames that were not processed, by reason.", labels=["camera", "reason"]
+    )
+    for camera, status in cameras.items():
+        for reason, count in sorted(status["dropped"].items()):
+            family.add_metric([camera, reason], count)
+    return family
+
+
+def _latency(cameras: dict[str, CameraStatus]) -> Metric:
+    family = HistogramMetricFamily(
+        "camring_latency_seconds", "Time a frame spent in a stage; total is capture to output.",
+        labels=["camera", "stage"],
+    )  # fmt: skip
+    for camera, status in cameras.items():
+        for stage, snapshot in status["latency_histogram"].items():
+            histogram = LatencyHistogram.from_dict(snapshot)
+            buckets = [(_bound(bound_ms), count) for bound_ms, count in histogram.cumulative()]
+            family.add_metric([camera, stage], buckets, histogram.sum_ms / 1e3)
+    return family
+
+
+def _bound(bound_ms: float) -> str:
+    return "+Inf" if bound_ms == float("inf") else f"{bound_ms / 1e3:.6g}"

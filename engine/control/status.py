@@ -1,0 +1,97 @@
+"""The shape of a status: what the supervisor knows of the run, written by it, read by the control process.
+
+Plain data that survives JSON. Knows no way of transport.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict, get_args
+
+from engine.metrics import LatencyDict
+
+Health = Literal["ok", "degraded", "failing"]
+"""ok: all does what it should. degraded: it runs, with less than was asked for. failing: it does not."""
+
+ProcessState = Literal["starting", "running", "backoff", "failed", "stopped"]
+CameraState = Literal["connecting", "streaming", "reconnecting", "unauthorized", "ended", "failed"]
+
+CAMERA_STATES: tuple[CameraState, ...] = get_args(CameraState)
+HEALTH_STATES: tuple[Health, ...] = get_args(Health)
+
+
+class RunStatus(TypedDict):
+    """What was asked for: profile, model as used, whether time does not count (`--offline`)."""
+
+    profile: str
+    model: str
+    offline: bool
+
+
+class ProcessStatus(TypedDict):
+    """One worker over all its incarnations.
+
+    pid              None while it does not run
+    restarts         how often it has been started again
+    rss_bytes        resident memory now
+    cpu_s            processor time of all incarnations
+    heartbeat_age_s  since its last sign of life; None before the first
+    detail           why it is in this state, "" if there is nothing to say
+    """
+
+    kind: str
+    state: ProcessState
+    pid: int | None
+    restarts: int
+    rss_bytes: int
+    cpu_s: float
+    heartbeat_age_s: float | None
+    detail: str
+
+
+class LatencySummary(TypedDict):
+    """Milliseconds from capture to output, recently; None while nothing is measured."""
+
+    p50: float | None
+    p95: float | None
+
+
+class CameraStatus(TypedDict):
+    """One camera from end to end. `frames_in = frames_processed + frames_pending + Σ dropped`.
+
+    source             URL with the credentials masked
+    width, height      0 until known
+    fps_in, fps_inferred, fps_out   recent rates
+    frames_pending     taken in, neither processed nor dropped yet
+    dropped            frames that were not processed, by reason
+    results_out        results written
+    latency_histogram  by stage, over the whole run
+    """
+
+    state: CameraState
+    reason: str
+    source: str
+    width: int
+    height: int
+    fps_in: float
+    fps_inferred: float
+    fps_out: float
+    frames_in: int
+    frames_processed: int
+    frames_pending: int
+    dropped: dict[str, int]
+    results_out: int
+    latency_ms: LatencySummary
+    latency_histogram: dict[str, LatencyDict]
+
+
+class EngineStatus(TypedDict):
+    """The whole run. `reasons` says in words what is degraded or failing, empty when ok."""
+
+    status: Health
+    reasons: list[str]
+    version: str
+    started_wall_s: float
+    uptime_s: float
+    run: RunStatus
+    processes: dict[str, ProcessStatus]
+    cameras: dict[str, CameraStatus]
