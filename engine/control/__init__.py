@@ -2,6 +2,7 @@
 
 status.py      the shape of what the supervisor tells
 app.py         routes and answers
-prometheus.py  the status as Prometheus metrics
-server.py      the socket and the HTTP server on it
+metrics.py     the status as Prometheus metrics
+listen.py      the socket, bound before anything is started
+server.py      the HTTP server on it
 """

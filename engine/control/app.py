@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from engine.control.prometheus import exposition, registry_of
+from engine.control.metrics import exposition, registry_of
 from engine.control.status import EngineStatus
 from engine.secrets import mask_text
 
