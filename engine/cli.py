@@ -30,20 +30,32 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Sources: a file, a folder of pictures, rtsp://…, http(s)://…, rtmp://…, a webcam number, or test:// "
         "(a moving test picture; the default). Exit status: 0 ended as asked, 1 something failed, 2 wrong setting.",
     )
-    parser.add_argument("--profile", default="m3-cpu", help="profile name or path of a TOML file (default: m3-cpu)")
+    parser.add_argument(
+        "--profile", default="m3-cpu", help="profile name or path of a TOML file (default: m3-cpu)"
+    )
     parser.add_argument("--source", action="append", metavar="[NAME=]URL", help="a source; may be repeated")
     parser.add_argument("--cameras", type=Path, metavar="FILE", help="cameras file, TOML or JSON")
     parser.add_argument("--model", metavar="NAME|PATH", help="registered model, ONNX file, or `motion`")
     parser.add_argument("--out", metavar="DIR", help="folder for output files")
-    parser.add_argument("--offline", action="store_true", default=None, help="every frame, as fast as it goes")
+    parser.add_argument(
+        "--offline", action="store_true", default=None, help="every frame, as fast as it goes"
+    )
     parser.add_argument("--loop", action="store_true", default=None, help="start files again at their end")
     parser.add_argument("--no-overlay", action="store_true", help="write no video")
     parser.add_argument("--duration", type=float, metavar="S", help="stop after this many seconds")
-    parser.add_argument("--rtsp-transport", choices=("tcp", "udp"), help="transport of RTSP media (default: tcp)")
-    parser.add_argument("--host", metavar="ADDRESS", help="address of the control endpoint (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, help="port of the control endpoint, 0 = any free one (default: 8080)")
+    parser.add_argument(
+        "--rtsp-transport", choices=("tcp", "udp"), help="transport of RTSP media (default: tcp)"
+    )
+    parser.add_argument(
+        "--host", metavar="ADDRESS", help="address of the control endpoint (default: 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--port", type=int, help="port of the control endpoint, 0 = any free one (default: 8080)"
+    )
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="default: info")
-    parser.add_argument("--print-config", action="store_true", help="show every setting and where it is from; stop")
+    parser.add_argument(
+        "--print-config", action="store_true", help="show every setting and where it is from; stop"
+    )
     parser.add_argument("--version", action="version", version=f"camring {__version__}")
     return parser
 
@@ -75,12 +87,9 @@ def make_plan(loaded: LoadedConfig) -> RunPlan:
     from engine.errors import ModelNotFound
     from engine.models.registry import resolve_model
     from engine.outputs.directory import prepare_directory
-    from engine.sources.base import check_scheme
     from engine.supervisor import RunPlan
 
     config = loaded.config
-    for camera in config.cameras:
-        check_scheme(camera.resolved_source())
     prepare_directory(Path(config.output.directory))
     degraded: list[str] = []
     try:

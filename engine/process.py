@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from engine.control.status import ProcessState
 from engine.topology import STATUS_SLOT_BYTES, WorkerSpec
 from engine.workers.feed import layout_to_json
 from ipc.channel import Channel, ChannelClosed, Message
@@ -52,7 +53,7 @@ class WorkerProcess:
         self.spec = spec
         self.policy = policy
         self.wake = Notifier.create()
-        self.state = "stopped"
+        self.state: ProcessState = "stopped"
         self.detail = ""
         self.incarnation = -1
         self.started_ns = 0

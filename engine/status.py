@@ -7,10 +7,12 @@ For every camera, at every moment: frames_in = frames_processed + frames_pending
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine import __version__
-from engine.control.status import CameraStatus, ProcessStatus, RunStatus
+from engine.control.status import CameraStatus, EngineStatus, LatencySummary, ProcessStatus
+from engine.metrics import LatencyDict, LatencyHistogram
 from engine.types import FrameFlag, FrameMeta, ResultMeta
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 BAD_CAMERA_STATES = ("reconnecting", "unauthorized", "failed")
 
 
-def status_of_run(run: Supervisor, now_ns: int) -> RunStatus:
+def status_of_run(run: Supervisor, now_ns: int) -> EngineStatus:
     """Everything `/health`, `/metrics`, the table and the summary show."""
     cameras = {name: camera_status(run, camera) for name, camera in run.cameras.items()}
     processes = {name: process_status(run, name, now_ns) for name in run.processes}
@@ -57,11 +59,11 @@ def process_status(run: Supervisor, name: str, now_ns: int) -> ProcessStatus:
     return {
         "kind": process.spec.kind,
         "state": process.state,
-        "pid": process.pid or 0,
+        "pid": process.pid,
         "restarts": max(0, process.incarnation),
         "rss_bytes": int(process.snapshot.get("rss_bytes", 0)),
         "cpu_s": float(process.snapshot.get("cpu_s", 0.0)),
-        "heartbeat_age_s": process.heartbeat_age_s(now_ns) if process.pid else 0.0,
+        "heartbeat_age_s": process.heartbeat_age_s(now_ns) if process.pid else None,
         "detail": process.detail,
     }
 
@@ -73,6 +75,7 @@ def camera_status(run: Supervisor, camera: CameraRun) -> CameraStatus:
     results = run.processes["results"].snapshot
     written: dict[str, Any] = results.get("cameras", {}).get(name, {})
     latency: dict[str, Any] = results.get("latency", {}).get(name, {})
+    accounts = frame_accounts(run, name)
     state, reason = decode.get("state", "connecting"), decode.get("reason", "")
     if camera.failed:
         state, reason = "failed", camera.failed
@@ -85,44 +88,55 @@ def camera_status(run: Supervisor, camera: CameraRun) -> CameraStatus:
         "fps_in": float(decode.get("fps", 0.0)),
         "fps_inferred": float(run.processes["infer"].snapshot.get("fps", {}).get(name, 0.0)),
         "fps_out": float(written.get("fps", 0.0)),
-        **frame_accounts(run, name),
+        "frames_in": accounts.frames_in,
+        "frames_processed": accounts.processed,
+        "frames_pending": accounts.pending,
+        "dropped": accounts.dropped,
         "results_out": int(written.get("written", 0)),
-        "latency_ms": quantiles(latency.get("total")),
+        "latency_ms": summary_of_latency(latency.get("total")),
         "latency_histogram": latency,
     }
 
 
-def frame_accounts(run: Supervisor, camera: str) -> Any:
-    """Where a camera's frames went: in, processed, pending, dropped by reason."""
-    frames = run.pools.newest(f"frames:{camera}")
-    results = run.pools.newest(f"detections:{camera}")
-    dropped = {"superseded": 0, "restart": 0, "stopped": 0}
+@dataclass
+class FrameAccounts:
+    """Where a camera's frames went: `frames_in = processed + pending + Σ dropped`."""
+
+    frames_in: int = 0
+    processed: int = 0
+    pending: int = 0
+    dropped: dict[str, int] = field(default_factory=lambda: {"superseded": 0, "restart": 0, "stopped": 0})
+
+
+def frame_accounts(run: Supervisor, camera: str) -> FrameAccounts:
+    """The accounts of a camera, read from its pools.
+
+    superseded  a newer frame was there when inference took one
+    restart     lost with an inference process that died
+    stopped     still waiting when the run ended
+    """
+    accounts = FrameAccounts()
+    frames, results = run.pools.newest(f"frames:{camera}"), run.pools.newest(f"detections:{camera}")
     if frames is None or results is None:
-        return {"frames_in": 0, "frames_processed": 0, "frames_pending": 0, "dropped": dropped}
-    frames_in, processed = frames.memory.newest_seq(), results.memory.newest_seq()
-    newest_frame, newest_result = frames.memory.newest_meta(), results.memory.newest_meta()
-    if newest_frame and FrameMeta.unpack(newest_frame).flags & FrameFlag.END_OF_STREAM:
-        frames_in -= 1
-    if newest_result:
+        return accounts
+    accounts.frames_in, accounts.processed = frames.memory.newest_seq(), results.memory.newest_seq()
+    if newest_frame := frames.memory.newest_meta():
+        accounts.frames_in -= bool(FrameMeta.unpack(newest_frame).flags & FrameFlag.END_OF_STREAM)
+    if newest_result := results.memory.newest_meta():
         last = ResultMeta.unpack(newest_result)
-        processed -= bool(last.flags & FrameFlag.END_OF_STREAM)
-        dropped["superseded"], dropped["restart"] = last.dropped_superseded, last.dropped_restart
-    pending = frames_in - processed - sum(dropped.values())
+        accounts.processed -= bool(last.flags & FrameFlag.END_OF_STREAM)
+        accounts.dropped.update(superseded=last.dropped_superseded, restart=last.dropped_restart)
+    waiting = accounts.frames_in - accounts.processed - sum(accounts.dropped.values())
     if run.processes["infer"].state in ("stopped", "failed"):
-        pending, dropped["stopped"] = 0, pending
-    return {
-        "frames_in": frames_in,
-        "frames_processed": processed,
-        "frames_pending": pending,
-        "dropped": dropped,
-    }
+        accounts.dropped["stopped"] = waiting
+    else:
+        accounts.pending = waiting
+    return accounts
 
 
-def quantiles(histogram: Any) -> Any:
-    """p50 and p95 of a histogram's dictionary, in milliseconds."""
-    from engine.metrics import LatencyHistogram
-
-    if not histogram:
-        return {"p50": 0.0, "p95": 0.0}
+def summary_of_latency(histogram: LatencyDict | None) -> LatencySummary:
+    """p50 and p95 of a histogram's dictionary."""
+    if histogram is None:
+        return {"p50": None, "p95": None}
     restored = LatencyHistogram.from_dict(histogram)
-    return {"p50": restored.quantile(0.5), "p95": restored.quantile(0.95)}
+    return {"p50": restored.p50_ms, "p95": restored.p95_ms}

@@ -16,7 +16,7 @@ import orjson
 from engine import topology
 from engine.clock import Clock
 from engine.config import RunConfig
-from engine.control.status import RunStatus
+from engine.control.status import EngineStatus
 from engine.errors import WorkerError
 from engine.pools import LivePool, Pools
 from engine.process import RestartPolicy, WorkerProcess
@@ -71,7 +71,7 @@ class RunPlan:
 class Supervisor:
     """One run. `run` returns the exit code; `status` is the last look at everything."""
 
-    status: RunStatus
+    status: EngineStatus
 
     def __init__(self, plan: RunPlan, clock: Clock, terminal: Terminal) -> None:
         self.plan = plan
@@ -88,7 +88,9 @@ class Supervisor:
         self.labels: list[str] = []
         self._stop_reason = ""
         self._selector = selectors.DefaultSelector()
-        self._run_directory = None if os.uname().sysname == "Linux" else RunDirectory(RunDirectory.default_base())
+        self._run_directory = (
+            None if os.uname().sysname == "Linux" else RunDirectory(RunDirectory.default_base())
+        )
         self._status_due_ns = 0
         self._open()
 
@@ -248,7 +250,9 @@ class Supervisor:
             patience_s = limits.hang_timeout_s if reported else limits.start_timeout_s
             if process.heartbeat_age_s(now_ns) > patience_s:
                 self.terminal.log(
-                    "error", process.spec.name, f"no sign of life for {patience_s:g} s: killed and started again"
+                    "error",
+                    process.spec.name,
+                    f"no sign of life for {patience_s:g} s: killed and started again",
                 )
                 process.kill()
 
@@ -280,13 +284,17 @@ class Supervisor:
             self._restart_later(process, status)
 
     def _restart_later(self, process: WorkerProcess, status: int | None) -> None:
-        cause = f"killed by {signal.Signals(-status).name}" if status and status < 0 else f"exit status {status}"
+        cause = (
+            f"killed by {signal.Signals(-status).name}" if status and status < 0 else f"exit status {status}"
+        )
         last = process.stderr_tail[-1] if process.stderr_tail and (status or 0) > 0 else ""
         cause += f" ({last})" if last else ""
         delay_s = process.policy.after_death(self.clock.now_ns())
         if delay_s is None:
             limit, window_s = process.policy.limit, process.policy.window_s
-            self._fail(process, f"died {limit + 1} times in {window_s:g} s, last: {cause}", WorkerError.exit_code)
+            self._fail(
+                process, f"died {limit + 1} times in {window_s:g} s, last: {cause}", WorkerError.exit_code
+            )
             return
         process.state, process.detail = "backoff", cause
         process.restart_due_ns = self.clock.now_ns() + round(delay_s * 1e9)
@@ -326,7 +334,7 @@ class Supervisor:
                 self._end(process, left_s)
         self.status = self._publish_status()
 
-    def _publish_status(self) -> RunStatus:
+    def _publish_status(self) -> EngineStatus:
         now_ns = self.clock.now_ns()
         for process in self.processes.values():
             process.read_snapshot()

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final, TextIO
 
-from engine.control.status import CameraStatus, RunStatus
+from engine.control.status import CameraStatus, EngineStatus
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -61,7 +61,7 @@ class Terminal:
         else:
             print(line, file=self._stream, flush=True)
 
-    def show(self, status: RunStatus) -> None:
+    def show(self, status: EngineStatus) -> None:
         """Bring the table up to date, or say a status line now and then."""
         if self._live is not None:
             self._live.update(table_of(status))
@@ -76,9 +76,14 @@ def line_of(camera: CameraStatus) -> str:
     latency = camera["latency_ms"]
     return (
         f"{camera['state']}, fps in {camera['fps_in']:.1f} inferred {camera['fps_inferred']:.1f} "
-        f"out {camera['fps_out']:.1f}, latency p50 {latency['p50']:.0f} p95 {latency['p95']:.0f} ms, "
+        f"out {camera['fps_out']:.1f}, latency p50 {milliseconds(latency['p50'])} p95 {milliseconds(latency['p95'])} ms, "
         f"dropped {drops_of(camera)}"
     )
+
+
+def milliseconds(value: float | None) -> str:
+    """A latency in whole milliseconds, a dash before anything was measured."""
+    return "–" if value is None else f"{value:.0f}"
 
 
 def drops_of(camera: CameraStatus) -> str:
@@ -87,7 +92,7 @@ def drops_of(camera: CameraStatus) -> str:
     return ", ".join(drops) or "0"
 
 
-def table_of(status: RunStatus) -> Table:
+def table_of(status: EngineStatus) -> Table:
     """The live table: one row per camera, reasons for a degraded run below."""
     from rich.table import Table
 
@@ -105,15 +110,15 @@ def table_of(status: RunStatus) -> Table:
             f"{camera['fps_in']:.1f}",
             f"{camera['fps_inferred']:.1f}",
             f"{camera['fps_out']:.1f}",
-            f"{camera['latency_ms']['p50']:.0f}",
-            f"{camera['latency_ms']['p95']:.0f}",
+            milliseconds(camera["latency_ms"]["p50"]),
+            milliseconds(camera["latency_ms"]["p95"]),
             str(camera["frames_in"]),
             drops_of(camera),
         )
     return table
 
 
-def summary_of(status: RunStatus, directory: str) -> str:
+def summary_of(status: EngineStatus, directory: str) -> str:
     """What happened, at the end: one line per camera, and where the files are."""
     lines = [f"summary after {status['uptime_s']:.1f} s: {status['status']}"]
     lines += [f"  {reason}" for reason in status["reasons"]]
@@ -122,7 +127,7 @@ def summary_of(status: RunStatus, directory: str) -> str:
         lines.append(
             f"  {name}: {camera['frames_in']} frames in, {camera['frames_processed']} processed, "
             f"{drops_of(camera)} dropped, {camera['results_out']} results written, "
-            f"latency p50 {latency['p50']:.0f} p95 {latency['p95']:.0f} ms"
+            f"latency p50 {milliseconds(latency['p50'])} p95 {milliseconds(latency['p95'])} ms"
         )
     restarts = sum(process["restarts"] for process in status["processes"].values())
     lines.append(f"  workers restarted: {restarts}; files in {directory}")

@@ -167,25 +167,36 @@ class ResultMeta:
         """The header of a result that speaks of this frame."""
         trace = Trace(captured_ns=meta.captured_ns, published_ns=meta.published_ns)
         return cls(
-            frame_seq, meta.index, meta.wall_ns, meta.width, meta.height, flags=meta.flags, trace=trace
-        )
+            frame_seq, meta.index, meta.wall_ns, meta.width, meta.height, meta.pts_ns, flags=meta.flags, trace=trace
+        )  # fmt: skip
+
+    @property
+    def time_s(self) -> float:
+        """When the frame was, in seconds of the source's own time; of the capture clock if it has none.
+
+        For motion between frames of one camera. It may jump where a source reconnects.
+        """
+        return (self.pts_ns if self.pts_ns >= 0 else self.trace.captured_ns) / 1e9
 
     def pack_into(self, meta: memoryview | bytearray) -> None:
         """Write the fixed layout into a slot's meta block."""
         t = self.trace
         self._LAYOUT.pack_into(
-            meta, 0, self.frame_seq, self.index, self.wall_ns, self.pts_ns, self.dropped_superseded, self.dropped_restart,
-            self.next_track_id, t.captured_ns, t.published_ns, t.batched_ns, t.inferred_ns, t.tracked_ns,
+            meta, 0, self.frame_seq, self.index, self.wall_ns, self.pts_ns, self.dropped_superseded,
+            self.dropped_restart, self.next_track_id,
+            t.captured_ns, t.published_ns, t.batched_ns, t.inferred_ns, t.tracked_ns,
             self.width, self.height, self.count, self.flags,
         )  # fmt: skip
 
     @classmethod
     def unpack(cls, meta: memoryview | bytes | bytearray) -> ResultMeta:
         """Read the fixed layout from a slot's meta block."""
-        (frame_seq, index, wall_ns, pts_ns, superseded, restart, next_track_id, captured, published, batched, inferred, tracked,
+        (frame_seq, index, wall_ns, pts_ns, superseded, restart, next_track_id,
+         captured, published, batched, inferred, tracked,
          width, height, count, flags) = cls._LAYOUT.unpack_from(meta)  # fmt: skip
         return cls(
-            frame_seq, index, wall_ns, width, height, pts_ns, count, superseded, restart, next_track_id, FrameFlag(flags),
+            frame_seq, index, wall_ns, width, height, pts_ns, count, superseded, restart, next_track_id,
+            FrameFlag(flags),
             Trace(captured, published, batched, inferred, tracked),
         )  # fmt: skip
 

@@ -47,7 +47,7 @@ def cameras_from_flags(sources: Iterable[str]) -> list[CameraConfig]:
         name, source = f"cam{number}", text
         match = _NAMED_SOURCE.fullmatch(text)
         # A file whose own name has a `=` in it is a file.
-        if match and not Path(text).exists():
+        if match and not os.path.exists(text):
             name, source = match["name"], match["source"]
         if not source.strip():
             raise ConfigError("flag --source: is empty; give a URL, a file or the number of a webcam")
@@ -96,7 +96,7 @@ def _check_source(camera: CameraConfig, where: str, environ: Mapping[str, str]) 
     # A device that is not plugged in yet is waited for, like any other camera that is down at the start.
     if path is None or path.is_relative_to("/dev"):
         return
-    if not path.exists():
+    if not os.path.exists(path):
         shown = mask_url(camera.source)
         raise ConfigError(
             f"{where}: camera {camera.name!r}: there is no file {shown!r} (looked from {os.getcwd()})"

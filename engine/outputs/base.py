@@ -65,3 +65,13 @@ class Output(ABC):
     @abstractmethod
     def close(self) -> None:
         """Finish what was begun (file trailers) and let go. May be called twice."""
+
+
+class NoOutput(Output):
+    """Writes nothing: what a camera has whose results are only looked at."""
+
+    def write(self, result: FrameResult, frame: FrameNv12 | None = None) -> None:
+        """Take the result and forget it."""
+
+    def close(self) -> None:
+        """Nothing was begun."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from engine.errors import SourceUnsupported
 from engine.registry import import_siblings, nearest
@@ -90,17 +91,34 @@ class Source(ABC):
     def read_into(self, y: U8, uv: U8) -> None:
         """Write the grabbed picture as NV12 into `y` (height, width) and `uv` (⌈height/2⌉, ⌈width/2⌉, 2)."""
 
+    def interrupt(self) -> None:  # noqa: B027 - a source that never blocks for long has nothing to do here
+        """Make a blocked `open` or `grab` come back at once, as at the end of the source.
+
+        May be called from a signal handler or another thread; after it the source is good for `close` only.
+        """
+
     @abstractmethod
     def close(self) -> None:
         """Let go of everything; may be called twice, and after a failed `open`."""
 
 
+def file_path(url: str) -> str:
+    """The path that a plain path or a `file://` or `images://` URL names; only URLs are percent-decoded."""
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    return unquote(parts.netloc + parts.path)
+
+
 def scheme_of(url: str) -> str:
-    """The scheme that decides who serves a URL: `file` for plain paths, `webcam` for a bare number."""
-    if url.isdecimal():
+    """The scheme that decides who serves a URL.
+
+    A plain path is a `file`, a folder `images`; a bare number or a video device is a `webcam`.
+    """
+    if url.isdecimal() or url.startswith("/dev/video"):
         return "webcam"
-    scheme = urlsplit(url).scheme.lower()
-    return scheme if len(scheme) > 1 else "file"
+    scheme = url.partition("://")[0].lower() if "://" in url else "file"
+    return "images" if scheme == "file" and os.path.isdir(file_path(url)) else scheme
 
 
 def create_source(options: SourceOptions) -> Source:

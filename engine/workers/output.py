@@ -16,15 +16,16 @@ import cv2
 
 from engine.errors import OutputError
 from engine.metrics import LatencyHistogram, RateMeter
-from engine.outputs.base import FrameResult, Output
+from engine.outputs.base import LATENCY_STAGES, FrameResult, NoOutput, Output
+from engine.outputs.encode import EncoderSettings
 from engine.outputs.jsonl import JsonlOutput
+from engine.outputs.video import VideoOutput
 from engine.types import FrameFlag, FrameMeta, FrameNv12, ResultMeta, Tracks
 from engine.workers.feed import Feed
 from engine.workers.runtime import Context
 from ipc.pool import Lease
 
 RETRY_INTERVAL_S = 2.0
-STAGES = ("decode", "queue", "infer", "track", "total")
 
 
 @dataclass
@@ -47,7 +48,9 @@ class Camera:
     ended: bool = False
     dropped: Counter[str] = field(default_factory=Counter)
     retry_at_ns: int = 0
-    latency: dict[str, LatencyHistogram] = field(default_factory=dict)
+    latency: dict[str, LatencyHistogram] = field(
+        default_factory=lambda: {stage: LatencyHistogram() for stage in LATENCY_STAGES}
+    )
 
 
 def run(context: Context) -> None:
@@ -78,21 +81,31 @@ def camera_names(context: Context) -> list[str]:
 
 def open_camera(context: Context, name: str) -> Camera:
     """Open the camera's output and go on behind what a killed predecessor has written."""
-    directory = Path(context.config.output.directory)
     tracks = context.feeds[f"tracks:{name}"]
-    output: Output
-    if context.camera:
-        from engine.outputs.video import VideoOutput
-
-        output = VideoOutput(directory / f"{name}.mp4", context.config.output)
-    else:
-        output = JsonlOutput(directory / f"{name}.jsonl", resume=context.incarnation > 0)
-    frames = context.feeds.setdefault(f"frames:{name}", Feed())
-    camera = Camera(name, tracks, frames, output, RateMeter(context.clock), last_seq=tracks.acknowledged())
+    output = open_output(context, name)
+    camera = Camera(
+        name=name,
+        tracks=tracks,
+        frames=context.feeds.setdefault(f"frames:{name}", Feed()),
+        output=output,
+        rate=RateMeter(context.clock),
+        last_seq=tracks.acknowledged(),
+    )
     if isinstance(output, JsonlOutput):
         camera.last_index = output.last_frame
-    camera.latency = {stage: LatencyHistogram() for stage in STAGES}
     return camera
+
+
+def open_output(context: Context, name: str) -> Output:
+    """The camera's video for an overlay worker, its JSON lines otherwise. Raises `OutputError`."""
+    settings, resume = context.config.output, context.incarnation > 0
+    directory = Path(settings.directory)
+    if context.camera:
+        encoder = EncoderSettings(settings.encoder, settings.preset, settings.crf)
+        return VideoOutput(directory / f"{name}.mp4", encoder, resume=resume)
+    if settings.jsonl:
+        return JsonlOutput(directory / f"{name}.jsonl", resume=resume)
+    return NoOutput()
 
 
 def advance(context: Context, camera: Camera) -> bool:
@@ -157,11 +170,9 @@ def frame_of(camera: Camera, meta: ResultMeta) -> Iterator[FrameNv12 | None]:
 
 def measure(camera: Camera, result: FrameResult) -> None:
     """Add the result's latency, stage by stage, to the histograms."""
-    trace = result.meta.trace
-    marks = (trace.captured_ns, trace.published_ns, trace.batched_ns, trace.inferred_ns, trace.tracked_ns)
-    for stage, start_ns, end_ns in zip(STAGES, marks, marks[1:], strict=False):
-        camera.latency[stage].add((end_ns - start_ns) / 1e6)
-    camera.latency["total"].add((result.emitted_ns - trace.captured_ns) / 1e6)
+    for stage, span_ms in result.latency_ms().items():
+        if span_ms is not None:
+            camera.latency[stage].add(span_ms)
 
 
 def end_camera(context: Context, camera: Camera) -> None:

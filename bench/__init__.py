@@ -1,0 +1,1 @@
+"""Benchmarks: each prints the machine, the command and a table; docs/benchmarks.md holds what they printed."""

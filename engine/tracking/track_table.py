@@ -1,0 +1,81 @@
+"""All tracks of one camera as parallel arrays.
+
+Knows how to add, drop and vote. Does not know how tracks move or which detection is theirs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.types import F32, I32, I64
+
+F64 = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Rows = NDArray[np.intp]
+
+LARGEST_VOTE = 10.0
+"""The lead a class can have, in summed scores: so many sure sightings of another class change it."""
+
+
+@dataclass(slots=True)
+class TrackTable:
+    """One row a track.
+
+    states         float64 (n, 5, 4): see `engine.tracking.kalman`
+    track_ids      int64 (n,): 0 until confirmed
+    class_ids      int32 (n,): the class voted for so far
+    votes          float64 (n,): lead of that class, in summed scores
+    first_frames   int64 (n,): number of the frame in which the track was first seen
+    seen_s         float64 (n,): tracker time of the last sighting
+    seen_frames    int64 (n,): number of the frame of the last sighting
+    """
+
+    states: F64
+    track_ids: I64
+    class_ids: I32
+    votes: F64
+    first_frames: I64
+    seen_s: F64
+    seen_frames: I64
+
+    @classmethod
+    def empty(cls) -> TrackTable:
+        """No tracks."""
+        return cls(
+            np.empty((0, 5, 4)), np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0), np.empty(0, np.int64),
+            np.empty(0), np.empty(0, np.int64),
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.track_ids)
+
+    def keep(self, kept: Bools) -> None:
+        """Drop all rows but those of a mask (n,)."""
+        if not kept.all():
+            for column in fields(self):
+                setattr(self, column.name, getattr(self, column.name)[kept])
+
+    def append(self, new: TrackTable) -> None:
+        """Add rows at the end."""
+        for column in fields(self):
+            joined = np.concatenate((getattr(self, column.name), getattr(new, column.name)))
+            setattr(self, column.name, joined)
+
+    def see(self, rows: Rows, class_ids: I32, scores: F32, frame: int, time_s: float) -> None:
+        """Note that these rows (k,), each named once, were seen as these classes with these scores.
+
+        The class is a weighted majority vote (Boyer and Moore): a sighting of the leading class adds its score to
+        the lead, any other takes it away, and a lead below zero changes sides.
+        """
+        self.seen_frames[rows] = frame
+        self.seen_s[rows] = time_s
+        agrees = self.class_ids[rows] == class_ids
+        votes = self.votes[rows] + np.where(agrees, scores, -scores)
+        changed = votes < 0
+        if changed.any():
+            self.class_ids[rows[changed]] = class_ids[changed]
+            np.abs(votes, out=votes)
+        self.votes[rows] = np.minimum(votes, LARGEST_VOTE)
