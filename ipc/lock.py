@@ -1,8 +1,9 @@
 """Mutual exclusion between processes that the kernel ends when the holder dies.
 
 `flock(2)` belongs to an open file description, so every process opens the lock for itself: an inherited or
-passed descriptor would share the lock instead of competing for it. Measured: a SIGKILLed holder's lock is
-free again within 1.5 ms, before it is even waited for.
+passed descriptor would share the lock instead of competing for it. For the same reason a handle must not be
+carried through `fork`. A holder that is stopped (SIGSTOP, debugger) keeps everybody waiting until it is
+killed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from types import TracebackType
 
 
 class KernelLock:
-    """A `flock` on `path`, as a context manager. Not reentrant; one thread per instance."""
+    """A `flock` on `path`, as a context manager. Not reentrant; one thread per instance.
+
+    A signal handler that raises can leave the lock held; the next use by the same instance frees it.
+    """
+
+    _fd = -1
 
     def __init__(self, path: str | Path) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -36,5 +42,9 @@ class KernelLock:
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Give the descriptor back; the lock is freed with it."""
-        os.close(self._fd)
+        """Give the descriptor back, the lock is freed with it; done at the latest with the last reference."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    __del__ = close

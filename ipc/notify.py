@@ -11,6 +11,8 @@ import select
 import sys
 from contextlib import suppress
 
+_ONE = (1).to_bytes(8, sys.byteorder)
+
 
 class Notifier:
     """One end-point: any process holding the descriptors may `notify`, one process waits.
@@ -30,7 +32,8 @@ class Notifier:
         """A new end-point of the best kind this system has."""
         if sys.platform == "linux":
             return cls((os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC),))
-        return cls.create_pipe()
+        else:
+            return cls.create_pipe()
 
     @classmethod
     def create_pipe(cls) -> Notifier:
@@ -47,7 +50,7 @@ class Notifier:
     def notify(self) -> None:
         """Wake the waiter. Never blocks: a full pipe or counter means that it is being woken already."""
         with suppress(BlockingIOError):
-            os.write(self._write_fd, (1).to_bytes(8, sys.byteorder))
+            os.write(self._write_fd, _ONE)
 
     def wait(self, timeout_s: float) -> bool:
         """Sleep until notified or until `timeout_s` has passed; True if notified. Clears the notification."""
@@ -63,6 +66,8 @@ class Notifier:
                 pass
 
     def close(self) -> None:
-        """Close the descriptors."""
-        for fd in self.descriptors:
+        """Close the descriptors. A second call does nothing."""
+        descriptors, self.descriptors = self.descriptors, ()
+        self._read_fd = self._write_fd = -1
+        for fd in descriptors:
             os.close(fd)

@@ -11,10 +11,12 @@ import fcntl
 import mmap
 import os
 import sys
-from pathlib import Path
+
+from ipc.memory import available_bytes
 
 PAGE_BYTES = mmap.PAGESIZE
 
+# From linux/fcntl.h; the fcntl module has no names for them.
 _F_ADD_SEALS = 1033
 _F_SEAL_SEAL, _F_SEAL_SHRINK, _F_SEAL_GROW = 1, 2, 4
 
@@ -33,23 +35,16 @@ def create_segment(label: str, nbytes: int) -> int:
 
     `label` is shown in `/proc/<pid>/maps` and in errors. Raises `SegmentError` when the memory is not there.
     """
-    available = available_bytes()
-    if available is not None and nbytes > available:
-        raise SegmentError(_too_little_memory(label, nbytes, available))
-    if sys.platform != "linux":
+    if sys.platform == "linux":
+        check_memory(label, nbytes)
+        fd = os.memfd_create(label, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        allocate(fd, label, nbytes)
+        fcntl.fcntl(fd, _F_ADD_SEALS, _F_SEAL_SHRINK | _F_SEAL_GROW | _F_SEAL_SEAL)
+        return fd
+    else:
         from ipc.segment_shm import create_shm_segment
 
-        return create_shm_segment(nbytes)
-    fd = os.memfd_create(label, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        os.posix_fallocate(fd, 0, nbytes)
-        fcntl.fcntl(fd, _F_ADD_SEALS, _F_SEAL_SHRINK | _F_SEAL_GROW | _F_SEAL_SEAL)
-    except OSError as error:
-        os.close(fd)
-        if error.errno in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
-            raise SegmentError(_too_little_memory(label, nbytes, available)) from error
-        raise
-    return fd
+        return create_shm_segment(label, nbytes)
 
 
 def map_segment(fd: int, nbytes: int, *, writable: bool) -> mmap.mmap:
@@ -62,35 +57,36 @@ def map_segment(fd: int, nbytes: int, *, writable: bool) -> mmap.mmap:
     return mmap.mmap(fd, nbytes, flags=mmap.MAP_SHARED | populate, prot=prot)
 
 
-def available_bytes() -> int | None:
-    """Memory that can still be taken without swapping, by the machine and by our cgroup; None if unknown."""
-    limits = [value for value in (_meminfo_available(), _cgroup_available()) if value is not None]
-    return min(limits, default=None)
+def check_memory(label: str, nbytes: int) -> None:
+    """Raise `SegmentError` if less than `nbytes` is free.
+
+    A memfd has no size limit of its own: asking for too much would summon the out-of-memory killer.
+    """
+    available = available_bytes()
+    if available is not None and nbytes > available:
+        raise SegmentError(_too_little_memory(label, nbytes, available))
 
 
-def _meminfo_available() -> int | None:
+def allocate(fd: int, label: str, nbytes: int) -> None:
+    """Give the file behind `fd` its memory now; where that fails, close it and raise `SegmentError`."""
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        return None
-    return None
-
-
-def _cgroup_available() -> int | None:
-    root = Path("/sys/fs/cgroup")
-    try:
-        limit = (root / "memory.max").read_text().strip()
-        used = (root / "memory.current").read_text().strip()
-    except OSError:
-        return None
-    return None if limit == "max" else max(0, int(limit) - int(used))
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(fd, 0, nbytes)
+        else:
+            os.ftruncate(fd, nbytes)
+    except OSError as error:
+        filesystem = os.fstatvfs(fd)
+        os.close(fd)
+        if error.errno in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
+            limited = filesystem.f_blocks > 0  # a memfd lives on a file system without a size
+            available = filesystem.f_bavail * filesystem.f_frsize if limited else available_bytes()
+            raise SegmentError(_too_little_memory(label, nbytes, available)) from error
+        raise
 
 
 def _too_little_memory(label: str, nbytes: int, available: int | None) -> str:
-    have = "less is free" if available is None else f"{available / 2**20:,.0f} MiB are free"
+    have = "less" if available is None else f"{available / 2**20:,.0f} MiB"
     return (
-        f"shared memory for {label}: {nbytes / 2**20:,.0f} MiB needed, {have}; "
+        f"shared memory for {label}: {nbytes / 2**20:,.0f} MiB needed, {have} available; "
         "use fewer cameras, a lower camera resolution or a smaller [pool] history"
     )

@@ -6,33 +6,22 @@ the tests run it beside the memfd twin. Not verified on macOS hardware.
 
 from __future__ import annotations
 
-import errno
+import _posixshmem
 import os
 import secrets
 
-import _posixshmem
-
-from ipc.segment import SegmentError
+from ipc.segment import allocate, check_memory
 
 
-def create_shm_segment(nbytes: int) -> int:
+def create_shm_segment(label: str, nbytes: int) -> int:
     """Allocate `nbytes` of zeroed shared memory; returns a close-on-exec file descriptor.
 
-    macOS allows names of 31 bytes at most and only one `ftruncate` per object. Raises `SegmentError`.
+    macOS allows names of 31 bytes at most, one `ftruncate` per object, and has no `posix_fallocate`. Raises
+    `ipc.segment.SegmentError`.
     """
+    check_memory(label, nbytes)
     name = f"/e{secrets.token_hex(6)}"
     fd: int = _posixshmem.shm_open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-    try:
-        _posixshmem.shm_unlink(name)
-        os.ftruncate(fd, nbytes)
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(fd, 0, nbytes)
-    except OSError as error:
-        os.close(fd)
-        if error.errno in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
-            raise SegmentError(
-                f"shared memory: {nbytes / 2**20:,.0f} MiB needed and not available; use fewer cameras, a "
-                "lower camera resolution or a smaller [pool] history"
-            ) from error
-        raise
+    _posixshmem.shm_unlink(name)
+    allocate(fd, label, nbytes)
     return fd
