@@ -1,6 +1,6 @@
 """`engine-models`: list, fetch and verify the models of the registry. `--help` imports nothing heavy.
 
-Exit status: 0 all as asked; 1 a model could not be fetched, or a file is missing or damaged; 2 a wrong name or flag.
+Exit status: 0 all as asked; 1 a model was not fetched, or a file is missing or damaged; 2 wrong name or flag.
 """
 
 from __future__ import annotations
