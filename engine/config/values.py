@@ -23,7 +23,7 @@ class Setting:
     about     what it does and why its default is what it is
     unit      unit of the value, empty where it has none
     bounds    lowest and highest value, both allowed
-    choices   the values allowed; empty allows any text that is not empty
+    choices   the values allowed; empty allows any a line of text, not empty
     flag      the command-line flag that sets it, if there is one
     optional  it may be unset (None)
     """
@@ -52,7 +52,7 @@ _KIND_IN_WORDS: dict[type, str] = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
-    str: "text that is not empty",
+    str: "a line of text, not empty",
     tuple: "a list of texts",
 }
 
