@@ -36,7 +36,7 @@ class SceneFrame:
 
 
 def covered_shares(boxes_xyxy: F64, pillars_xyxy: F64) -> F64:
-    """(n,) largest share of each box that one nearer thing hides; nearer is what stands lower in the picture."""
+    """(n,) largest share of each box that one nearer thing hides; nearer is what stands lower."""
     occluders = np.concatenate((boxes_xyxy, pillars_xyxy))
     size = np.minimum(boxes_xyxy[:, None, 2:], occluders[:, 2:])
     size = np.maximum(size - np.maximum(boxes_xyxy[:, None, :2], occluders[:, :2]), 0)

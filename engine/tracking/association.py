@@ -14,9 +14,6 @@ F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 
-CHI2_95_4DOF = 9.4877
-"""A measurement of four coordinates lies within this squared Mahalanobis distance 95 times in 100."""
-
 
 def iou_matrix(a_xyxy: F64, b_xyxy: F64) -> F64:
     """Intersection over union (n, m) of boxes (n, 4) with boxes (m, 4), each of positive size."""
@@ -45,21 +42,28 @@ def gate_classes(
         overlap[other] *= 0.9
 
 
-def shadows(overlap: F64, scores: NDArray[np.float32], most: float) -> Bools:
-    """Mask (m,) of boxes that say again what a better-scored box says: they overlap it by more than `most`.
+def shadowed_by(overlap: F64, scores: NDArray[np.float32], most: float) -> Rows:
+    """(m,) for each box the better-scored one that it repeats, overlapping it by more than `most`; else -1.
 
-    `overlap` is the (m, m) overlap of the boxes with each other. Greedy from the best score, as in NMS, but
-    across classes: a car that is also reported as a truck is one object.
+    `overlap` is the (m, m) overlap of the boxes with each other. Greedy from the best score, as non-maximum
+    suppression is, but across classes: a car that is also reported as a truck is one object.
     """
-    shadow = np.zeros(len(scores), np.bool_)
+    winners = np.full(len(scores), -1)
     close = overlap > most
-    np.fill_diagonal(close, False)
-    if not close.any():
-        return shadow
+    if np.count_nonzero(close) == len(scores):
+        return winners
     for i in np.argsort(-scores, kind="stable"):
-        if not shadow[i]:
-            shadow |= close[i]
-    return shadow
+        if winners[i] < 0:
+            losers = close[i] & (winners < 0)
+            losers[i] = False
+            winners[losers] = i
+    return winners
+
+
+def likelihood(squared_distances: F64, gates: F64) -> F64:
+    """(n, m) 1 for boxes where the track is expected, falling to 0 at the track's gate (n,) and beyond."""
+    near = 1.0 - squared_distances / gates[:, None]
+    return np.maximum(near, 0.0, out=near)
 
 
 def assign(similarity: F64, least: float) -> tuple[Rows, Rows]:
@@ -72,3 +76,36 @@ def assign(similarity: F64, least: float) -> tuple[Rows, Rows]:
     rows, columns = linear_sum_assignment(gain, maximize=True)
     made = gain[rows, columns] > 0.0
     return rows[made], columns[made]
+
+
+class Pairs:
+    """Pairs of tracks and boxes made so far in one frame; what is taken is out of later stages.
+
+    row_of     intp (m,): the track's row for each box, -1 for none
+    free_rows  bool (n,): tracks without a box
+    """
+
+    def __init__(self, track_count: int, usable: Bools) -> None:
+        """`usable` (m,) marks the boxes that may be taken."""
+        self.row_of = np.full(len(usable), -1)
+        self.free_rows = np.ones(track_count, np.bool_)
+        self._free_columns = usable.copy()
+
+    def free(self, columns: Bools) -> tuple[Rows, Rows]:
+        """Tracks without a box, and the boxes of a mask (m,) without a track."""
+        return np.flatnonzero(self.free_rows), np.flatnonzero(self._free_columns & columns)
+
+    def make(self, similarity: F64, rows: Bools, columns: Bools, least: float) -> None:
+        """Pair what is still free among `rows` (n,) and `columns` (m,) by `similarity` (n, m)."""
+        row_index = np.flatnonzero(self.free_rows & rows)
+        column_index = np.flatnonzero(self._free_columns & columns)
+        if len(row_index) and len(column_index):
+            self.make_among(similarity[row_index[:, None], column_index], row_index, column_index, least)
+
+    def make_among(self, similarity: F64, rows: Rows, columns: Rows, least: float) -> None:
+        """Pair `rows` (a,) with `columns` (b,), all free, by `similarity` (a, b)."""
+        chosen_rows, chosen_columns = assign(similarity, least)
+        taken, columns = rows[chosen_rows], columns[chosen_columns]
+        self.row_of[columns] = taken
+        self.free_rows[taken] = False
+        self._free_columns[columns] = False

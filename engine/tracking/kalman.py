@@ -4,8 +4,8 @@ Knows how boxes move and how sure we are of it. Does not know detections' scores
 belongs to which track.
 
 Transition, process noise and measurement noise of the SORT family never couple one box coordinate with
-another, so the usual 8×8 covariance is four 2×2 blocks and zeros. Only the blocks are kept. The result is that
-of the dense filter, without matrix products or inverses.
+another, so the usual 8×8 covariance is four 2×2 blocks and zeros. Only the blocks are kept. The result is
+that of the dense filter, without matrix products or inverses.
 
 A state is float64 (n, 5, 4): for each track the rows `POSITION`, `VELOCITY` (per second), `VARIANCE`,
 `COVARIANCE` (of position with velocity) and `VELOCITY_VARIANCE`, over the four coordinates of a `BoxModel`.
@@ -26,6 +26,8 @@ F64 = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 POSITION, VELOCITY, VARIANCE, COVARIANCE, VELOCITY_VARIANCE = range(5)
+SIZE = slice(2, 4)
+"""The coordinates that say how large a box is, in every box model."""
 
 PAPER_FPS = 30.0
 POSITION_WEIGHT = 1 / 20
@@ -132,19 +134,16 @@ class KalmanFilter:
         """States (n, 5, 4) of boxes (n, 4) that were seen once: at rest, with a wide guess of the speed."""
         state = np.zeros((len(boxes_xyxy), 5, 4))
         state[:, POSITION] = self.model.coordinates(boxes_xyxy)
-        self._forget_motion(state)
+        self.forget_motion(state)
         return state
 
-    def _forget_motion(self, state: F64) -> None:
+    def forget_motion(self, state: F64) -> None:
+        """In place: how things move is no longer known; where they were still is, roughly."""
         squares = self.model.scales(state[:, POSITION]) ** 2
         state[:, VELOCITY] = 0
         state[:, VARIANCE] = np.maximum(state[:, VARIANCE], squares * self._first_variance)
         state[:, COVARIANCE] = 0
         state[:, VELOCITY_VARIANCE] = squares * self._first_velocity_variance
-
-    def forget_motion(self, state: F64) -> None:
-        """In place: what moved how is no longer known; where things were still is."""
-        self._forget_motion(state)
 
     def predict(self, state: F64, dt_s: float) -> None:
         """Move the states `dt_s` seconds on, in place."""
@@ -176,6 +175,16 @@ class KalmanFilter:
         picked[:, VELOCITY_VARIANCE] -= gain[:, 1] * covariance
         picked[:, VARIANCE : COVARIANCE + 1] *= (1 - gain[:, 0])[:, None]
         state[rows] = picked
+
+    def squared_distances(self, state: F64, boxes_xyxy: F64) -> F64:
+        """(n, m) squared Mahalanobis distances of boxes (m, 4) from the measurements that states expect."""
+        position = state[:, POSITION]
+        total = state[:, VARIANCE] + self.model.scales(position) ** 2 * self._measurement
+        residual = self.model.coordinates(boxes_xyxy) - position[:, None]
+        residual *= residual
+        residual /= total[:, None]
+        distances: F64 = residual.sum(axis=2)
+        return distances
 
     def rescale(self, state: F64, factor_x: float, factor_y: float) -> None:
         """In place: the picture, and everything in it, became this much wider and higher."""

@@ -18,7 +18,7 @@ class Pace:
     """Turns timestamps into steps.
 
     time_s      seconds since the first frame by the steps taken
-    interval_s  the stream's ordinary frame interval: median of the last steps, so that a gap does not change it
+    interval_s  the stream's ordinary frame interval: median of the last steps, which a gap does not change
     """
 
     def __init__(self) -> None:

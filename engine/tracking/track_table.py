@@ -45,8 +45,8 @@ class TrackTable:
     def empty(cls) -> TrackTable:
         """No tracks."""
         return cls(
-            np.empty((0, 5, 4)), np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0), np.empty(0, np.int64),
-            np.empty(0), np.empty(0, np.int64),
+            np.empty((0, 5, 4)), np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0),
+            np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64),
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -58,17 +58,30 @@ class TrackTable:
             for column in fields(self):
                 setattr(self, column.name, getattr(self, column.name)[kept])
 
-    def append(self, new: TrackTable) -> None:
-        """Add rows at the end."""
-        for column in fields(self):
-            joined = np.concatenate((getattr(self, column.name), getattr(new, column.name)))
-            setattr(self, column.name, joined)
+    def add(self, states: F64, class_ids: I32, scores: F32, frame: int, time_s: float) -> None:
+        """Add tracks (k,) at the end, first seen now and without an ID."""
+        count = len(class_ids)
+        frames = np.full(count, frame, np.int64)
+        self.states = np.concatenate((self.states, states))
+        self.track_ids = np.concatenate((self.track_ids, np.zeros(count, np.int64)))
+        self.class_ids = np.concatenate((self.class_ids, class_ids))
+        self.votes = np.concatenate((self.votes, scores.astype(np.float64)))
+        self.first_frames = np.concatenate((self.first_frames, frames))
+        self.seen_s = np.concatenate((self.seen_s, np.full(count, time_s)))
+        self.seen_frames = np.concatenate((self.seen_frames, frames))
+
+    def shrink(self, most: int) -> None:
+        """Drop what was not seen for longest, down to `most` rows."""
+        if len(self) > most:
+            kept = np.zeros(len(self), np.bool_)
+            kept[np.argsort(-self.seen_frames, kind="stable")[:most]] = True
+            self.keep(kept)
 
     def see(self, rows: Rows, class_ids: I32, scores: F32, frame: int, time_s: float) -> None:
         """Note that these rows (k,), each named once, were seen as these classes with these scores.
 
-        The class is a weighted majority vote (Boyer and Moore): a sighting of the leading class adds its score to
-        the lead, any other takes it away, and a lead below zero changes sides.
+        The class is a weighted majority vote (Boyer and Moore): a sighting of the leading class adds its
+        score to the lead, any other takes it away, and a lead below zero changes sides.
         """
         self.seen_frames[rows] = frame
         self.seen_s[rows] = time_s
