@@ -83,7 +83,8 @@ def engine_fps(model: Path, clips: list[Path]) -> float:
             raise SystemExit(f"engine-run failed:\n{done.stderr[-2000:]}")
         times = sorted(json.loads(line)["time"] for file in Path(out).glob("*.jsonl") for line in file.open())
     cut = int(len(times) * EDGE)
-    return (len(times) - 2 * cut) / (times[-cut - 1] - times[cut])
+    span_s: float = times[-cut - 1] - times[cut]
+    return (len(times) - 2 * cut) / span_s
 
 
 def loop_fps(one: ort.InferenceSession, clips: list[Path], seconds: float) -> float:

@@ -76,7 +76,8 @@ def line_of(camera: CameraStatus) -> str:
     latency = camera["latency_ms"]
     return (
         f"{camera['state']}, fps in {camera['fps_in']:.1f} inferred {camera['fps_inferred']:.1f} "
-        f"out {camera['fps_out']:.1f}, latency p50 {milliseconds(latency['p50'])} p95 {milliseconds(latency['p95'])} ms, "
+        f"out {camera['fps_out']:.1f}, "
+        f"latency p50 {milliseconds(latency['p50'])} p95 {milliseconds(latency['p95'])} ms, "
         f"dropped {drops_of(camera)}"
     )
 

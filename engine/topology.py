@@ -107,7 +107,7 @@ def result_pools(config: RunConfig, camera: str) -> list[PoolSpec]:
     ]
 
 
-def frame_pool(  # noqa: PLR0913 - a pool is named, sized and numbered
+def frame_pool(
     config: RunConfig, camera: str, width: int, height: int, generation: int = 1, first_seq: int = 1
 ) -> PoolSpec:
     """The pool for frames of a camera, sized for this picture."""

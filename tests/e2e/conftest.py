@@ -1,0 +1,28 @@
+"""Fixture: the engine as a user starts it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.engine import EngineRun
+
+
+@pytest.fixture
+def engine_run(tmp_path: Path) -> Iterator[Callable[..., EngineRun]]:
+    """Start `engine-run` with these arguments; whatever is left at the end is killed and fails the test."""
+    runs: list[EngineRun] = []
+
+    def start(*arguments: str, environ: dict[str, str] | None = None) -> EngineRun:
+        run = EngineRun(tmp_path / f"out{len(runs)}", *arguments, environ=environ)
+        runs.append(run)
+        return run
+
+    yield start
+    for run in runs:
+        if run.process.poll() is None:
+            run.process.kill()
+            run.process.wait()
+        assert "Traceback" not in run.text(), run.text()
