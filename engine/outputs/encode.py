@@ -8,6 +8,7 @@ they were taken or what the files are called.
 from __future__ import annotations
 
 import errno
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from engine.registry import nearest
 from engine.types import U8, ColourMatrix, FrameNv12
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
     from av.container import OutputContainer
 
 TIME_BASE = Fraction(1, 90_000)
@@ -123,6 +125,20 @@ def check_encoder(settings: EncoderSettings) -> None:
         raise _does_not_start(settings, error) from error
 
 
+class _WholeWrites(io.FileIO):
+    """A file without a buffer of its own, whose writes are complete or fail.
+
+    FFmpeg's own file access would leave the descriptor open where the header cannot be written.
+    """
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        rest = memoryview(data)
+        while rest:
+            written = super().write(rest)
+            rest = rest[written:]
+        return len(memoryview(data))
+
+
 class Mp4Encoder:
     """One mp4 file being written: `picture_of` each frame, draw on it, `encode` it; `close` in the end."""
 
@@ -136,18 +152,17 @@ class Mp4Encoder:
         self._keyframe_ticks = round(settings.keyframe_s / TIME_BASE)
         self._last_keyframe_ticks = 0
         self._last_ticks = -1
-        self._container: OutputContainer | None = None
         try:
-            path.open("xb").close()
+            self._file = _WholeWrites(path, "xb")
         except OSError as error:
             raise OutputError(f"{path}: cannot be created: {error.strerror}") from error
         try:
             with self._failures():
-                self._container = av.open(f"file:{path}", "w", format="mp4", options=_MUXER_OPTIONS)
+                self._container = av.open(self._file, "w", format="mp4", options=_MUXER_OPTIONS)
                 self._stream = self._open_stream(self._container, settings, _rate(fps_hint))
         except OutputError:
-            self._abandon()
-            path.unlink(missing_ok=True)
+            self.abandon()
+            path.unlink()
             raise
 
     def picture_of(self, frame: FrameNv12) -> EncoderPicture:
@@ -180,21 +195,25 @@ class Mp4Encoder:
         frame.pict_type = PictureType.I if keyframe else PictureType.NONE
         frame.colorspace = _COLORSPACE[self._format.matrix]
         frame.color_range = _FULL_RANGE if self._format.full_range else _LIMITED_RANGE
-        assert self._container is not None
         with self._failures():
             self._container.mux(self._stream.encode(frame))
         self.frames += 1
 
     def close(self) -> None:
-        """Write what the encoder still holds and the trailer. May be called twice. Raises `OutputError`."""
-        if self._container is None:
+        """Write what the encoder still holds and the index. May be called twice. Raises `OutputError`."""
+        if self._file.closed:
             return
         try:
             with self._failures():
                 self._container.mux(self._stream.encode(None))
                 self._container.close()
         finally:
-            self._abandon()
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the file as it is, like a writer that was killed."""
+        # PyAV writes no trailer into a file that is closed already.
+        self._file.close()
 
     def _open_stream(
         self, container: OutputContainer, settings: EncoderSettings, rate: Fraction
@@ -209,15 +228,6 @@ class Mp4Encoder:
             raise _does_not_start(settings, error) from error
         container.start_encoding()
         return stream
-
-    def _abandon(self) -> None:
-        container, self._container = self._container, None
-        if container is not None:
-            # The file is given up or closed already: what it still complains about has been raised before.
-            try:
-                container.close()
-            except (av.error.FFmpegError, OSError):
-                return
 
     @contextmanager
     def _failures(self) -> Iterator[None]:

@@ -126,7 +126,7 @@ class VideoOutput(Output):
         try:
             encoder.encode(picture, self._timeline.advance(frame.meta))
         except OutputError:
-            self._end_part_after_failure()
+            self._give_up_part()
             raise
         self.frames_written += 1
 
@@ -149,15 +149,11 @@ class VideoOutput(Output):
         _LOG.info("%s", _description(path, picture_format, self._settings))
         return self._encoder
 
-    def _end_part_after_failure(self) -> None:
-        assert self._encoder is not None
-        path = self._encoder.path
-        try:
-            self.close()
-        except OutputError as error:
-            # The failure that led here is raised by the caller; this is its echo from the trailer.
-            _LOG.debug("%s", error)
-        if not cut_torn_end(path):
+    def _give_up_part(self) -> None:
+        encoder, self._encoder = self._encoder, None
+        assert encoder is not None
+        encoder.abandon()
+        if not cut_torn_end(encoder.path):
             self._next_part -= 1
 
 
