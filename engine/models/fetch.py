@@ -171,8 +171,6 @@ def _download(
             if failures >= patience.attempts or (isinstance(error, _Unreachable) and not received):
                 raise ModelNotFound(f"{_host(wanted)}: {error}") from error
             clock.sleep(patience.pause_s * 2 ** (failures - 1))
-        finally:
-            part.flush()
 
 
 def _append(part: BufferedRandom, wanted: Wanted, offset: int, timeout_s: float) -> Iterator[int]:
@@ -191,6 +189,7 @@ def _append(part: BufferedRandom, wanted: Wanted, offset: int, timeout_s: float)
             if not chunk:
                 raise _Interrupted(f"the connection ended after {offset} of {wanted.size_bytes} bytes")
             part.write(chunk)
+            part.flush()
             offset += len(chunk)
             yield len(chunk)
 

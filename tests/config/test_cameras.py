@@ -121,8 +121,8 @@ def test_names_that_cannot_be_file_names_are_refused(tmp_path: Path, name: str, 
          "flag --source: camera name 'yard' differs from 'Yard' only in case; names must be unique"),
         ([""], "flag --source: is empty; give a URL, a file or the number of a webcam"),
         (["rtsp://u:${NO_PASSWORD}@h/"],
-         "flag --source: camera 'cam0': environment variable NO_PASSWORD is not set, but rtsp://***@h/ refers "
-         "to it"),
+         "flag --source: camera 'cam0': environment variable NO_PASSWORD is not set, but rtsp://***@h/ "
+         "refers to it"),
     ],
 )  # fmt: skip
 def test_sources_that_cannot_work_are_refused(sources: list[str], message: str) -> None:
