@@ -5,7 +5,6 @@ Knows nothing of where values come from; callers pass that as words for the mess
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from engine.errors import ConfigError
@@ -99,5 +98,5 @@ def _allowed(setting: Setting, value: object) -> bool:
     if isinstance(value, str):
         return bool(value.strip()) and value.isprintable()
     if setting.bounds is not None and isinstance(value, int | float):
-        return math.isfinite(value) and setting.bounds[0] <= value <= setting.bounds[1]
+        return setting.bounds[0] <= value <= setting.bounds[1]
     return True

@@ -132,12 +132,9 @@ def _dropped_if_useless(part: BufferedRandom, path: Path) -> Iterator[None]:
 
 def _fill(part: BufferedRandom, wanted: Wanted, progress: Progress, patience: Patience, clock: Clock) -> None:
     """Bring the part to its full size and check it; what an earlier fetch left in it is used if it fits."""
-    have = part.seek(0, os.SEEK_END)
-    if have > wanted.size_bytes:
-        have = part.truncate(0)
-    began_with = have
+    began_with = part.seek(0, os.SEEK_END)
     free = shutil.disk_usage(os.path.dirname(part.name)).free
-    if free < wanted.size_bytes - have:
+    if free < wanted.size_bytes - began_with:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     _download(part, wanted, progress, patience, clock)
     found = _sha256(part)
@@ -189,7 +186,7 @@ def _append(part: BufferedRandom, wanted: Wanted, offset: int, timeout_s: float)
             if not chunk:
                 raise _Interrupted(f"the connection ended after {offset} of {wanted.size_bytes} bytes")
             part.write(chunk)
-            part.flush()
+            part.flush()  # a kill loses nothing of it, and a full disk is noticed here
             offset += len(chunk)
             yield len(chunk)
 

@@ -112,6 +112,7 @@ BAD_PROFILES = [
     ("[infer]\nbatch = 1.5", "infer.batch must be a whole number from 1 to 128 (frames), found 1.5"),
     ("[infer]\nbatch = 0", "infer.batch must be a whole number from 1 to 128 (frames), found 0"),
     ("[infer]\nconfidence = 1.01", "infer.confidence must be a number from 0 to 1, found 1.01"),
+    ("[infer]\nconfidence = true", "infer.confidence must be a number from 0 to 1, found True"),
     ("[infer]\nconfidence = nan", "infer.confidence must be a number from 0 to 1, found nan"),
     ("duration_s = inf", "duration_s must be a number from 0.1 to 1000000000 (s), found inf"),
     ("[infer]\nmodel = ''", "infer.model must be a line of text, not empty, found ''"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 from engine.clock import ManualClock
 from engine.errors import EngineError, ModelCorrupt, ModelError, ModelNotFound
-from engine.models.fetch import Patience, Wanted, fetch
+from engine.models.fetch import Patience, Wanted, _locked, fetch
 
 if TYPE_CHECKING:
     from tests.models.conftest import Site
@@ -223,6 +224,35 @@ def test_two_at_once_fetch_once(site: Site, target: Path) -> None:
     assert site.requests == [""]
     assert files(target) == ["model.onnx"]
     assert target.read_bytes() == site.body
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who waits for a lock")
+def test_the_lock_is_never_on_a_file_that_lost_its_name(tmp_path: Path) -> None:
+    """The first holder removes the part, a third begins a new one, and only then the second gets the lock."""
+    path = tmp_path / "model.onnx.part"
+    waiting, same = threading.Event(), []
+
+    def second() -> None:
+        waiting.set()
+        with _locked(path) as part:
+            same.append(os.path.samestat(path.stat(), os.fstat(part.fileno())))
+
+    thread = threading.Thread(target=second)
+    with _locked(path):
+        thread.start()
+        waiting.wait()
+        while not waits_for_lock(path):
+            time.sleep(0.001)
+        path.unlink()
+        path.touch()
+    thread.join()
+    assert same == [True]
+
+
+def waits_for_lock(path: Path) -> bool:
+    """Whether someone is blocked on the lock of this file (Linux tells)."""
+    inode = f":{path.stat().st_ino} "
+    return any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines())
 
 
 def test_no_space_is_said_before_the_first_byte(site: Site, target: Path) -> None:
