@@ -1,1 +1,1 @@
-"""Sources: everything frames come from. `base.Source` is the contract; the other files are kinds of source."""
+"""Sources: everything frames come from. `base.Source` is the contract, the other files are the kinds."""

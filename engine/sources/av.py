@@ -6,7 +6,9 @@ its errors mean, is in `av_container`; when to connect again is `reconnect`'s to
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av.error
@@ -23,11 +25,14 @@ from engine.sources.av_container import Address, AvConnection, address_of
 from engine.sources.base import Picture, Source, SourceOptions, scheme_of
 from engine.sources.feed import LiveFeed
 from engine.sources.nv12 import copy_nv12, copy_yuv420p
-from engine.sources.timeline import Timeline
+from engine.sources.timeline import GUESSED_FPS, Timeline
 from engine.types import U8, ColourMatrix
 
 ARRIVALS_KEPT = 256
 """Arrival times kept for frames still inside the decoder; far more than any decoder holds back."""
+
+OPENING_FACTOR = 2
+"""Opening is two steps of FFmpeg, connecting and looking at the stream, each with the whole time-out."""
 
 NO_PICTURE_FACTOR = 3
 """A live source that sends data but no picture gets this many time-outs: the next key frame may be far."""
@@ -36,51 +41,65 @@ AVCOL_SPC_BT709 = 1
 AVCOL_RANGE_JPEG = 2
 
 
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    frame: VideoFrame
+    captured_ns: int
+    wall_ns: int
+
+
 class AvSource(Source, schemes=("file", "rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "hls")):
     """A file in any container that FFmpeg knows, or a network stream.
 
     corrupt_packets  packets that the decoder refused or the demuxer marked as damaged
-    skipped_packets  packets of a live source left out because the decoder was too far behind
     """
 
     def __init__(self, options: SourceOptions, clock: Clock | None = None) -> None:
         super().__init__(options)
+        self.live = scheme_of(options.url) != "file"
         self.corrupt_packets = 0
         self._clock: Clock = clock or SystemClock()
         self._feed: LiveFeed[AvConnection, Packet[VideoStream]] | None = None
         self._connection: AvConnection | None = None
-        self._frames: Iterator[VideoFrame] = iter(())
-        self._frame: VideoFrame | None = None
+        self._file_packets: Iterator[Packet[VideoStream]] = iter(())
         self._reformatter = VideoReformatter()
-        self._interrupted = False
-        self._packets_read = 0
-        self._pictures = 0
+        self._frame: VideoFrame | None = None
         self._time_base: Fraction | None = None
-        self._arrivals: dict[int, tuple[int, int]] = {}
-        self._latest_arrival = (0, 0)
         self._timeline = Timeline()
         self._discontinuity = False
         self._skipped_seen = 0
-        self.live = scheme_of(options.url) != "file"
+        self._forget_pass()
+
+    def _forget_pass(self) -> None:
+        self._decoded: deque[_Decoded] = deque()
+        self._ended = False
+        self._failure: SourceError | None = None
+        self._packets_read = self._pictures = self._last_pts = 0
+        self._corrupt_at_picture = self.corrupt_packets
+        self._last_picture_ns = self._clock.now_ns()
+        self._arrivals: dict[int, tuple[int, int]] = {}
+        self._latest_arrival = (0, 0)
 
     @property
     def skipped_packets(self) -> int:
+        """Packets of a live source that were left out because the decoder was too far behind."""
         return self._feed.skipped_packets if self._feed else 0
 
     def address(self) -> Address:
         """What to open. Raises a `SourceError` where that can be told without opening it."""
         return address_of(self.options)
 
-    def open(self) -> None:
+    def start(self) -> None:
         address, timeout_s = self.address(), self.options.timeout_s
-        if self._interrupted:
-            raise SourceDisconnected(f"source {address.label}: interrupted")
-        if not address.live:
-            self._attach(AvConnection(address, timeout_s))
+        if address.live and self._feed is None:
+            self._feed = LiveFeed(lambda: AvConnection(address, timeout_s), address.label, self._clock)
+
+    def open(self) -> None:
+        self.start()
+        if self._feed is None:
+            self._attach(AvConnection(self.address(), self.options.timeout_s))
             return
-        self._feed = LiveFeed(lambda: AvConnection(address, timeout_s), address.label, self._clock)
-        # Opening is two steps of FFmpeg, connecting and looking at the stream, each with the whole time-out.
-        connection = self._feed.connection(2 * timeout_s)
+        connection = self._feed.connection(self._silence_limit_s)
         self.live = not connection.is_recording
         if connection.is_recording or connection.is_hls:
             # It comes in bursts by nature; a backlog does not mean that the decoder is slow.
@@ -98,62 +117,71 @@ class AvSource(Source, schemes=("file", "rtsp", "rtsps", "rtmp", "rtmps", "http"
         self._connection = connection
         # Frames that come out at the flush carry no time base of their own.
         self._time_base = connection.stream.time_base
-        self._packets_read = self._pictures = 0
-        self._arrivals.clear()
-        self._frames = self._decoded(connection)
+        self._forget_pass()
+        if self._feed is None:
+            self._file_packets = connection.packets()
+
+    @property
+    def _silence_limit_s(self) -> float:
+        if self._connection is None:
+            return self.options.timeout_s * OPENING_FACTOR
+        return self.options.timeout_s * (NO_PICTURE_FACTOR if self._connection.is_hls else 1)
+
+    def ready(self, timeout_s: float) -> bool:
+        if self._feed is None:
+            return True
+        deadline_ns = self._clock.now_ns() + round(timeout_s * 1e9)
+        while not self._decoded and not self._ended:
+            left_s = max(0.0, (deadline_ns - self._clock.now_ns()) / 1e9)
+            if not self._feed.ready(left_s, self._silence_limit_s):
+                return False
+            if self._connection is None:
+                break
+            self._advance()
+        return True
 
     def grab(self) -> Picture | None:
-        frame = None if self._interrupted else next(self._frames, None)
-        while frame is None:
-            if self._interrupted or self._connection is None:
+        while not self._decoded:
+            if self._connection is None:
                 return None
-            if self.live:
-                raise SourceDisconnected(f"source {self._connection.address.label}: the stream ended")
-            if not self.options.loop:
+            if not self._ended:
+                self._advance()
+            elif self._failure is not None:
+                raise self._failure
+            elif self.options.loop:
+                self._start_again()
+            else:
                 return None
-            self._start_again()
-            frame = next(self._frames, None)
-        self._frame = frame
-        picture = self._picture_of(frame)
-        self._wait_for_turn(picture)
+        decoded = self._decoded.popleft()
+        self._frame = decoded.frame
+        picture = self._picture_of(decoded)
+        if self._feed is not None and self.live and self._connection is not None and self._connection.is_hls:
+            # HLS brings a segment at once: hand its pictures out at the pace at which they were taken.
+            self._clock.sleep(self._timeline.seconds_until(picture.pts_ns, self._clock.now_ns()))
         return picture
 
     def _start_again(self) -> None:
-        assert self._connection is not None
-        address, feed = self._connection.address, self._feed
-        if feed is not None:
-            feed.close()
-            self.open()
-        else:
-            # Opening again is exact for every container; seeking to the start is not.
-            self._connection.close()
-            self._attach(AvConnection(address, self.options.timeout_s))
+        # Opening again is exact for every container; seeking to the start is not.
+        self._disconnect()
+        self.open()
         self._timeline.start_again(self.fps)
         self._discontinuity = True
 
-    def _picture_of(self, frame: VideoFrame) -> Picture:
-        self._pictures += 1
+    def _picture_of(self, decoded: _Decoded) -> Picture:
         if self.skipped_packets != self._skipped_seen:
             self._skipped_seen, self._discontinuity = self.skipped_packets, True
-        captured_ns, wall_ns = self._latest_arrival
-        if frame.pts is not None:
-            captured_ns, wall_ns = self._arrivals.get(frame.pts, self._latest_arrival)
         discontinuity, self._discontinuity = self._discontinuity, False
+        frame = decoded.frame
         return Picture(
             frame.width,
             frame.height,
-            captured_ns,
-            wall_ns,
+            decoded.captured_ns,
+            decoded.wall_ns,
             self._timeline.pts_ns(frame.pts, self._time_base),
             matrix=ColourMatrix.BT709 if frame.colorspace == AVCOL_SPC_BT709 else ColourMatrix.BT601,
             full_range=_is_full_range(frame),
             discontinuity=discontinuity,
         )
-
-    def _wait_for_turn(self, picture: Picture) -> None:
-        """HLS brings a segment of pictures at once: hand them out at the pace at which they were taken."""
-        if self._feed is not None and self._connection is not None and self.live and self._connection.is_hls:
-            self._feed.pause(self._timeline.seconds_until(picture.pts_ns, self._clock.now_ns()))
 
     def read_into(self, y: U8, uv: U8) -> None:
         frame, self._frame = self._frame, None
@@ -165,102 +193,109 @@ class AvSource(Source, schemes=("file", "rtsp", "rtsps", "rtmp", "rtmps", "http"
             copy_yuv420p(frame.planes, y, uv)
             return
         if name != "nv12" or not upright:
+            is_709 = frame.colorspace == AVCOL_SPC_BT709
             frame = self._reformatter.reformat(
                 frame,
                 format="nv12",
-                dst_colorspace=Colorspace.ITU709
-                if frame.colorspace == AVCOL_SPC_BT709
-                else Colorspace.ITU601,
+                dst_colorspace=Colorspace.ITU709 if is_709 else Colorspace.ITU601,
                 dst_color_range=ColorRange.JPEG if _is_full_range(frame) else ColorRange.MPEG,
                 threads=1,
             )
         copy_nv12(frame.planes, y, uv)
 
-    def interrupt(self) -> None:
-        self._interrupted = True
-        if self._feed is not None:
-            self._feed.interrupt()
-
     def close(self) -> None:
-        self._frame, self._frames = None, iter(())
+        self._frame = None
+        self._disconnect()
+        self._forget_pass()
+
+    def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
-        if self._feed is not None:
+        feed, self._feed = self._feed, None
+        self._file_packets = iter(())
+        if feed is not None:
             # The feed's thread owns the connection and closes it.
-            self._feed.close()
+            feed.close()
         elif connection is not None:
             connection.close()
 
-    def _decoded(self, connection: AvConnection) -> Iterator[VideoFrame]:
-        """All pictures of one pass; then what ended it is raised, if it was not the proper end."""
-        decoder, failure = connection.stream.codec_context, None
+    def _advance(self) -> None:
+        """Decode one packet; at the end, all that the decoder has held back for reordering."""
+        packet = None
         try:
-            for packet in self._packets(connection):
-                yield from self._decode(decoder, packet)
+            packet = self._next_packet()
         except SourceError as error:
-            failure = error
-        if self._interrupted:
-            return
-        # Reordering holds pictures back until the decoder is told that nothing follows.
-        yield from self._decode(decoder, None)
-        if failure is not None and (self.live or connection.address.network):
-            raise failure
-        if not self.live:
-            self._check_complete(connection, failure)
+            self._failure = error
+        frames = self._decode(packet)
+        for frame in frames:
+            arrival = self._latest_arrival
+            if frame.pts is not None:
+                arrival, self._last_pts = self._arrivals.get(frame.pts, arrival), frame.pts
+            self._decoded.append(_Decoded(frame, *arrival))
+        if frames:
+            self._pictures += len(frames)
+            self._last_picture_ns, self._corrupt_at_picture = self._clock.now_ns(), self.corrupt_packets
+        if packet is None:
+            self._ended = True
+            self._failure = self._reason_of_end()
 
-    def _decode(self, decoder: VideoCodecContext, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+    def _decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+        assert self._connection is not None
         try:
-            return decoder.decode(packet)
+            return self._connection.stream.codec_context.decode(packet)
         except av.error.FFmpegError:
             # A packet that lost a part on the way: the next key frame repairs the picture.
             self.corrupt_packets += 1
             return []
 
-    def _packets(self, connection: AvConnection) -> Iterator[Packet[VideoStream]]:
-        if self._feed is not None:
-            yield from self._live_packets(self._feed, connection)
-            return
-        for packet in connection.packets():
-            self._stamp(packet, self._clock.now_ns(), self._clock.wall_ns())
-            yield packet
-
-    def _live_packets(
-        self, feed: LiveFeed[AvConnection, Packet[VideoStream]], connection: AvConnection
-    ) -> Iterator[Packet[VideoStream]]:
-        timeout_s = self.options.timeout_s * (NO_PICTURE_FACTOR if connection.is_hls else 1)
-        last_picture_ns, pictures, corrupt = self._clock.now_ns(), self._pictures, self.corrupt_packets
-        while (arrival := feed.next(timeout_s)) is not None:
-            now_ns = self._clock.now_ns()
-            if self._pictures != pictures:
-                last_picture_ns, pictures, corrupt = now_ns, self._pictures, self.corrupt_packets
-            # Nothing but refused packets: most likely another codec than at the start. Connecting tells.
-            patience_s = timeout_s * (1 if self.corrupt_packets > corrupt else NO_PICTURE_FACTOR)
-            if now_ns - last_picture_ns > patience_s * 1e9:
-                label = connection.address.label
-                raise SourceDisconnected(f"source {label}: data but no picture for {patience_s:g} s")
-            self._stamp(arrival.packet, arrival.captured_ns, arrival.wall_ns)
-            yield arrival.packet
-
-    def _stamp(self, packet: Packet[VideoStream], captured_ns: int, wall_ns: int) -> None:
+    def _next_packet(self) -> Packet[VideoStream] | None:
+        if self._feed is None:
+            packet, arrival = next(self._file_packets, None), (self._clock.now_ns(), self._clock.wall_ns())
+        else:
+            arrived = self._feed.next(self._silence_limit_s)
+            packet = arrived.packet if arrived else None
+            arrival = (arrived.captured_ns, arrived.wall_ns) if arrived else (0, 0)
+            self._check_for_pictures()
+        if packet is None:
+            return None
         self._packets_read += 1
         self.corrupt_packets += packet.is_corrupt
-        self._latest_arrival = (captured_ns, wall_ns)
+        self._latest_arrival = arrival
         if packet.pts is not None:
-            self._arrivals[packet.pts] = self._latest_arrival
+            self._arrivals[packet.pts] = arrival
             if len(self._arrivals) > ARRIVALS_KEPT:
                 del self._arrivals[next(iter(self._arrivals))]
+        return packet
 
-    def _check_complete(self, connection: AvConnection, failure: SourceError | None) -> None:
-        label, declared = connection.address.label, connection.declared_packets
+    def _check_for_pictures(self) -> None:
+        # Nothing but refused packets: most likely another codec than at the start; connecting again tells.
+        factor = 1 if self.corrupt_packets > self._corrupt_at_picture else NO_PICTURE_FACTOR
+        patience_s = self._silence_limit_s * factor
+        if self.live and self._clock.now_ns() - self._last_picture_ns > patience_s * 1e9:
+            raise SourceDisconnected(f"source {self._label}: data but no picture for {patience_s:g} s")
+
+    @property
+    def _label(self) -> str:
+        return self._connection.address.label if self._connection else ""
+
+    def _reason_of_end(self) -> SourceError | None:
+        """Why the end is not the end of a whole file; None if it is."""
+        assert self._connection is not None
+        if self.live:
+            return self._failure or SourceDisconnected(f"source {self._label}: the stream ended")
+        declared, declared_s = self._connection.declared_packets, self._connection.declared_seconds
         if declared and self._packets_read < declared:
-            raise SourceError(f"source {label}: truncated: {self._pictures} of {declared} frames")
-        end_s, declared_s = self._timeline.end_s(self.fps), connection.declared_seconds
+            return SourceError(f"source {self._label}: truncated: {self._pictures} of {declared} frames")
+        end_s = float(self._last_pts * (self._time_base or 0)) + 1 / (self.fps or GUESSED_FPS)
         # Half a second of grace: the tag is rounded and the last duration a guess.
         if declared_s and end_s < declared_s - 0.5:
-            raise SourceError(f"source {label}: truncated: {end_s:.1f} of {declared_s:.1f} s")
-        if failure is not None:
-            raise SourceError(f"{failure} after {self._pictures} frames")
+            return SourceError(f"source {self._label}: truncated: {end_s:.1f} of {declared_s:.1f} s")
+        if self._failure is not None:
+            return SourceError(f"{self._failure} after {self._pictures} frames")
         if self._pictures == 0:
-            raise SourceUnsupported(f"source {label}: no picture could be decoded ({self.description})")
+            return SourceUnsupported(
+                f"source {self._label}: no picture could be decoded ({self.description})"
+            )
+        return None
 
 
 def _is_full_range(frame: VideoFrame) -> bool:
@@ -272,6 +307,4 @@ def _describe(connection: AvConnection, decoder: VideoCodecContext) -> str:
     rate = f" {connection.fps:.4g} fps" if connection.fps else ""
     kind = "frame" if decoder.thread_type == ThreadType.FRAME else "slice"
     threads = "1 thread" if decoder.thread_count == 1 else f"{decoder.thread_count} {kind} threads"
-    return (
-        f"{decoder.name}{size}{rate} {decoder.pix_fmt or ''}".rstrip() + f", decoded in software, {threads}"
-    )
+    return f"{decoder.name}{size}{rate}, decoded in software, {threads}"

@@ -5,7 +5,9 @@ Knows containers, protocols and devices. Does not decode and knows nothing of fr
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -76,13 +78,14 @@ def _network_options(scheme: str, options: SourceOptions) -> dict[str, str]:
             "allowed_media_types": "video",
             # The one time-out that this demuxer obeys; stimeout and rw_timeout are ignored.
             "timeout": str(round(options.timeout_s * 1e6)),
-            # Without these FFmpeg hands over a second of backlog first, and takes a second to open.
-            "fflags": "nobuffer",
+            # The default look at the stream takes a second and leaves that much backlog. This takes 0.3 s.
+            # Not `nobuffer`: it throws the packets looked at away, most often with the only key frame among
+            # them, and there is no picture before the next one.
             "analyzeduration": "200000",
             "probesize": "32768",
         }
     if scheme in ("rtmp", "rtmps"):
-        return {"fflags": "nobuffer", "analyzeduration": "1000000"}
+        return {"analyzeduration": "1000000"}
     return {}
 
 
@@ -181,8 +184,14 @@ def _is_cover(stream: VideoStream) -> bool:
 
 def _open(address: Address, timeout_s: float) -> InputContainer:
     timeout = (timeout_s, READ_TIMEOUT_FACTOR * timeout_s) if address.network else None
+    started_s = time.monotonic()
     try:
-        return av.open(address.name, format=address.device, options=address.options, timeout=timeout)
+        return av.open(address.name, format=address.device, options=dict(address.options), timeout=timeout)
+    except av.error.InvalidDataError as error:
+        if address.network and time.monotonic() - started_s > 0.9 * timeout_s:
+            # What RTSP makes of a time-out that strikes inside a message.
+            raise SourceDisconnected(f"source {address.label}: {NO_ANSWER}") from None
+        raise_source_error(error, address, "opening")
     except av.error.FFmpegError as error:
         raise_source_error(error, address, "opening")
 
@@ -190,10 +199,11 @@ def _open(address: Address, timeout_s: float) -> InputContainer:
 _UNAUTHORIZED = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 _UNSUPPORTED = (av.error.DemuxerNotFoundError, av.error.DecoderNotFoundError, av.error.ProtocolNotFoundError)
 _SILENT = (av.error.TimeoutError, av.error.ExitError)
+NO_ANSWER = "no answer in time; is the camera on, and the address right?"
 
 
 def raise_source_error(error: av.error.FFmpegError, address: Address, doing: str) -> NoReturn:
-    """Raise the error of our tree that an FFmpeg error means. Its own text is not shown: it quotes the URL."""
+    """Raise the error of our tree that an FFmpeg error means. Its text is not shown: it quotes the URL."""
     kind, what = _network_meaning(error) if address.network else _local_meaning(error, address, doing)
     # `from None`: the cause's own message holds the URL with its password.
     raise kind(f"source {address.label}: {what}") from None
@@ -210,10 +220,15 @@ def _network_meaning(error: av.error.FFmpegError) -> tuple[type[SourceError], st
     if isinstance(error, av.error.ConnectionRefusedError):
         return SourceDisconnected, "connection refused; is the camera on, and the port right?"
     if isinstance(error, _SILENT):
-        return SourceDisconnected, "no answer in time; is the camera on, and the address right?"
+        return SourceDisconnected, NO_ANSWER
+    if isinstance(error, av.error.HTTPClientError):
+        return (
+            SourceDisconnected,
+            "the camera refused the request; has this stream video over this transport?",
+        )
     if isinstance(error, av.error.InvalidDataError):
         return SourceDisconnected, "the answer is not a video stream, or broke off; check the URL"
-    if isinstance(error, av.error.OSError) and error.errno == 5:
+    if isinstance(error, av.error.OSError) and error.errno == errno.EIO:
         return SourceDisconnected, "host name not found, or connection lost; check the address"
     return SourceDisconnected, f"cannot be reached ({reason})"
 

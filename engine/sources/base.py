@@ -68,6 +68,8 @@ class Source(ABC):
     """Nominal pictures per second, 0 if unknown. Known after `open`."""
     description: str = ""
     """Codec, size, rate, decoder and why it was chosen: one line for the log. Known after `open`."""
+    corrupt_packets: int = 0
+    """Packets or pictures that were damaged and left out so far."""
 
     def __init_subclass__(cls, schemes: tuple[str, ...] = ()) -> None:
         for scheme in schemes:
@@ -75,6 +77,16 @@ class Source(ABC):
 
     def __init__(self, options: SourceOptions) -> None:
         self.options = options
+
+    def start(self) -> None:  # noqa: B027 - most sources have nothing to do ahead of `open`
+        """Begin to connect without waiting for it; `open` does this too. May raise what `open` raises."""
+
+    def ready(self, timeout_s: float) -> bool:
+        """Wait at most about `timeout_s`; True when `open` or `grab` will come back, or raise, without delay.
+
+        A worker that asks first stays free to do other things while a camera is silent.
+        """
+        return True
 
     @abstractmethod
     def open(self) -> None:
@@ -90,12 +102,6 @@ class Source(ABC):
     @abstractmethod
     def read_into(self, y: U8, uv: U8) -> None:
         """Write the grabbed picture as NV12 into `y` (height, width) and `uv` (⌈height/2⌉, ⌈width/2⌉, 2)."""
-
-    def interrupt(self) -> None:  # noqa: B027 - a source that never blocks for long has nothing to do here
-        """Make a blocked `open` or `grab` come back at once, as at the end of the source.
-
-        May be called from a signal handler or another thread; after it the source is good for `close` only.
-        """
 
     @abstractmethod
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """The reading side of a live connection in its own thread, so that a blocked camera cannot block its worker.
 
-FFmpeg cannot be called back from a blocking read: the thread sits in it, the worker waits on a queue with a
-deadline and can be interrupted. The thread also stamps each packet the moment it arrives, however busy the
-decoder is. Knows packets and time, nothing of codecs or pictures.
+FFmpeg cannot be called back from a blocking read: the thread sits in it, the worker asks a queue. The thread
+also stamps each packet the moment it arrives, however busy the decoder is. Knows packets and time, nothing of
+codecs or pictures.
 """
 
 from __future__ import annotations
@@ -86,81 +86,64 @@ class LiveFeed(Generic[ConnectionT, PacketT]):
         self, connect: Callable[[], ConnectionT], label: str, clock: Clock, max_lag_s: float | None = 1.0
     ) -> None:
         self.skipped_packets = 0
-        self._label = label
         self.max_lag_s = max_lag_s
-        self.interrupted = False
+        self._label = label
         self._clock = clock
+        self._heard_ns = clock.now_ns()
         self._queue: SimpleQueue[ConnectionT | Arrival[PacketT] | _End] = SimpleQueue()
+        self._connection: ConnectionT | None = None
         self._backlog: deque[Arrival[PacketT]] = deque()
         self._end: _End | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._read, args=(connect,), name="camera-feed", daemon=True)
         self._thread.start()
 
-    def connection(self, timeout_s: float) -> ConnectionT:
-        """Wait for the open connection.
+    def ready(self, timeout_s: float, silence_limit_s: float) -> bool:
+        """Wait at most `timeout_s`; True when `connection` or `next` would come back or raise at once."""
+        silent_s = (self._clock.now_ns() - self._heard_ns) / 1e9
+        if not self._drain():
+            self._wait(min(timeout_s, max(0.0, silence_limit_s - silent_s)))
+        return self._drain() or (self._clock.now_ns() - self._heard_ns) / 1e9 >= silence_limit_s
 
-        Raises what `connect` raised, or `SourceDisconnected` after `timeout_s` or `interrupt`.
+    def connection(self, silence_limit_s: float) -> ConnectionT:
+        """The open connection. Raises what `connect` raised, or `SourceDisconnected` after so much silence."""
+        while not self.ready(silence_limit_s, silence_limit_s):
+            pass
+        if self._connection is None:
+            if self._end is not None and self._end.error is not None:
+                raise self._end.error
+            raise SourceDisconnected(f"source {self._label}: no answer within {silence_limit_s:g} s")
+        connection, self._connection = self._connection, None
+        return connection
+
+    def next(self, silence_limit_s: float) -> Arrival[PacketT] | None:
+        """The next packet, None at the end of the stream.
+
+        Raises what ended the connection, or `SourceDisconnected` after so much silence.
         """
-        item = self._take(timeout_s)
-        if item is None or isinstance(item, (Arrival, _End)):
-            if isinstance(item, _End) and item.error is not None:
-                raise item.error
-            why = "interrupted" if self.interrupted else f"no answer within {timeout_s:g} s"
-            raise SourceDisconnected(f"source {self._label}: {why}")
-        return item
-
-    def next(self, timeout_s: float) -> Arrival[PacketT] | None:
-        """The next packet; None at the end of the stream or after `interrupt`.
-
-        Raises what ended the connection, or `SourceDisconnected` after `timeout_s` of silence.
-        """
-        self._drain()
-        if not self._backlog and self._end is None and not self.interrupted:
-            self._keep(self._take(timeout_s))
-            self._drain()
-        if self.interrupted:
-            return None
+        while not self.ready(silence_limit_s, silence_limit_s):
+            pass
         if self._backlog:
             return self._backlog.popleft()
         if self._end is None:
-            raise SourceDisconnected(f"source {self._label}: silent for {timeout_s:g} s")
+            raise SourceDisconnected(f"source {self._label}: silent for {silence_limit_s:g} s")
         if self._end.error is not None:
             raise self._end.error
         return None
 
-    def pause(self, seconds: float) -> None:
-        """Let time pass, unless interrupted."""
-        deadline_ns = self._clock.now_ns() + round(seconds * 1e9)
-        while not self.interrupted and (left_ns := deadline_ns - self._clock.now_ns()) > 0:
-            # Short sleeps: `interrupt` may come from a signal handler, which resumes the sleep it broke.
-            self._clock.sleep(min(left_ns / 1e9, 0.05))
-
-    def interrupt(self) -> None:
-        """Let `connection`, `next` and `pause` come back at once. Safe in a signal handler."""
-        self.interrupted = True
-        self._queue.put(_End())
-
     def close(self, wait_s: float = 0.5) -> None:
         """Tell the thread to end. Stuck in a read, it ends and closes the connection when that returns."""
-        self.interrupt()
         self._closing.set()
-        if self._thread is not threading.current_thread():
-            self._thread.join(wait_s)
+        self._thread.join(wait_s)
 
-    def _take(self, timeout_s: float) -> ConnectionT | Arrival[PacketT] | _End | None:
+    def _wait(self, timeout_s: float) -> None:
         try:
-            return self._queue.get(timeout=timeout_s)
+            self._keep(self._queue.get(timeout=timeout_s))
         except Empty:
-            return None
+            return
 
-    def _keep(self, item: ConnectionT | Arrival[PacketT] | _End | None) -> None:
-        if isinstance(item, Arrival):
-            self._backlog.append(item)
-        elif isinstance(item, _End):
-            self._end = item
-
-    def _drain(self) -> None:
+    def _drain(self) -> bool:
+        """Take over all that has come; True if there is something to hand out."""
         while not self._queue.empty():
             self._keep(self._queue.get())
         if self.max_lag_s is not None:
@@ -168,6 +151,16 @@ class LiveFeed(Generic[ConnectionT, PacketT]):
             for _ in range(packets_to_skip(self._backlog, oldest_allowed_ns)):
                 self._backlog.popleft()
                 self.skipped_packets += 1
+        return bool(self._backlog) or self._connection is not None or self._end is not None
+
+    def _keep(self, item: ConnectionT | Arrival[PacketT] | _End) -> None:
+        self._heard_ns = self._clock.now_ns()
+        if isinstance(item, Arrival):
+            self._backlog.append(item)
+        elif isinstance(item, _End):
+            self._end = item
+        else:
+            self._connection = item
 
     def _read(self, connect: Callable[[], ConnectionT]) -> None:
         connection: ConnectionT | None = None

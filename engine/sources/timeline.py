@@ -9,7 +9,7 @@ GUESSED_FPS = 25.0
 
 
 class Timeline:
-    """Turns timestamps into nanoseconds that are never negative and go on increasing when a file starts again."""
+    """Timestamps as nanoseconds: never negative, and increasing when a file starts again."""
 
     def __init__(self) -> None:
         self._last_ns = -1
@@ -33,16 +33,12 @@ class Timeline:
         """The next frame is the first of another pass and follows the last one by a frame's time."""
         self._next_pass_ns = self._last_ns + round(1e9 / (fps or GUESSED_FPS))
 
-    def end_s(self, fps: float) -> float:
-        """When the last frame of the present pass ends, in the source's own time."""
-        return (self._last_ns - self._offset_ns) / 1e9 + 1 / (fps or GUESSED_FPS)
-
     def seconds_until(self, pts_ns: int, now_ns: int) -> float:
         """How long to hold a picture that came before its time; starts anew when that falls out of step."""
         if self._turn is None:
             self._turn = (pts_ns, now_ns)
         early_s = (pts_ns - self._turn[0] - (now_ns - self._turn[1])) / 1e9
-        if pts_ns < 0 or not -1.0 < early_s < 30.0:
+        if pts_ns < 0 or not -1.0 < early_s < 2.0:
             self._turn = None
             return 0.0
         return max(0.0, early_s)
