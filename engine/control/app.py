@@ -48,7 +48,7 @@ def create_app(status_provider: StatusProvider) -> Starlette:
     async def index(request: Request) -> Response:
         return PlainTextResponse(_INDEX, headers=_HEADERS)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", index, methods=["GET"]),
             Route("/health", health, methods=["GET"]),
@@ -56,6 +56,9 @@ def create_app(status_provider: StatusProvider) -> Starlette:
         ],
         exception_handlers={HTTPException: _http_problem, Exception: _internal_problem},
     )
+    # A redirect would repeat the Host header of whoever asks.
+    app.router.redirect_slashes = False
+    return app
 
 
 def health_body(status: EngineStatus) -> dict[str, Any]:

@@ -1,0 +1,62 @@
+"""A status as a busy run would publish it."""
+
+from __future__ import annotations
+
+from engine.control.status import CameraStatus, EngineStatus, ProcessStatus
+from engine.metrics import LatencyDict, LatencyHistogram
+
+
+def make_latency(*durations_ms: float) -> LatencyDict:
+    histogram = LatencyHistogram()
+    for duration_ms in durations_ms:
+        histogram.add(duration_ms)
+    return histogram.to_dict()
+
+
+def make_process(kind: str) -> ProcessStatus:
+    return {
+        "kind": kind,
+        "state": "running",
+        "pid": 4711,
+        "restarts": 2,
+        "rss_bytes": 123_456_789,
+        "cpu_s": 12.5,
+        "heartbeat_age_s": 0.2,
+        "detail": "",
+    }
+
+
+def make_camera() -> CameraStatus:
+    return {
+        "state": "streaming",
+        "reason": "",
+        "source": "rtsp://***@camera.example/live",
+        "width": 1920,
+        "height": 1080,
+        "fps_in": 25.0,
+        "fps_inferred": 12.25,
+        "fps_out": 12.0,
+        "frames_in": 1000,
+        "frames_processed": 490,
+        "frames_pending": 3,
+        "dropped": {"superseded": 505, "restart": 2},
+        "results_out": 489,
+        "latency_ms": {"p50": 80.0, "p95": 120.0},
+        "latency_histogram": {
+            "infer": make_latency(60.0, 65.0, 70.0),
+            "total": make_latency(80.0, 90.0, 200.0, 100_001.0),
+        },
+    }
+
+
+def make_status() -> EngineStatus:
+    return {
+        "status": "ok",
+        "reasons": [],
+        "version": "1.2.3",
+        "started_wall_s": 1_700_000_000.5,
+        "uptime_s": 61.5,
+        "run": {"profile": "m3-cpu", "model": "yolov8n.onnx", "offline": False},
+        "processes": {"infer": make_process("infer"), "decode:gate": make_process("decode")},
+        "cameras": {"gate": make_camera(), 'odd "name"\\': make_camera()},
+    }

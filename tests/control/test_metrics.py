@@ -1,0 +1,123 @@
+"""The metrics, read back by the parsers that Prometheus' own Python client has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import parser
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import parser as openmetrics_parser
+
+from engine.control.metrics import exposition, registry_of
+from engine.control.status import CAMERA_STATES
+from tests.control.statuses import make_status
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+def families(accept: str = "") -> Iterator[Metric]:
+    body, content_type = exposition(registry_of(make_status), accept)
+    text = body.decode()
+    if content_type.startswith("application/openmetrics-text"):
+        yield from openmetrics_parser.text_string_to_metric_families(text)  # type: ignore[no-untyped-call]  # prometheus_client
+    else:
+        assert content_type.startswith("text/plain")
+        yield from parser.text_string_to_metric_families(text)
+
+
+def samples(accept: str = "") -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Every value by name and labels."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in families(accept)
+        for sample in family.samples
+    }
+
+
+def of(name: str, **labels: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    return name, tuple(sorted(labels.items()))
+
+
+@pytest.mark.parametrize("accept", ["", OPENMETRICS])
+def test_the_numbers_of_the_status_are_there(accept: str) -> None:
+    values = samples(accept)
+    expected = {
+        of("camring_build_info", version="1.2.3", profile="m3-cpu", model="yolov8n.onnx"): 1,
+        of("camring_uptime_seconds"): 61.5,
+        of("camring_start_time_seconds"): 1_700_000_000.5,
+        of("camring_health", status="ok"): 1,
+        of("camring_health", status="failing"): 0,
+        of("camring_process_up", process="decode:gate"): 1,
+        of("camring_process_restarts_total", process="infer"): 2,
+        of("camring_process_cpu_seconds_total", process="infer"): 12.5,
+        of("camring_process_resident_memory_bytes", process="infer"): 123_456_789,
+        of("camring_process_heartbeat_age_seconds", process="infer"): 0.2,
+        of("camring_frames_in_total", camera="gate"): 1000,
+        of("camring_frames_processed_total", camera="gate"): 490,
+        of("camring_frames_pending", camera="gate"): 3,
+        of("camring_frames_dropped_total", camera="gate", reason="superseded"): 505,
+        of("camring_frames_dropped_total", camera="gate", reason="restart"): 2,
+        of("camring_results_out_total", camera='odd "name"\\'): 489,
+        of("camring_input_fps", camera="gate"): 25,
+        of("camring_inferred_fps", camera="gate"): 12.25,
+        of("camring_output_fps", camera="gate"): 12,
+    }
+    assert {key: values.get(key) for key in expected} == expected
+
+
+def test_the_frames_of_a_camera_add_up() -> None:
+    values = samples()
+    dropped = sum(
+        value
+        for (name, labels), value in values.items()
+        if name == "camring_frames_dropped_total" and ("camera", "gate") in labels
+    )
+    processed = values[of("camring_frames_processed_total", camera="gate")]
+    pending = values[of("camring_frames_pending", camera="gate")]
+    assert values[of("camring_frames_in_total", camera="gate")] == processed + pending + dropped
+
+
+def test_a_camera_is_in_exactly_one_state() -> None:
+    values = samples()
+    states = {
+        state: values[of("camring_camera_state", camera="gate", state=state)] for state in CAMERA_STATES
+    }
+    assert states == {state: float(state == "streaming") for state in CAMERA_STATES}
+
+
+def test_latency_is_a_cumulative_histogram_in_seconds() -> None:
+    family = next(family for family in families() if family.name == "camring_latency_seconds")
+    assert family.type == "histogram"
+    total = [s for s in family.samples if s.labels["camera"] == "gate" and s.labels["stage"] == "total"]
+    buckets = {float(s.labels["le"]): s.value for s in total if s.name.endswith("_bucket")}
+    assert list(buckets) == sorted(buckets)
+    assert buckets[math.inf] == 4
+    assert [buckets[bound] for bound in (0.0001, 0.1, 100.0)] == [0, 2, 3]
+    assert list(buckets.values()) == sorted(buckets.values())
+    by_name = {s.name: s.value for s in total if not s.name.endswith("_bucket")}
+    assert by_name["camring_latency_seconds_count"] == 4
+    assert by_name["camring_latency_seconds_sum"] == pytest.approx(100.371)
+
+
+def test_everything_has_our_prefix_a_type_and_a_help_text() -> None:
+    for family in families():
+        assert family.name.startswith("camring_")
+        assert family.type in ("counter", "gauge", "histogram")
+        assert family.documentation.endswith(".")
+
+
+def test_what_is_not_known_is_not_exported() -> None:
+    status = make_status()
+    status["processes"]["infer"]["heartbeat_age_s"] = None
+    text = exposition(registry_of(lambda: status), "")[0].decode()
+    assert 'camring_process_heartbeat_age_seconds{process="decode:gate"}' in text
+    assert 'camring_process_heartbeat_age_seconds{process="infer"}' not in text
+
+
+def test_no_cameras_yet_is_a_valid_scrape() -> None:
+    status = make_status()
+    status["cameras"], status["processes"] = {}, {}
+    text = exposition(registry_of(lambda: status), "")[0].decode()
+    assert list(parser.text_string_to_metric_families(text))
