@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import deque
@@ -60,6 +61,7 @@ class WorkerProcess:
         self.restart_due_ns = 0
         self.fatal: Message | None = None
         self.channel: Channel | None = None
+        self._stderr_rest = b""
         self.stderr_tail: deque[str] = deque(maxlen=STDERR_LINES_KEPT)
         self._popen: subprocess.Popen[bytes] | None = None
         self._status_memory = PoolMemory(
@@ -118,6 +120,14 @@ class WorkerProcess:
         ours.set_timeout(CHANNEL_TIMEOUT_S)
         self.channel = ours
         return ours
+
+    def read_stderr(self) -> list[str] | None:
+        """Whole lines that the worker's libraries have printed; None at the end of the stream."""
+        data = os.read(self.stderr_fd, 65536)
+        *lines, self._stderr_rest = (self._stderr_rest + data).split(b"\n")
+        texts = [text for line in lines if (text := line.decode(errors="replace").rstrip())]
+        self.stderr_tail.extend(texts)
+        return texts if data else None
 
     def send(self, message: Message, descriptors: list[int] | None = None) -> None:
         """Send to the worker; a dead one is noticed by its end-of-file, not here."""

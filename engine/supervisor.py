@@ -229,12 +229,11 @@ class Supervisor:
     def _read_stderr(self, process: WorkerProcess) -> None:
         if process.pid is None:
             return
-        text = os.read(process.stderr_fd, 65536).decode(errors="replace")
-        if not text:
+        lines = process.read_stderr()
+        if lines is None:
             self._selector.unregister(process.stderr_fd)
-        for line in filter(None, (mask_text(line.rstrip()) for line in text.splitlines())):
-            process.stderr_tail.append(line)
-            self.terminal.log("debug", process.spec.name, line)
+        for line in lines or ():
+            self.terminal.log("debug", process.spec.name, mask_text(line))
 
     def _watch(self, process: WorkerProcess, now_ns: int) -> None:
         limits = self.config.supervisor
@@ -287,8 +286,8 @@ class Supervisor:
         cause = (
             f"killed by {signal.Signals(-status).name}" if status and status < 0 else f"exit status {status}"
         )
-        last = process.stderr_tail[-1] if process.stderr_tail and (status or 0) > 0 else ""
-        cause += f" ({last})" if last else ""
+        if status and status > 0 and process.stderr_tail:
+            cause += f" ({mask_text(process.stderr_tail[-1])})"
         delay_s = process.policy.after_death(self.clock.now_ns())
         if delay_s is None:
             limit, window_s = process.policy.limit, process.policy.window_s

@@ -34,12 +34,12 @@ class Feed:
 
     def __init__(self) -> None:
         self._generations: list[Consumer] = []
-        self._producer_wake: list[Notifier] = []
+        self._producer_wakes: list[Sequence[Notifier]] = []
 
-    def add(self, consumer: Consumer, producer_wake: Notifier) -> None:
+    def add(self, consumer: Consumer, producer_wakes: Sequence[Notifier]) -> None:
         """A new generation has been announced."""
         self._generations.append(consumer)
-        self._producer_wake.append(producer_wake)
+        self._producer_wakes.append(producer_wakes)
 
     @property
     def ready(self) -> bool:
@@ -64,7 +64,7 @@ class Feed:
             lease = consumer.lease_next(after)
             if lease is not None:
                 del self._generations[:position]
-                del self._producer_wake[:position]
+                del self._producer_wakes[:position]
                 return lease
         return None
 
@@ -77,9 +77,10 @@ class Feed:
 
     def acknowledge(self, seq: int) -> None:
         """Everything up to `seq` is done with; the producer is woken if it may be waiting for that."""
-        for consumer, wake in zip(self._generations, self._producer_wake, strict=True):
+        for consumer, wakes in zip(self._generations, self._producer_wakes, strict=True):
             consumer.acknowledge(seq)
-            wake.notify()
+            for wake in wakes:
+                wake.notify()
 
     def acknowledged(self) -> int:
         """What this row has acknowledged, also by a predecessor of this process."""

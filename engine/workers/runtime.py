@@ -118,7 +118,7 @@ class Context:
                 self.writers[name] = Writer(producer, wakes)
         else:
             consumer = Consumer(layout, control_fd, data_fd, message["row"], lock_path=lock_path)
-            self.feeds.setdefault(name, Feed()).add(consumer, wakes[0])
+            self.feeds.setdefault(name, Feed()).add(consumer, wakes)
         os.close(data_fd)
         os.close(control_fd)
 
