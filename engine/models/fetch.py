@@ -23,7 +23,6 @@ from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from engine import __version__
 from engine.clock import Clock, SystemClock
 from engine.errors import ModelCorrupt, ModelError, ModelNotFound
 
@@ -54,7 +53,7 @@ class Patience:
     pause_s    wait after the first of them; doubled with each further one
     """
 
-    timeout_s: float = 20.0
+    timeout_s: float = 10.0
     attempts: int = 4
     pause_s: float = 0.5
 
@@ -200,7 +199,7 @@ def _read(response: http.client.HTTPResponse, missing_bytes: int) -> bytes:
 
 def _open(wanted: Wanted, offset: int, timeout_s: float) -> http.client.HTTPResponse:
     """The server's answer, from `offset` on or from the beginning."""
-    headers = {"User-Agent": f"camring/{__version__}", "Accept-Encoding": "identity"}
+    headers = {"User-Agent": "camring", "Accept-Encoding": "identity"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
     request = urllib.request.Request(wanted.url, headers=headers)  # noqa: S310 - the opener knows http and https only
