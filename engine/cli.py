@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import __version__
 from engine.errors import EngineError
+from ipc.segment import SegmentError
 
 if TYPE_CHECKING:
     from engine.config import LoadedConfig
@@ -84,7 +86,7 @@ def load_config(args: argparse.Namespace) -> LoadedConfig:
 def make_plan(loaded: LoadedConfig) -> RunPlan:
     """Check what can be checked before anything is started. Raises an `EngineError`."""
     from engine.control.server import bind_socket
-    from engine.errors import ModelNotFound
+    from engine.errors import ModelError
     from engine.models.registry import resolve_model
     from engine.outputs.directory import prepare_directory
     from engine.supervisor import RunPlan
@@ -92,15 +94,19 @@ def make_plan(loaded: LoadedConfig) -> RunPlan:
     config = loaded.config
     prepare_directory(Path(config.output.directory))
     degraded: list[str] = []
+    labels: tuple[str, ...] = ()
     try:
         resolved = resolve_model(config.infer.model)
         model = str(resolved.path) if resolved.path else "motion"
-    except ModelNotFound as error:
-        asked_for = loaded.origins["infer.model"].startswith("flag") or not config.infer.fallback
-        if asked_for:
+        labels = resolved.entry.labels if resolved.entry else ()
+    except ModelError as error:
+        asked_for = loaded.origins["infer.model"].startswith(("flag", "environment"))
+        if asked_for or not config.infer.fallback:
             raise
         model = config.infer.fallback
         degraded.append(f"model {model!r} in use because {config.infer.model!r} cannot be had: {error}")
+    if labels and not config.infer.labels:
+        config = replace(config, infer=replace(config.infer, labels=labels))
     listening = bind_socket(config.control.host, config.control.port) if config.control.enabled else None
     return RunPlan(config, model, tuple(degraded), listening)
 
@@ -135,9 +141,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     try:
         return run(args)
-    except EngineError as error:
+    except (EngineError, SegmentError) as error:
         print(f"engine-run: {error}", file=sys.stderr)
-        return error.exit_code
+        return error.exit_code if isinstance(error, EngineError) else 1
     except KeyboardInterrupt:
         return 130
 

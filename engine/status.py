@@ -30,7 +30,8 @@ def status_of_run(run: Supervisor, now_ns: int) -> EngineStatus:
         if camera["state"] in BAD_CAMERA_STATES:
             reasons.append(f"camera {name}: {camera['state']}: {camera['reason']}")
     for name, process in processes.items():
-        if process["state"] in ("backoff", "failed"):
+        said_by_camera = process["kind"] == "decode" and process["state"] == "failed"
+        if process["state"] in ("backoff", "failed") and not said_by_camera:
             reasons.append(f"process {name}: {process['state']}: {process['detail']}")
     for process_run in run.processes.values():
         if degraded := process_run.snapshot.get("degraded"):

@@ -27,6 +27,7 @@ from engine.status import status_of_run
 from engine.terminal import Terminal
 from ipc.channel import ChannelClosed, Message
 from ipc.pool import PoolLayout, PoolMemory, Producer
+from ipc.segment import SegmentError
 
 TICK_S = 0.1
 STATUS_INTERVAL_S = 0.5
@@ -218,7 +219,12 @@ class Supervisor:
         generation = before.spec.layout.generation + 1 if before else 1
         first_seq = before.memory.newest_seq() + 1 if before else 1
         spec = topology.frame_pool(self.config, camera, width, height, generation, first_seq)
-        live = self.pools.create(spec)
+        try:
+            live = self.pools.create(spec)
+        except SegmentError as error:
+            self._fail(self.processes[spec.producer], str(error), WorkerError.exit_code)
+            self.processes[spec.producer].send({"type": "stop"})
+            return
         mebibytes = spec.layout.data_bytes / 2**20
         self.terminal.log(
             "info", "engine", f"{camera}: {spec.layout.slots} slots for {width}x{height}, {mebibytes:.0f} MiB"
@@ -278,7 +284,7 @@ class Supervisor:
         if process.fatal is not None:
             self._fail(process, process.fatal["message"], process.fatal["exit_code"])
         elif process.spec.kind == "decode" and status == 0:
-            process.state = "stopped"
+            process.state = "failed" if process.state == "failed" else "stopped"
         else:
             self._restart_later(process, status)
 

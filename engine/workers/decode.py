@@ -59,8 +59,7 @@ def run(context: Context) -> None:
     try:
         publish_all(context, publisher, reconnector, paced=not context.config.offline)
     except SourceError as error:
-        publisher.report(reconnector)
-        context.status["state"], context.status["reason"] = "failed", str(error)
+        context.status.update(state="failed", reason=str(error))
         publisher.publish_end()
         raise
     finally:

@@ -15,8 +15,10 @@ def engine_run(tmp_path: Path) -> Iterator[Callable[..., EngineRun]]:
     """Start `engine-run` with these arguments; whatever is left at the end is killed and fails the test."""
     runs: list[EngineRun] = []
 
-    def start(*arguments: str, environ: dict[str, str] | None = None) -> EngineRun:
-        run = EngineRun(tmp_path / f"out{len(runs)}", *arguments, environ=environ)
+    def start(
+        *arguments: str, environ: dict[str, str] | None = None, prefix: tuple[str, ...] = ()
+    ) -> EngineRun:
+        run = EngineRun(tmp_path / f"out{len(runs)}", *arguments, environ=environ, prefix=prefix)
         runs.append(run)
         return run
 

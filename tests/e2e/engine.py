@@ -38,12 +38,14 @@ def free_port() -> int:
 class EngineRun:
     """One `engine-run` process."""
 
-    def __init__(self, out: Path, *arguments: str, environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, out: Path, *arguments: str, environ: dict[str, str] | None = None, prefix: tuple[str, ...] = ()
+    ) -> None:
         self.out = out
         self.port = free_port()
         self.log = out.with_suffix(".log")
         out.mkdir(exist_ok=True)
-        command = [ENGINE_RUN, "--out", str(out), "--port", str(self.port), *arguments]
+        command = [*prefix, ENGINE_RUN, "--out", str(out), "--port", str(self.port), *arguments]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **(environ or {})}

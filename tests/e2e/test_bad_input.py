@@ -91,9 +91,9 @@ def test_output_folder_that_cannot_be_written(engine_run: Start, data_dir: Path,
 
 
 def test_too_little_memory_for_the_pools(engine_run: Start, data_dir: Path) -> None:
-    run = engine_run(
-        "--source", "test://?width=32768&height=32768", "--model", "motion", environ={"ENGINE_POOL_HISTORY": "30"}
-    )  # fmt: skip
+    """A limit on the size of files holds for anonymous shared memory too, which makes it scarce on purpose."""
+    limited = ("prlimit", f"--fsize={100 * 2**20}")
+    run = engine_run("--source", "test://?width=7680&height=4320", "--model", "motion", prefix=limited)
     refused(run, "shared memory", "MiB needed", status=1)
 
 

@@ -26,7 +26,7 @@ def live_run(engine_run: Callable[..., EngineRun], data_dir: Path, *more: str) -
 def accounts_hold(camera: dict[str, Any]) -> bool:
     """frames_in = processed + pending + Σ dropped."""
     spent: int = camera["frames_processed"] + camera["frames_pending"] + sum(camera["dropped"].values())
-    return spent == camera["frames_in"]
+    return bool(spent == camera["frames_in"])
 
 
 def replace_killed(run: EngineRun, pid: int) -> None:
