@@ -53,4 +53,6 @@ def small_disk(tmp_path: Path) -> Iterator[MountDisk]:
 
     yield mount
     for folder in mounted:
-        subprocess.run(["umount", str(folder)], check=True)
+        if subprocess.run(["umount", str(folder)], capture_output=True).returncode:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+            pytest.fail(f"a file on {folder} is still open")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import av
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from engine.errors import OutputError
+from engine.outputs import encode
 from engine.outputs.encode import (
     EncoderSettings,
     Mp4Encoder,
@@ -110,6 +112,19 @@ def test_colours_come_back_and_the_file_says_how_to_read_them(
     for plane, inside, outside in zip(planes, (81, 90, 240), (110, 128, 128), strict=True):
         assert abs(float(plane[20:70, 50:70].mean()) - inside) < 3
         assert abs(float(plane[20:70, 100:150].mean()) - outside) < 3
+
+
+def test_a_write_that_is_cut_short_is_an_error(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    file = encode._WholeWrites(tmp_path / "file", "xb")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        assert file.write(b"x" * 700) == 700
+        with pytest.raises(OSError, match="File too large"):
+            file.write(b"y" * 700)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        file.close()
 
 
 def test_times_never_stand_still_and_key_frames_come_by_time(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ def test_capture_time_fills_in_where_the_source_has_none() -> None:
 def test_a_reconnect_keeps_the_outage_and_a_loop_goes_on() -> None:
     cut = FrameFlag.DISCONTINUITY
     assert times_ms(meta_at(0, 5000), meta_at(4000, 80, cut), meta_at(4040, 120)) == [0, 4000, 4040]
+    assert times_ms(meta_at(0, 5000), meta_at(4000, 5500, cut)) == [0, 4000]
     assert times_ms(meta_at(0, 5000), meta_at(40, 0), meta_at(80, 40)) == [0, 40, 80]
     day_ms = 86_400_000
     assert times_ms(meta_at(0, 0), meta_at(40, day_ms), meta_at(80, day_ms + 40)) == [0, 40, 80]
@@ -228,6 +229,32 @@ def test_a_killed_writer_leaves_a_file_that_plays(
         with av.open(str(part)) as container:
             assert sum(1 for _ in container.decode(video=0)) >= frames - 24
     assert sorted(existing_parts(path)) == [1, 2]
+
+
+def test_resume_cuts_off_the_fragment_that_the_predecessor_was_writing(
+    tmp_path: Path, count_frames: CountFrames
+) -> None:
+    path = tmp_path / "cam0.mp4"
+    output = VideoOutput(path)
+    write_frames(output, range(100))
+    output.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.rindex(b"moof") + 40])
+    VideoOutput(path, resume=True).close()
+    assert count_frames(path) == len(shown_times(path)) == 75
+
+
+def test_resume_writes_anew_what_holds_no_picture(tmp_path: Path, count_frames: CountFrames) -> None:
+    path = tmp_path / "cam0.mp4"
+    output = VideoOutput(path)
+    write_frames(output, range(10))
+    output.close()
+    part_path(path, 2).write_bytes(path.read_bytes()[:700])  # killed before its first fragment
+    output = VideoOutput(path, resume=True)
+    write_frames(output, range(10, 15))
+    output.close()
+    parts = existing_parts(path)
+    assert {number: count_frames(part) for number, part in parts.items()} == {1: 10, 2: 5}
 
 
 def test_fragments_reach_the_disk_while_the_run_goes_on(tmp_path: Path, count_frames: CountFrames) -> None:
