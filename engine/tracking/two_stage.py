@@ -4,9 +4,9 @@ Knows the order of association and the life of a track. Does not look at pixels,
 filter and its box model. `bytetrack` and `botsort` are this class with their box models.
 
 Life of a track: a box with at least `start_score` that no track wants starts a tentative one (ID 0). Seen
-again in the next frame it is confirmed and gets its ID, otherwise it is forgotten; in the very first frame of a
-stream there is nothing to wait for and it is confirmed at once. A confirmed track that is not seen is predicted
-on until it has been lost for longer than `TrackerSettings.patience_s`.
+again in the next frame it is confirmed and gets its ID, otherwise it is forgotten; in the very first frame of
+a stream there is nothing to wait for and it is confirmed at once. A confirmed track that is not seen is
+predicted on until it has been lost for longer than `TrackerSettings.patience_s`.
 """
 
 from __future__ import annotations
