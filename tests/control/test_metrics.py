@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client import parser
@@ -106,6 +108,14 @@ def test_everything_has_our_prefix_a_type_and_a_help_text() -> None:
         assert family.name.startswith("camring_")
         assert family.type in ("counter", "gauge", "histogram")
         assert family.documentation.endswith(".")
+
+
+def test_the_documentation_names_exactly_what_there_is() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "api_spec.md").read_text()
+    table = text[text.index("### GET /metrics") :]
+    suffixes = {"counter": "_total"}
+    exported = {family.name + suffixes.get(family.type, "") for family in families()}
+    assert set(re.findall(r"`(camring_\w+)`", table)) == exported
 
 
 def test_what_is_not_known_is_not_exported() -> None:

@@ -266,3 +266,11 @@ def test_killed_writers_leave_no_gap_and_no_torn_line(path: Path) -> None:
     frames = [line["frame"] for line in read_lines(path)]
     assert frames == list(range(len(frames)))
     assert len(frames) > 60
+
+
+def test_the_example_in_the_documentation_is_a_record() -> None:
+    text = (REPOSITORY / "docs" / "api_spec.md").read_text()
+    example = json.loads(text.split("```json\n")[1].split("```")[0])
+    VALIDATOR.validate(example)
+    for key in (*frame_schema()["properties"], *frame_schema()["$defs"]["object"]["properties"]):
+        assert f"`{key}`" in text or f"`.{key}`" in text, key
