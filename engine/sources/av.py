@@ -199,6 +199,7 @@ class AvSource(Source, schemes=("file", "rtsp", "rtsps", "rtmp", "rtmps", "http"
                 format="nv12",
                 dst_colorspace=Colorspace.ITU709 if is_709 else Colorspace.ITU601,
                 dst_color_range=ColorRange.JPEG if _is_full_range(frame) else ColorRange.MPEG,
+                # More threads get rows at their borders wrong for some formats and odd heights.
                 threads=1,
             )
         copy_nv12(frame.planes, y, uv)

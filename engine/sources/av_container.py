@@ -240,6 +240,8 @@ def _local_meaning(
         return SourceNotFound, "no such file or device"
     if isinstance(error, av.error.PermissionError):
         return SourceError, "no permission to read it; check the owner and mode"
+    if address.device is not None and error.errno == errno.EBUSY:
+        return SourceDisconnected, "another program is using this camera"
     path = address.name.removeprefix("file:")
     if doing == "opening" and isinstance(error, av.error.InvalidDataError) and os.path.isfile(path):
         return SourceUnsupported, f"not a video that can be read: {_found_in(path)}"
