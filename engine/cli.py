@@ -85,14 +85,14 @@ def load_config(args: argparse.Namespace) -> LoadedConfig:
 
 def make_plan(loaded: LoadedConfig) -> RunPlan:
     """Check what can be checked before anything is started. Raises an `EngineError`."""
-    from engine.control.server import bind_socket
+    from engine.control.listen import bind_socket
     from engine.errors import ModelError
     from engine.models.registry import resolve_model
-    from engine.outputs.directory import prepare_directory
+    from engine.outputs.directory import claim_directory
     from engine.supervisor import RunPlan
 
     config = loaded.config
-    prepare_directory(Path(config.output.directory))
+    output_lock_fd = claim_directory(Path(config.output.directory))
     degraded: list[str] = []
     labels: tuple[str, ...] = ()
     try:
@@ -108,7 +108,7 @@ def make_plan(loaded: LoadedConfig) -> RunPlan:
     if labels and not config.infer.labels:
         config = replace(config, infer=replace(config.infer, labels=labels))
     listening = bind_socket(config.control.host, config.control.port) if config.control.enabled else None
-    return RunPlan(config, model, tuple(degraded), listening)
+    return RunPlan(config, model, output_lock_fd, tuple(degraded), listening)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -59,12 +59,14 @@ class RunPlan:
 
     config           the effective configuration
     model            path of the ONNX file, or `motion`
+    output_lock_fd   holds the lock on the output folder for as long as this process lives
     degraded         reasons why this run is less than what was asked for
     listening        bound socket of the control endpoint, None without one
     """
 
     config: RunConfig
     model: str
+    output_lock_fd: int
     degraded: tuple[str, ...] = ()
     listening: socket.socket | None = None
 

@@ -1,7 +1,8 @@
-"""The folder that output files go to, checked before anything is started."""
+"""The folder that output files go to: checked and claimed before anything is started."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from pathlib import Path
@@ -9,14 +10,24 @@ from pathlib import Path
 from engine.errors import OutputError
 
 
-def prepare_directory(directory: Path) -> None:
-    """Make the folder and try to write into it. Raises `OutputError` that says why it cannot be used."""
+def claim_directory(directory: Path) -> int:
+    """Make the folder, try to write into it and lock it against other runs.
+
+    Returns the descriptor that holds the lock; it is free again when the process ends, however it ends.
+    Raises `OutputError` that says why the folder cannot be used.
+    """
+    where = f"output folder {os.fspath(directory)}"
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory) as probe:
             probe.write(b"x")
             probe.flush()
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise OutputError(
-            f"output folder {os.fspath(directory)}: {error.strerror}; choose another one with --out"
-        ) from error
+        raise OutputError(f"{where}: {error.strerror}; choose another one with --out") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise OutputError(f"{where}: another run writes here; give this one its own with --out") from None
+    return fd
