@@ -61,7 +61,13 @@ class Detector(ABC):
     batch: int = 1
     """Most frames in one call."""
     description: str = ""
+    """Kind, input size, runtime: one line for the log."""
     choices: tuple[Choice, ...] = ()
+
+    @property
+    def discarded(self) -> int:
+        """Boxes thrown away so far because their numbers were NaN, infinite or of no known class."""
+        return 0
 
     def new_state(self) -> object | None:
         """Fresh per-camera state; None for detectors that look at one frame at a time."""

@@ -1,0 +1,186 @@
+"""What a head is, what it is recognised by, and the search for the one that fits a graph."""
+
+from __future__ import annotations
+
+import ast
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import ModelUnsupported
+from engine.models.heads.labels import default_labels
+from engine.registry import import_siblings
+from engine.types import F32, I32
+from kernels.colour import PixelFormat
+from kernels.letterbox import Fit
+
+RGB_0_TO_1 = PixelFormat(scale=(1 / 255, 1 / 255, 1 / 255))
+"""Pixels as the Ultralytics families want them."""
+
+
+DEFAULT_SIZE_WH = (640, 640)
+"""Input size in pixels of files that take any size and do not say which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """Name, element type and shape of one input or output; unknown sizes are names or None."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str | None, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.dtype} [{', '.join('?' if n is None else str(n) for n in self.shape)}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """What a head is recognised by.
+
+    inputs, outputs  as declared by the file
+    shapes           of the outputs of one run on one empty picture, so that no size is unknown
+    input_wh         size in pixels of that picture
+    metadata         free text that the exporter left in the file
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    input_wh: tuple[int, int]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ultralytics(self) -> bool:
+        """Whether the file says that an Ultralytics exporter wrote it."""
+        return self.metadata.get("author") == "Ultralytics" or {"stride", "names"} <= self.metadata.keys()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Class names from the metadata; empty where there are none that can be read."""
+        return parse_names(self.metadata.get("names", ""))
+
+    @property
+    def prototype_channels(self) -> int:
+        """Mask coefficients per box of a segmentation graph, 0 for a plain detector."""
+        return self.shapes[1][1] if len(self.shapes) == 2 and len(self.shapes[1]) == 4 else 0
+
+    def cells(self, strides: Sequence[int]) -> int:
+        """Grid cells over all levels for a picture of the input's size."""
+        width, height = self.input_wh
+        return sum((width // stride) * (height // stride) for stride in strides)
+
+    def describe(self) -> str:
+        """Inputs and outputs in one line, for messages."""
+        inputs, outputs = (", ".join(map(str, tensors)) for tensors in (self.inputs, self.outputs))
+        return f"inputs: {inputs or 'none'}; outputs: {outputs or 'none'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Boxes of one picture before non-maximum suppression, in no particular order.
+
+    boxes_xyxy  float32 (n, 4): left, top, right, bottom in input pixels
+    scores      float32 (n,)
+    class_ids   int32 (n,)
+
+    Numbers may be NaN or infinite where the model gave such; the caller drops these.
+    """
+
+    boxes_xyxy: F32
+    scores: F32
+    class_ids: I32
+
+
+class Head(ABC):
+    """The outputs of one family of detectors. Subclasses register: `class V8(Head, order=20)`.
+
+    `order` is when it is asked; the strictest recognition comes first.
+    """
+
+    heads: ClassVar[list[tuple[int, type[Head]]]] = []
+    layout: ClassVar[str] = ""
+    """Name and output layout, for the list of known layouts."""
+    fit: ClassVar[Fit] = Fit.CENTRED
+    pixels: ClassVar[PixelFormat] = RGB_0_TO_1
+    needs_nms: ClassVar[bool] = True
+
+    labels: tuple[str, ...]
+    counts_classes: bool = True
+    """Whether the graph says how many classes there are; if not, any number of labels may be given."""
+    note: str = ""
+    """What of the outputs is not used, for the log."""
+
+    def __init_subclass__(cls, order: int | None = None) -> None:
+        if order is not None:
+            Head.heads.append((order, cls))
+
+    @classmethod
+    @abstractmethod
+    def recognise(cls, graph: Graph) -> Head | None:
+        """The head for this graph, or None if it is of another family."""
+
+    @abstractmethod
+    def decode(self, outputs: Sequence[F32], index: int, confidence: float) -> Candidates:
+        """Boxes with at least `confidence` of picture `index` of a batch; `outputs` as the graph gives them."""
+
+
+def recognise(graph: Graph, where: str) -> Head:
+    """The head that fits. Raises `ModelUnsupported` with what was found; `where` names the file."""
+    import_siblings(__package__)
+    ordered = [head for _, head in sorted(Head.heads, key=lambda entry: entry[0])]
+    for candidate in ordered:
+        head = candidate.recognise(graph)
+        if head is not None:
+            return head
+    task = graph.metadata.get("task")
+    found = graph.describe() + (f"; task: {task}" if task else "")
+    known = "; ".join(head.layout for head in ordered)
+    raise ModelUnsupported(f"{where}: no detector layout that is known. Found {found}. Known: {known}")
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Class names from the exporter's Python literal: {0: 'person', …} or ['person', …]; empty if unreadable."""
+    try:
+        value = ast.literal_eval(text) if text else ()
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return ()
+    if isinstance(value, dict):
+        if set(value) != set(range(len(value))):
+            return ()
+        value = [value[index] for index in range(len(value))]
+    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) from the exporter's `[height, width]` or single number; 640 × 640 where it says nothing."""
+    try:
+        value = ast.literal_eval(text) if text else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        value = None
+    sides = [value] * 2 if isinstance(value, int) else value
+    if isinstance(sides, list | tuple) and len(sides) == 2 and all(isinstance(side, int) for side in sides):
+        height, width = sides
+        if min(sides) > 0:
+            return width, height
+    return DEFAULT_SIZE_WH
+
+
+def labels_for(graph: Graph, count: int) -> tuple[str, ...]:
+    """Names of `count` classes: the file's own where they fit, else the usual ones for that many."""
+    return graph.names if len(graph.names) == count else default_labels(count)
+
+
+def centre_to_corners(boxes_cxcywh: F32) -> F32:
+    """float32 (n, 4) centre and size as left, top, right, bottom."""
+    half = boxes_cxcywh[:, 2:] * np.float32(0.5)
+    return np.concatenate([boxes_cxcywh[:, :2] - half, boxes_cxcywh[:, :2] + half], axis=1)
+
+
+def at_least(scores: F32, confidence: float) -> NDArray[np.intp]:
+    """Where a score reaches the confidence or is no number at all (which the caller counts and drops)."""
+    return np.flatnonzero(~(scores < np.float32(confidence)))
