@@ -23,7 +23,6 @@ class LetterboxBuffers:
         self.target_chw = target_chw
         self.padding: tuple[Letterbox, PixelFormat] | None = None
         """What the area around the picture was filled for."""
-        self._halves: dict[int, NDArray[np.uint8]] = {}
         # The odd 16 bytes keep the planes from being equally aligned: for planes that are, cv2.split bypasses
         # the cache, and the step that reads them next takes longer (0.08 ms at 640 × 640).
         self._bytes = np.empty((11, height * width + 1040), np.uint8)
@@ -35,13 +34,6 @@ class LetterboxBuffers:
             self._bytes[index, :size].reshape(letterbox.height, letterbox.width)
             for index in range(first, first + count)
         ]
-
-    def half(self, level: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
-        """A scratch plane on the way to a much smaller one; new only when the source's size changes."""
-        plane = self._halves.get(level)
-        if plane is None or plane.shape != shape:
-            plane = self._halves[level] = np.empty(shape, np.uint8)
-        return plane
 
     def interleaved(self, first: int, channels: int, letterbox: Letterbox) -> NDArray[np.uint8]:
         """A scratch picture uint8 (height, width, channels) in the place of `channels` planes."""

@@ -28,14 +28,14 @@ def nv12_to_input(
     uv            uint8 (⌈height/2⌉, ⌈width/2⌉, 2)
     ycbcr_to_rgb  float32 (3, 4) from `kernels.colour.ycbcr_to_rgb`, in the model's channel order
 
-    Luma that shrinks by two or more is halved by averaging first, so that small things do not flicker away;
-    the rest of the way, and all of the chroma, is bilinear. The conversion works on the small picture.
+    The planes are resized first, bilinear as these models were trained, and the small picture is converted;
+    chroma goes straight to the size of the result.
     """
     size_wh = (letterbox.width, letterbox.height)
     luma, cb, cr = planes = buffers.planes(0, 3, letterbox)
     chroma = buffers.interleaved(3, 2, letterbox)
     ycbcr, rgb = buffers.interleaved(5, 3, letterbox), buffers.interleaved(8, 3, letterbox)
-    cv2.resize(_halve_down(y, size_wh, buffers), size_wh, dst=luma, interpolation=cv2.INTER_LINEAR)
+    cv2.resize(y, size_wh, dst=luma, interpolation=cv2.INTER_LINEAR)
     cv2.resize(uv, size_wh, dst=chroma, interpolation=cv2.INTER_LINEAR)
     cv2.split(chroma, [cb, cr])
     cv2.merge(planes, dst=ycbcr)
@@ -45,19 +45,6 @@ def nv12_to_input(
     _pad(letterbox, pixels, buffers)
     for plane, levels, target in zip(planes, table, buffers.picture_chw(letterbox), strict=True):
         cv2.LUT(plane, levels, dst=target)
-
-
-def _halve_down(y: U8, size_wh: tuple[int, int], buffers: LetterboxBuffers) -> U8:
-    """The plane, halved while it is at least twice the wanted size in both directions and can be."""
-    level = 0
-    while True:
-        height, width = y.shape
-        if width < 2 * size_wh[0] or height < 2 * size_wh[1]:
-            return y
-        even = y[: height - height % 2, : width - width % 2]
-        y = buffers.half(level, (height // 2, width // 2))
-        cv2.resize(even, (width // 2, height // 2), dst=y, interpolation=cv2.INTER_AREA)
-        level += 1
 
 
 def _pad(letterbox: Letterbox, pixels: PixelFormat, buffers: LetterboxBuffers) -> None:

@@ -23,7 +23,7 @@ def nv12_to_input(
 ) -> None:
     """See `kernels.cpu.nv12_to_input`."""
     size_wh = (letterbox.width, letterbox.height)
-    luma = _resize_bilinear(_halve_down(y, size_wh), size_wh)
+    luma = _resize_bilinear(y, size_wh)
     cb, cr = (_resize_bilinear(uv[:, :, index], size_wh) for index in (0, 1))
     rgb = convert(np.stack([luma, cb, cr], axis=-1), ycbcr_to_rgb)
     values = np.full((letterbox.input_height, letterbox.input_width, 3), float(pixels.pad))
@@ -69,14 +69,6 @@ def overlap(a_xyxy: F32, b_xyxy: F32) -> float:
         return 0.0
     shared = float(width_height.prod())
     return shared / float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - shared)
-
-
-def _halve_down(plane: U8, size_wh: tuple[int, int]) -> U8:
-    while plane.shape[1] >= 2 * size_wh[0] and plane.shape[0] >= 2 * size_wh[1]:
-        height, width = plane.shape[0] // 2, plane.shape[1] // 2
-        blocks = plane[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
-        plane = _to_u8(blocks.astype(np.float64).mean(axis=(1, 3)))
-    return plane
 
 
 def _resize_bilinear(plane: U8, size_wh: tuple[int, int]) -> U8:

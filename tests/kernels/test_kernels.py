@@ -120,14 +120,6 @@ def test_cameras_of_two_sizes_take_turns_in_one_buffer(kernels: ModuleType) -> N
         assert np.array_equal(target, run(kernels, y, uv, box)), size_wh
 
 
-@EVERY
-def test_detail_finer_than_the_input_is_averaged(kernels: ModuleType) -> None:
-    y = np.tile(np.array([[16, 235]], np.uint8), (256, 128))
-    uv = np.full((128, 128, 2), 128, np.uint8)
-    target = run(kernels, y, uv, fit_letterbox((256, 256), (64, 64), Fit.CENTRED))
-    assert np.abs(target - 128).max() < 4
-
-
 def test_nothing_is_written_outside_the_target() -> None:
     batch = np.full((3, 3, 64, 96), 7.0, np.float32)
     y, uv = smooth_nv12(200, 100)
