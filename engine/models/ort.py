@@ -167,9 +167,16 @@ class OrtDetector(Detector):
         return Choice("batch", str(self._fixed_batch), reason)
 
     def _warm_up(self) -> None:
-        """Run every session at the size it will be used with: the first run at a size allocates."""
-        for session in {id(lane.session): lane for lane in self._lanes}.values():
-            self._run(session, self._fixed_batch or self.batch)
+        """Run every session at the size it will be used with, as the first run at a size allocates.
+
+        The first session has run already, with one picture or its fixed batch.
+        """
+        count = self._fixed_batch or self.batch
+        warm = set() if count > 1 and not self._fixed_batch else {id(self._lanes[0].session)}
+        for lane in self._lanes:
+            if id(lane.session) not in warm:
+                self._run(lane, count)
+                warm.add(id(lane.session))
 
 
 def usable_providers(wanted: Sequence[str], available: Sequence[str]) -> list[str]:
