@@ -6,7 +6,9 @@ side dies the other reads end-of-file. No pickle: what arrives is data, never co
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import socket
 import struct
 from collections.abc import Sequence
@@ -49,36 +51,65 @@ class Channel:
         return self._connection.fileno()
 
     def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
-        """Send one message; descriptors arrive as duplicates. Raises `ChannelClosed`."""
+        """Send one message; descriptors arrive as duplicates.
+
+        Raises `ChannelClosed` when the partner is gone or did not take the message in time. Nothing can be sent
+        after that, since the rest of the message is missing; the partner reads end-of-file. Raises `ValueError`
+        for a message beyond the limits.
+        """
         body = json.dumps(message, separators=(",", ":")).encode()
+        if len(body) > _MAX_MESSAGE_BYTES or len(descriptors) > _MAX_DESCRIPTORS:
+            raise ValueError(f"message of {len(body)} bytes with {len(descriptors)} descriptors")
         packet = _HEADER.pack(len(body)) + body
         try:
             sent = socket.send_fds(self._connection, [packet], list(descriptors)) if descriptors else 0
             self._connection.sendall(packet[sent:])
         except OSError as error:
+            with contextlib.suppress(OSError):  # not connected any more: as it should be
+                self._connection.shutdown(socket.SHUT_WR)
             raise ChannelClosed(str(error)) from error
 
     def receive(self) -> tuple[Message, list[int]]:
-        """Wait for one message. Raises `ChannelClosed` at end-of-file."""
+        """Wait for one message; its descriptors belong to the caller and are closed on exec.
+
+        Raises `ChannelClosed` at end-of-file and for what is no whole message.
+        """
         try:
-            header, descriptors, _, _ = socket.recv_fds(self._connection, _HEADER.size, _MAX_DESCRIPTORS)
-            header += self._exactly(_HEADER.size - len(header))
-            (length,) = _HEADER.unpack(header)
-            if length > _MAX_MESSAGE_BYTES:
-                raise ChannelClosed(f"message of {length} bytes")
-            message: Message = json.loads(self._exactly(length))
+            start, descriptors, flags, _ = socket.recv_fds(self._connection, _HEADER.size, _MAX_DESCRIPTORS)
         except OSError as error:
             raise ChannelClosed(str(error)) from error
-        return message, descriptors
+        for fd in descriptors:
+            os.set_inheritable(fd, False)
+        try:
+            if flags & socket.MSG_CTRUNC:
+                raise ChannelClosed("descriptors were lost: this process has too many files open")
+            return self._rest_of_message(start), descriptors
+        except ChannelClosed:
+            for fd in descriptors:
+                os.close(fd)
+            raise
 
     def close(self) -> None:
         """Hang up."""
         self._connection.close()
 
+    def _rest_of_message(self, start: bytes) -> Message:
+        (length,) = _HEADER.unpack(start + self._exactly(_HEADER.size - len(start)))
+        if length > _MAX_MESSAGE_BYTES:
+            raise ChannelClosed(f"message of {length} bytes")
+        try:
+            message: Message = json.loads(self._exactly(length))
+        except ValueError as error:
+            raise ChannelClosed(f"no message: {error}") from error
+        return message
+
     def _exactly(self, nbytes: int) -> bytes:
         parts = []
         while nbytes:
-            part = self._connection.recv(nbytes)
+            try:
+                part = self._connection.recv(nbytes)
+            except OSError as error:
+                raise ChannelClosed(str(error)) from error
             if not part:
                 raise ChannelClosed("end of file")
             parts.append(part)
