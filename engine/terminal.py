@@ -29,6 +29,7 @@ class Terminal:
         self._stream = stream or sys.stderr
         self._live: Live | None = None
         self._last_said: dict[tuple[str, str], float] = {}
+        self._last_line: dict[str, str] = {}
         self._status_line_due_s = time.monotonic() + STATUS_LINE_INTERVAL_S
 
     def __enter__(self) -> Terminal:
@@ -47,12 +48,19 @@ class Terminal:
             self._live = None
 
     def log(self, level: str, source: str, text: str) -> None:
-        """One line. The same line from the same source is said once in ten seconds."""
+        """One line. The same line from the same source is said once in ten seconds.
+
+        Unless it is news: after another line of that source, except at level `debug`, a camera that streams
+        again has to say so however often it does.
+        """
         if LEVELS.index(level) < self._level:
             return
         now_s = time.monotonic()
-        if now_s - self._last_said.get((source, text), -REPEAT_WINDOW_S) < REPEAT_WINDOW_S:
+        repeated = now_s - self._last_said.get((source, text), -REPEAT_WINDOW_S) < REPEAT_WINDOW_S
+        if repeated and (level == "debug" or self._last_line.get(source) == text):
             return
+        if level != "debug":
+            self._last_line[source] = text
         self._last_said = {key: at for key, at in self._last_said.items() if now_s - at < REPEAT_WINDOW_S}
         self._last_said[source, text] = now_s
         line = f"{time.strftime('%H:%M:%S')} {level:<7} {source}: {text}"
@@ -93,6 +101,16 @@ def drops_of(camera: CameraStatus) -> str:
     return ", ".join(drops) or "0"
 
 
+def losses_of(camera: CameraStatus) -> str:
+    """Results that did not reach an output, with place and reason; empty if there are none."""
+    losses = [
+        f"{count} {place} {reason}"
+        for place, by_reason in camera["results_lost"].items()
+        for reason, count in by_reason.items()
+    ]
+    return f", lost {', '.join(losses)}" if losses else ""
+
+
 def table_of(status: EngineStatus) -> Table:
     """The live table: one row per camera, reasons for a degraded run below."""
     from rich.table import Table
@@ -127,7 +145,7 @@ def summary_of(status: EngineStatus, directory: str) -> str:
         latency = camera["latency_ms"]
         lines.append(
             f"  {name}: {camera['frames_in']} frames in, {camera['frames_processed']} processed, "
-            f"{drops_of(camera)} dropped, {camera['results_out']} results written, "
+            f"{drops_of(camera)} dropped, {camera['results_out']} results written{losses_of(camera)}, "
             f"latency p50 {milliseconds(latency['p50'])} p95 {milliseconds(latency['p95'])} ms"
         )
     restarts = sum(process["restarts"] for process in status["processes"].values())
