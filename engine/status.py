@@ -34,8 +34,7 @@ def status_of_run(run: Supervisor, now_ns: int) -> EngineStatus:
         if process["state"] in ("backoff", "failed") and not said_by_camera:
             reasons.append(f"process {name}: {process['state']}: {process['detail']}")
     for process_run in run.processes.values():
-        if degraded := process_run.snapshot.get("degraded"):
-            reasons.append(str(degraded))
+        reasons += process_run.snapshot.get("degraded", ())
     running = [camera for camera in cameras.values() if camera["state"] not in BAD_CAMERA_STATES]
     healthy = bool(running) and not any(process["state"] == "failed" for process in processes.values())
     return {
@@ -94,6 +93,7 @@ def camera_status(run: Supervisor, camera: CameraRun) -> CameraStatus:
         "frames_pending": accounts.pending,
         "dropped": accounts.dropped,
         "results_out": int(written.get("written", 0)),
+        "results_lost": results_lost(run, name),
         "latency_ms": summary_of_latency(latency.get("total")),
         "latency_histogram": latency,
     }
@@ -133,6 +133,25 @@ def frame_accounts(run: Supervisor, camera: str) -> FrameAccounts:
     else:
         accounts.pending = waiting
     return accounts
+
+
+def results_lost(run: Supervisor, camera: str) -> dict[str, dict[str, int]]:
+    """Results that did not reach an output, by place (`track`, `jsonl`, `video`) and reason; no zeros.
+
+    overrun        overwritten before they were read: the reader was too slow, away or waiting for its disk
+    output_failed  could not be written
+    frame_gone     the frame to draw on had been overwritten
+    """
+    found = {"track": {"overrun": int(run.processes["track"].snapshot.get("lost", {}).get(camera, 0))}}
+    for place, worker in (("jsonl", "results"), ("video", f"overlay:{camera}")):
+        if worker in run.processes:
+            cameras: dict[str, Any] = run.processes[worker].snapshot.get("cameras", {})
+            found[place] = cameras.get(camera, {}).get("dropped", {})
+    counts = {
+        place: {reason: count for reason, count in by_reason.items() if count}
+        for place, by_reason in found.items()
+    }
+    return {place: by_reason for place, by_reason in counts.items() if by_reason}
 
 
 def summary_of_latency(histogram: LatencyDict | None) -> LatencySummary:

@@ -364,6 +364,8 @@ class Supervisor:
         process.read_snapshot()
         process.confirm_death(timeout_s=5.0)
         self.pools.reap(process.spec.name)
+        if process.fatal is not None and process.state != "failed":
+            self._fail(process, process.fatal["message"], process.fatal["exit_code"])
         process.state = "failed" if process.state == "failed" else "stopped"
 
     def _close(self) -> None:

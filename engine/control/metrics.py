@@ -35,6 +35,7 @@ class StatusCollector(Collector):
         yield from _process_metrics(status["processes"])
         yield from _camera_metrics(status["cameras"])
         yield _drops(status["cameras"])
+        yield _losses(status["cameras"])
         yield _latency(status["cameras"])
 
 
@@ -125,6 +126,18 @@ def _drops(cameras: dict[str, CameraStatus]) -> Metric:
     for camera, status in cameras.items():
         for reason, count in sorted(status["dropped"].items()):
             family.add_metric([camera, reason], count)
+    return family
+
+
+def _losses(cameras: dict[str, CameraStatus]) -> Metric:
+    family = CounterMetricFamily(
+        "camring_results_lost", "Results that did not reach an output, by place and reason.",
+        labels=["camera", "place", "reason"],
+    )  # fmt: skip
+    for camera, status in cameras.items():
+        for place, by_reason in sorted(status["results_lost"].items()):
+            for reason, count in sorted(by_reason.items()):
+                family.add_metric([camera, place, reason], count)
     return family
 
 

@@ -64,6 +64,7 @@ class CameraStatus(TypedDict):
     frames_pending     taken in, neither processed nor dropped yet
     dropped            frames that were not processed, by reason
     results_out        results written
+    results_lost       results that did not reach an output, by place (track, jsonl, video) and reason
     latency_histogram  by stage, over the whole run
     """
 
@@ -80,6 +81,7 @@ class CameraStatus(TypedDict):
     frames_pending: int
     dropped: dict[str, int]
     results_out: int
+    results_lost: dict[str, dict[str, int]]
     latency_ms: LatencySummary
     latency_histogram: dict[str, LatencyDict]
 

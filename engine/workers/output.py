@@ -34,6 +34,7 @@ class Camera:
 
     last_seq, last_index  newest result taken over, and the frame number it spoke of
     dropped               results that were not written, by reason
+    trouble               why nothing can be written at present, "" while it can
     retry_at_ns           a live output that failed is tried again then
     """
 
@@ -47,6 +48,7 @@ class Camera:
     written: int = 0
     ended: bool = False
     dropped: Counter[str] = field(default_factory=Counter)
+    trouble: str = ""
     retry_at_ns: int = 0
     latency: dict[str, LatencyHistogram] = field(
         default_factory=lambda: {stage: LatencyHistogram() for stage in LATENCY_STAGES}
@@ -138,21 +140,26 @@ def write(context: Context, camera: Camera, meta: ResultMeta, lease: Lease) -> N
         emitted_ns=context.clock.now_ns(),
         skipped=meta.index - camera.last_index - 1,
     )
+    written = 0
     try:
         for frame in frame_of(camera, meta):
             camera.output.write(result, frame)
+            written += 1
     except OutputError as error:
         if context.config.offline:
             raise
         context.log("error", f"{camera.name}: {error}")
-        context.status["degraded"] = f"{camera.name}: {error}"
+        camera.trouble = f"{camera.name}: {error}"
         camera.dropped["output_failed"] += 1
         camera.retry_at_ns = context.clock.now_ns() + round(RETRY_INTERVAL_S * 1e9)
         return
+    if written and camera.trouble:
+        camera.trouble = ""
+        context.log("info", f"{camera.name}: written again")
     measure(camera, result)
     camera.last_index = meta.index
-    camera.written += 1
-    camera.rate.tick()
+    camera.written += written
+    camera.rate.tick(written)
 
 
 def frame_of(camera: Camera, meta: ResultMeta) -> Iterator[FrameNv12 | None]:
@@ -183,7 +190,8 @@ def end_camera(context: Context, camera: Camera) -> None:
 
 
 def report(context: Context, cameras: list[Camera]) -> None:
-    """Bring counters and latency into the status."""
+    """Bring counters, troubles and latency into the status."""
+    context.status["degraded"] = [camera.trouble for camera in cameras if camera.trouble]
     for camera in cameras:
         status: dict[str, Any] = context.status.setdefault("cameras", {}).setdefault(camera.name, {})
         status.update(written=camera.written, fps=camera.rate.per_second(), dropped=dict(camera.dropped))

@@ -41,6 +41,7 @@ def make_camera() -> CameraStatus:
         "frames_pending": 3,
         "dropped": {"superseded": 505, "restart": 2},
         "results_out": 489,
+        "results_lost": {"jsonl": {"output_failed": 1}, "video": {"frame_gone": 4}},
         "latency_ms": {"p50": 80.0, "p95": 120.0},
         "latency_histogram": {
             "infer": make_latency(60.0, 65.0, 70.0),

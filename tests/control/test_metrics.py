@@ -62,6 +62,8 @@ def test_the_numbers_of_the_status_are_there(accept: str) -> None:
         of("camring_frames_dropped_total", camera="gate", reason="superseded"): 505,
         of("camring_frames_dropped_total", camera="gate", reason="restart"): 2,
         of("camring_results_out_total", camera='odd "name"\\'): 489,
+        of("camring_results_lost_total", camera="gate", place="jsonl", reason="output_failed"): 1,
+        of("camring_results_lost_total", camera="gate", place="video", reason="frame_gone"): 4,
         of("camring_input_fps", camera="gate"): 25,
         of("camring_inferred_fps", camera="gate"): 12.25,
         of("camring_output_fps", camera="gate"): 12,
