@@ -84,9 +84,15 @@ def publish_all(context: Context, publisher: Publisher, reconnector: Reconnector
             context.tend()
             continue
         if paced and not reconnector.live:
-            wait_until(context, pacer.due_ns(item, context.clock.now_ns()))
+            item = wait_for(context, pacer, item)
         publisher.publish(item, reconnector)
         context.tend()
+
+
+def wait_for(context: Context, pacer: Pacer, picture: Picture) -> Picture:
+    """Wait until a file's picture is due, which is when a camera would have taken it."""
+    wait_until(context, pacer.due_ns(picture, context.clock.now_ns()))
+    return replace(picture, captured_ns=context.clock.now_ns(), wall_ns=context.clock.wall_ns())
 
 
 def wait_until(context: Context, due_ns: int) -> None:
