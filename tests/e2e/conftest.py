@@ -1,4 +1,4 @@
-"""Fixture: the engine as a user starts it."""
+"""Fixtures: the engine as a user starts it, and the peers that it talks to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.engine import EngineRun
+from tests.peers.fixtures import rtsp_server, start_rtsp_server
+
+__all__ = ["engine_run", "rtsp_server", "start_rtsp_server"]
 
 
 @pytest.fixture
