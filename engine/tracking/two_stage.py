@@ -47,7 +47,7 @@ class TrackerSettings:
     duplicate_overlap   boxes that overlap by more are one object, whatever their classes
     gate                largest squared Mahalanobis distance (4 degrees of freedom) at which a box continues a
                         track that it does not overlap: 95 of 100 true boxes are nearer
-    lost_gate           the same for tracks that were lost: 50 of 100, since strangers come near as well
+    lost_gate           the same for tracks that were lost: 80 of 100, since strangers come near as well
     lost_s, lost_frames see `patience_s`
     most_detections     per frame, best scores first; the others are shown with ID 0
     most_tracks         the ones seen last are kept
@@ -63,7 +63,7 @@ class TrackerSettings:
     class_overlap: float = 0.7
     duplicate_overlap: float = 0.8
     gate: float = 9.488
-    lost_gate: float = 3.357
+    lost_gate: float = 5.989
     lost_s: float = 2.0
     lost_frames: int = 5
     most_detections: int = 500

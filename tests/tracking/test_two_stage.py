@@ -196,10 +196,10 @@ def test_a_second_class_half_a_box_off_starts_no_track(tracker: TwoStageTracker)
 
 
 def test_a_stranger_near_a_lost_track_is_a_stranger() -> None:
-    """Two widths beside someone who stood still and was lost for a second."""
+    """Two and a half widths beside someone who stood still and was lost for a second."""
     tracker = BotSort()
     for k in range(60):
-        seen = found((at(100), 0.9)) if k < 25 else Detections.empty() if k < 50 else found((at(190), 0.9))
+        seen = found((at(100), 0.9)) if k < 25 else Detections.empty() if k < 50 else found((at(200), 0.9))
         tracks = tracker.update(seen, k / 25)
     assert ids(tracks) == [2]
 
