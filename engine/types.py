@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, IntFlag
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,15 +201,13 @@ class ResultMeta:
         )  # fmt: skip
 
 
-def _check_length(count: int, **arrays: NDArray[np.generic]) -> None:
-    for name, array in arrays.items():
-        if len(array) != count:
-            raise ValueError(f"{name} has {len(array)} rows, boxes_xyxy has {count}")
+_Columns = tuple[tuple[str, type[np.generic], int], ...]
+"""Name, type and width of parallel arrays in the order in which they lie in a slot, the largest type first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """Objects found in one frame, as parallel arrays.
+    """Objects found in one frame, as parallel arrays. Raises `ValueError` for other shapes or types.
 
     boxes_xyxy  float32 (n, 4): left, top, right, bottom in source pixels
     scores      float32 (n,): 0..1
@@ -220,10 +218,13 @@ class Detections:
     scores: F32
     class_ids: I32
 
+    _COLUMNS: ClassVar[_Columns] = (
+        ("boxes_xyxy", np.float32, 4), ("scores", np.float32, 1), ("class_ids", np.int32, 1),
+    )  # fmt: skip
+    BYTES_PER_OBJECT: ClassVar[int] = 24
+
     def __post_init__(self) -> None:
-        if self.boxes_xyxy.ndim != 2 or self.boxes_xyxy.shape[1] != 4:
-            raise ValueError(f"boxes_xyxy must be (n, 4), not {self.boxes_xyxy.shape}")
-        _check_length(len(self.boxes_xyxy), scores=self.scores, class_ids=self.class_ids)
+        _check_columns(self._COLUMNS, self)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -237,24 +238,19 @@ class Detections:
         """The objects selected by a mask or an index array."""
         return Detections(self.boxes_xyxy[index], self.scores[index], self.class_ids[index])
 
-    BYTES_PER_OBJECT: ClassVar[int] = 24
-
     def write_into(self, slot_u8: U8) -> int:
         """Lay the arrays out in a result slot; returns how many objects fitted (the first ones)."""
-        count = min(len(self), len(slot_u8) // self.BYTES_PER_OBJECT)
-        _write_columns(slot_u8, (self.boxes_xyxy[:count], self.scores[:count], self.class_ids[:count]))
-        return count
+        return _write_columns(self._COLUMNS, self, slot_u8)
 
     @classmethod
     def view(cls, count: int, slot_u8: U8) -> Detections:
         """The arrays inside a result slot. No copy."""
-        boxes, scores, class_ids = _columns(slot_u8, count, ((np.float32, 4), (np.float32, 1), (np.int32, 1)))
-        return cls(boxes.reshape(count, 4), scores, class_ids)
+        return cls(**_view_columns(cls._COLUMNS, count, slot_u8))
 
 
 @dataclass(frozen=True, slots=True)
 class Tracks:
-    """Objects of one frame with identity, as parallel arrays.
+    """Objects of one frame with identity, as parallel arrays. Raises `ValueError` for other shapes or types.
 
     boxes_xyxy     float32 (n, 4): left, top, right, bottom in source pixels
     scores         float32 (n,)
@@ -271,13 +267,14 @@ class Tracks:
     ages: I32
     velocities_xy: F32
 
+    _COLUMNS: ClassVar[_Columns] = (
+        ("track_ids", np.int64, 1), ("boxes_xyxy", np.float32, 4), ("scores", np.float32, 1),
+        ("class_ids", np.int32, 1), ("ages", np.int32, 1), ("velocities_xy", np.float32, 2),
+    )  # fmt: skip
+    BYTES_PER_OBJECT: ClassVar[int] = 44
+
     def __post_init__(self) -> None:
-        if self.boxes_xyxy.ndim != 2 or self.boxes_xyxy.shape[1] != 4:
-            raise ValueError(f"boxes_xyxy must be (n, 4), not {self.boxes_xyxy.shape}")
-        _check_length(
-            len(self.boxes_xyxy), scores=self.scores, class_ids=self.class_ids, track_ids=self.track_ids,
-            ages=self.ages, velocities_xy=self.velocities_xy,
-        )  # fmt: skip
+        _check_columns(self._COLUMNS, self)
 
     def __len__(self) -> int:
         return len(self.track_ids)
@@ -298,40 +295,43 @@ class Tracks:
             track_ids=self.track_ids[index], ages=self.ages[index], velocities_xy=self.velocities_xy[index],
         )  # fmt: skip
 
-    BYTES_PER_OBJECT: ClassVar[int] = 44
-
     def write_into(self, slot_u8: U8) -> int:
         """Lay the arrays out in a result slot; returns how many objects fitted (the first ones)."""
-        count = min(len(self), len(slot_u8) // self.BYTES_PER_OBJECT)
-        _write_columns(
-            slot_u8,
-            (self.track_ids[:count], self.boxes_xyxy[:count], self.scores[:count], self.class_ids[:count],
-             self.ages[:count], self.velocities_xy[:count]),
-        )  # fmt: skip
-        return count
+        return _write_columns(self._COLUMNS, self, slot_u8)
 
     @classmethod
     def view(cls, count: int, slot_u8: U8) -> Tracks:
         """The arrays inside a result slot. No copy."""
-        track_ids, boxes, scores, class_ids, ages, velocities = _columns(
-            slot_u8, count,
-            ((np.int64, 1), (np.float32, 4), (np.float32, 1), (np.int32, 1), (np.int32, 1), (np.float32, 2)),
-        )  # fmt: skip
-        return cls(boxes.reshape(count, 4), scores, class_ids, track_ids, ages, velocities.reshape(count, 2))
+        return cls(**_view_columns(cls._COLUMNS, count, slot_u8))
 
 
-def _write_columns(slot_u8: U8, columns: tuple[NDArray[np.generic], ...]) -> None:
+def _shape(count: int, width: int) -> tuple[int, ...]:
+    return (count, width) if width > 1 else (count,)
+
+
+def _check_columns(columns: _Columns, objects: Detections | Tracks) -> None:
+    # A slot is read by position: one array of another type or length would shift all that follow.
+    for name, dtype, width in columns:
+        array: NDArray[np.generic] = getattr(objects, name)
+        shape = _shape(len(objects), width)
+        if array.shape != shape or array.dtype != dtype:
+            raise ValueError(f"{name} must be {np.dtype(dtype)} {shape}, not {array.dtype} {array.shape}")
+
+
+def _write_columns(columns: _Columns, objects: Detections | Tracks, slot_u8: U8) -> int:
+    count = min(len(objects), len(slot_u8) // objects.BYTES_PER_OBJECT)
     offset = 0
-    for column in columns:
-        flat = np.ascontiguousarray(column).reshape(-1).view(np.uint8)
+    for name, _, _ in columns:
+        flat = np.ascontiguousarray(getattr(objects, name)[:count]).reshape(-1).view(np.uint8)
         slot_u8[offset : offset + flat.size] = flat
         offset += flat.size
+    return count
 
 
-def _columns(slot_u8: U8, count: int, kinds: tuple[tuple[type[np.generic], int], ...]) -> list[NDArray]:  # type: ignore[type-arg]
-    columns, offset = [], 0
-    for dtype, width in kinds:
+def _view_columns(columns: _Columns, count: int, slot_u8: U8) -> dict[str, Any]:
+    arrays, offset = {}, 0
+    for name, dtype, width in columns:
         nbytes = count * width * np.dtype(dtype).itemsize
-        columns.append(slot_u8[offset : offset + nbytes].view(dtype))
+        arrays[name] = slot_u8[offset : offset + nbytes].view(dtype).reshape(_shape(count, width))
         offset += nbytes
-    return columns
+    return arrays
