@@ -2,13 +2,14 @@
 
 `test://?width=1280&height=720&fps=25&objects=4&frames=0`
 
-A textured background stands still; figures of different colours walk to and fro, each in a lane of its own, so
-that they never hide one another. The frame number and the running time are burnt in. The picture is a function
-of the frame number alone.
+A textured background stands still. Figures of different colours come in one after another, so that the first
+pictures show the background alone, and walk to and fro, each in a lane of its own: none hides another. The
+frame number and the running time are burnt in. The picture is a function of the frame number alone.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -59,23 +60,27 @@ class Figure:
     """One walker: where it walks, how fast and in which colour.
 
     centre_y, height_px  its lane
-    span_px              it walks from `left_px` over this distance and back
-    speed_px             pixels per frame
-    start_px             how far along it is at frame 0
+    near_x, far_x        where it turns; it comes in from beyond `near_x`
+    speed_px             pixels per frame, on average
+    late_px              how far before `near_x` it is at frame 0
     """
 
     centre_y: int
     height_px: int
-    left_px: int
-    span_px: int
+    near_x: int
+    far_x: int
     speed_px: float
-    start_px: float
+    late_px: float
     colour_ycbcr: tuple[int, int, int]
 
     def centre_x(self, index: int) -> float:
         """Where it is in this frame."""
-        way = (self.start_px + self.speed_px * index) % (2 * self.span_px)
-        return self.left_px + (way if way <= self.span_px else 2 * self.span_px - way)
+        span_px = abs(self.far_x - self.near_x)
+        way_px = self.speed_px * index - self.late_px
+        if way_px > 0:
+            # Slower towards the ends, as people turn.
+            way_px = span_px * (1 - math.cos(math.pi * way_px / span_px)) / 2
+        return self.near_x + (way_px if self.far_x > self.near_x else -way_px)
 
 
 class TestPicture:
@@ -111,20 +116,22 @@ def _figures(width: int, height: int, fps: int, objects: int) -> tuple[Figure, .
         return ()
     top = round(0.08 * height)
     lane_px = (height - top) / objects
-    tall_px = max(8, round(min(0.86 * lane_px, 0.3 * height)))
+    tall_px = max(8, round(min(0.7 * lane_px, 0.3 * height)))
     margin_px = max(4, tall_px // 3)
     figures = []
     for number in range(objects):
         # Between 7 and 20 s for the whole width, no two alike.
         speed_px = width / fps / (7.0 + 13.0 * ((number * 0.618) % 1.0))
+        turns = (margin_px, width - margin_px)
+        near_x, far_x = turns if number % 2 == 0 else turns[::-1]
         figures.append(
             Figure(
                 centre_y=round(top + (number + 0.5) * lane_px),
                 height_px=tall_px,
-                left_px=margin_px,
-                span_px=width - 2 * margin_px,
+                near_x=near_x,
+                far_x=far_x,
                 speed_px=speed_px,
-                start_px=(0.13 + 0.37 * number) % 2.0 * (width - 2 * margin_px),
+                late_px=tall_px + speed_px * fps * (0.5 + 0.5 * number),
                 colour_ycbcr=COLOURS_YCBCR[number % len(COLOURS_YCBCR)],
             )
         )

@@ -230,10 +230,12 @@ def test_sound_without_a_picture(tmp_path: Path) -> None:
         opened(path)
 
 
-def test_awkward_file_names(tmp_path: Path) -> None:
+def test_awkward_file_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = write_clip(tmp_path / "a.mp4", frames=2)
-    for name in ("concat:x|y.mp4", "100%.mp4", "a b#c?.mp4", "%03d.mp4"):
+    monkeypatch.chdir(tmp_path)
+    for name in ("concat:x|y.mp4", "pipe:0", "100%.mp4", "a b#c?.mp4", "%03d.mp4"):
         shutil.copy(clip, tmp_path / name)
+        assert len(list(shown(opened(name)))) == 2
         assert len(list(shown(opened(tmp_path / name)))) == 2
     assert len(list(shown(opened(f"file://{tmp_path}/100%25.mp4")))) == 2
 
