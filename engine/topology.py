@@ -16,7 +16,7 @@ from engine.types import nv12_geometry
 from ipc.pool import PoolLayout
 
 # Consumer rows. A row is never reassigned, so nothing changes when a worker restarts.
-FRAMES_INFER, FRAMES_OVERLAY, FRAMES_SPARE = 0, 1, 2
+FRAMES_INFER, FRAMES_OVERLAY, FRAMES_TRACK = 0, 1, 2
 DETECTIONS_TRACK = 0
 TRACKS_RESULTS, TRACKS_OVERLAY = 0, 1
 
@@ -111,7 +111,7 @@ def frame_pool(
     config: RunConfig, camera: str, width: int, height: int, generation: int = 1, first_seq: int = 1
 ) -> PoolSpec:
     """The pool for frames of a camera, sized for this picture."""
-    readers = {"infer": FRAMES_INFER}
+    readers = {"infer": FRAMES_INFER, "track": FRAMES_TRACK}
     if config.output.overlay:
         readers[f"overlay:{camera}"] = FRAMES_OVERLAY
     layout = PoolLayout(

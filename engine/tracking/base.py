@@ -10,6 +10,10 @@ from engine.registry import import_siblings, nearest
 from engine.types import Detections, FrameNv12, Tracks
 
 
+SHOW_SCORE = 0.25
+"""The score from which most detectors are shown."""
+
+
 class Tracker(ABC):
     """Gives detections of one camera their identity. One instance per camera.
 
@@ -22,9 +26,13 @@ class Tracker(ABC):
         if name:
             Tracker.names[name] = cls
 
-    def __init__(self, first_track_id: int = 1) -> None:
-        """`first_track_id` lets a restarted process go on numbering where its predecessor stopped."""
+    def __init__(self, first_track_id: int = 1, show_score: float = SHOW_SCORE) -> None:
+        """`first_track_id` lets a restarted process go on numbering where its predecessor stopped.
+
+        Boxes below `show_score` are in the result only where they continue a confirmed track.
+        """
         self.next_track_id = first_track_id
+        self.show_score = show_score
 
     @abstractmethod
     def update(self, detections: Detections, time_s: float, frame: FrameNv12 | None = None) -> Tracks:
@@ -36,11 +44,11 @@ class Tracker(ABC):
         """
 
 
-def create_tracker(name: str, first_track_id: int = 1) -> Tracker:
+def create_tracker(name: str, first_track_id: int = 1, show_score: float = SHOW_SCORE) -> Tracker:
     """A new tracker by its registered name. Raises `ConfigError` for an unknown one."""
     import_siblings("engine.tracking")
     try:
-        return Tracker.names[name](first_track_id)
+        return Tracker.names[name](first_track_id, show_score)
     except KeyError:
         raise ConfigError(
             f"tracker {name!r} is not known{nearest(name, Tracker.names)}; use one of: "

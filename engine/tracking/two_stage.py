@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.tracking.association import Pairs, gate_classes, iou_matrix, likelihood, shadowed_by
-from engine.tracking.base import Tracker
+from engine.tracking.base import SHOW_SCORE, Tracker
 from engine.tracking.kalman import POSITION, SIZE, VELOCITY, BoxModel, KalmanFilter
 from engine.tracking.pace import Pace
 from engine.tracking.track_table import TrackTable
@@ -35,7 +35,6 @@ LARGEST_COORDINATE_PX = 1e6
 class TrackerSettings:
     """What a tracker may be told. Score and overlap limits are those of the ByteTrack and BoT-SORT papers.
 
-    show_score          unmatched boxes below this are not in the result
     low_score           boxes below this are not looked at
     high_score          boxes from here on may continue any track; below, only one seen in the frame before
     start_score         boxes from here on may start a track
@@ -53,7 +52,6 @@ class TrackerSettings:
     most_tracks         the ones seen last are kept
     """
 
-    show_score: float = 0.25
     low_score: float = 0.1
     high_score: float = 0.6
     start_score: float = 0.6
@@ -94,8 +92,13 @@ class TwoStageTracker(Tracker):
 
     model: ClassVar[BoxModel]
 
-    def __init__(self, first_track_id: int = 1, settings: TrackerSettings | None = None) -> None:
-        super().__init__(first_track_id)
+    def __init__(
+        self,
+        first_track_id: int = 1,
+        show_score: float = SHOW_SCORE,
+        settings: TrackerSettings | None = None,
+    ) -> None:
+        super().__init__(first_track_id, show_score)
         self.settings = settings or TrackerSettings()
         self.invalid_detections = 0
         self.surplus_detections = 0
@@ -256,7 +259,7 @@ class TwoStageTracker(Tracker):
         ages[tracked] = self._frame - tracks.first_frames[rows]
         velocities = np.zeros((count, 2), np.float32)
         velocities[tracked] = tracks.states[rows, VELOCITY, :2]
-        shown = (valid.scores >= self.settings.show_score) | (track_ids > 0)
+        shown = (valid.scores >= self.show_score) | (track_ids > 0)
         every = Tracks(valid.boxes_xyxy, valid.scores, class_ids, track_ids, ages, velocities)
         # Also the copy that lets the caller's arrays, views of a slot, go.
         return every.take(shown)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from engine.tracking.base import Tracker, create_tracker
-from engine.types import Detections, FrameFlag, ResultMeta, Tracks
+from engine.types import Detections, FrameFlag, FrameMeta, FrameNv12, ResultMeta, Tracks
 from engine.workers.feed import Feed, Writer
 from engine.workers.runtime import Context
 
@@ -20,6 +20,7 @@ class Camera:
 
     name: str
     feed: Feed
+    frames: Feed
     writer: Writer
     tracker: Tracker
     last_seq: int = 0
@@ -50,8 +51,11 @@ def open_camera(context: Context, name: str) -> Camera:
     feed, writer = context.feeds[f"detections:{name}"], context.writers[f"tracks:{name}"]
     newest = writer.producer.newest_meta()
     last = ResultMeta.unpack(newest) if newest else None
-    tracker = create_tracker(context.config.track.tracker, last.next_track_id if last else 1)
-    camera = Camera(name, feed, writer, tracker, last_seq=feed.acknowledged())
+    first_track_id = last.next_track_id if last else 1
+    config = context.config
+    tracker = create_tracker(config.track.tracker, first_track_id, config.infer.show_confidence)
+    frames = context.feeds.setdefault(f"frames:{name}", Feed())
+    camera = Camera(name, feed, frames, writer, tracker, last_seq=feed.acknowledged())
     if last is not None:
         camera.last_frame_seq = last.frame_seq
     return camera
@@ -69,7 +73,7 @@ def advance(context: Context, camera: Camera) -> bool:
             slot = camera.writer.producer.begin()
             if slot is None:
                 return False
-            tracks = track(camera.tracker, meta, Detections.view(meta.count, lease.array()))
+            tracks = track(camera, meta, Detections.view(meta.count, lease.array()))
             count = tracks.write_into(slot.array())
             trace = replace(meta.trace, tracked_ns=context.clock.now_ns())
             meta = replace(meta, count=count, trace=trace, next_track_id=camera.tracker.next_track_id)
@@ -80,11 +84,20 @@ def advance(context: Context, camera: Camera) -> bool:
     camera.lost += lease.gap
     camera.last_seq = lease.seq
     camera.feed.acknowledge(lease.seq)
+    camera.frames.acknowledge(meta.frame_seq)
     return True
 
 
-def track(tracker: Tracker, meta: ResultMeta, detections: Detections) -> Tracks:
-    """The tracker's answer; the end of a stream holds no objects."""
+def track(camera: Camera, meta: ResultMeta, detections: Detections) -> Tracks:
+    """The tracker's answer, with the frame before its eyes unless that has been overwritten meanwhile.
+
+    The end of a stream holds no objects.
+    """
     if meta.flags & FrameFlag.END_OF_STREAM:
         return Tracks.empty()
-    return tracker.update(detections, meta.time_s)
+    lease = camera.frames.lease(meta.frame_seq)
+    if lease is None:
+        return camera.tracker.update(detections, meta.time_s)
+    with lease:
+        frame = FrameNv12.view(FrameMeta.unpack(lease.meta), lease.array())
+        return camera.tracker.update(detections, meta.time_s, frame)
