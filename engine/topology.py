@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass, field
 
 from engine.config import RunConfig
+from engine.config.settings import MOST_FRAMES_HELD
 from engine.types import nv12_geometry
 from ipc.pool import PoolLayout
 
@@ -69,8 +70,11 @@ def lanes(config: RunConfig) -> int:
 
 
 def frames_in_flight(config: RunConfig) -> int:
-    """Frames of one camera that inference may hold: one batch in every lane, and one ready to be published."""
-    return lanes(config) * config.infer.batch + 1
+    """Frames of one camera that inference may hold: one batch in every lane, and one ready to be published.
+
+    On a machine with more cores than a pool has slots, one camera alone cannot fill all lanes.
+    """
+    return min(lanes(config) * config.infer.batch, MOST_FRAMES_HELD - config.pool.history) + 1
 
 
 def usable_cores() -> int:

@@ -13,7 +13,14 @@ from pathlib import Path
 
 from engine.config.cameras import cameras_from_file, cameras_from_flags, check_cameras, with_flags
 from engine.config.files import configs_dir, read_table, unknown_name
-from engine.config.settings import SECTIONS, SETTINGS, CameraConfig, RunConfig, assemble
+from engine.config.settings import (
+    MOST_FRAMES_HELD,
+    SECTIONS,
+    SETTINGS,
+    CameraConfig,
+    RunConfig,
+    assemble,
+)
 from engine.config.values import checked, parsed
 from engine.errors import ConfigError
 
@@ -150,4 +157,11 @@ def _check_together(config: RunConfig, origins: Mapping[str, str]) -> None:
             f"{origins['infer.max_objects']}: infer.max_objects = {config.infer.max_objects} needs "
             f"pool.result_slot_kib of at least {needed_kib}, found {config.pool.result_slot_kib} "
             f"({origins['pool.result_slot_kib']})"
+        )
+    lanes, batch, history = max(1, config.infer.lanes), config.infer.batch, config.pool.history
+    if lanes * batch + history > MOST_FRAMES_HELD:
+        where = [origins[key] for key in ("infer.lanes", "infer.batch", "pool.history")]
+        raise ConfigError(
+            f"infer.lanes × infer.batch + pool.history may be {MOST_FRAMES_HELD} at most, which is what a pool "
+            f"of frames holds; found {lanes} × {batch} + {history} ({', '.join(where)})"
         )

@@ -18,6 +18,15 @@ from engine.secrets import mask_url, resolve_references
 
 T = TypeVar("T")
 
+MOST_FRAMES_HELD = 58
+"""Frames of a camera in `infer.lanes` × `infer.batch` and `pool.history` together.
+
+A pool has 64 slots; inference needs one more than that, the overlay two, one is spare, one is the newest and
+one is being written. `engine.topology` lays pools out, and its tests hold this number against it.
+"""
+MOST_RESULTS_KEPT = 59
+"""The same for results: 64 slots less three readers, the newest and the one being written."""
+
 
 def setting(
     default: T,
@@ -91,7 +100,7 @@ class PoolConfig:
         4,
         "frame slots beyond those on lease, so that the overlay still finds the frame a result speaks of",
         unit="frames",
-        bounds=(0, 64),
+        bounds=(0, MOST_FRAMES_HELD - 1),
     )
     result_slot_kib: int = setting(
         64, "room for the results of one frame; 64 holds 1489 tracked objects", unit="KiB", bounds=(4, 65536)
@@ -100,7 +109,7 @@ class PoolConfig:
         24,
         "results kept for a consumer that falls behind; about one second at 25 fps",
         unit="results",
-        bounds=(2, 4096),
+        bounds=(2, MOST_RESULTS_KEPT),
     )
 
 
@@ -127,7 +136,7 @@ class InferConfig:
         0,
         "sessions side by side, one frame each; 0 = one per core, which on a CPU beats many threads in one",
         unit="sessions",
-        bounds=(0, 256),
+        bounds=(0, MOST_FRAMES_HELD),
     )
     threads: int = setting(
         1, "threads inside one session; 1 because the lanes fill the cores", unit="threads", bounds=(1, 256)
@@ -136,7 +145,7 @@ class InferConfig:
         1,
         "most frames in one call; a CPU gains little from more, and a model with a fixed batch keeps its own",
         unit="frames",
-        bounds=(1, 128),
+        bounds=(1, MOST_FRAMES_HELD),
     )
     confidence: float = setting(
         0.1,

@@ -107,10 +107,10 @@ BAD_PROFILES = [
     ("ofline = true", "unknown key 'ofline' (did you mean 'offline'?)"),
     ("[infer]\nmodle = 'x'", ", section [infer]: unknown key 'modle' (did you mean 'model'?)"),
     ("infer = 3", "infer must be a section: write [infer], found 3"),
-    ("[infer]\nbatch = 'two'", "infer.batch must be a whole number from 1 to 128 (frames), found 'two'"),
-    ("[infer]\nbatch = true", "infer.batch must be a whole number from 1 to 128 (frames), found True"),
-    ("[infer]\nbatch = 1.5", "infer.batch must be a whole number from 1 to 128 (frames), found 1.5"),
-    ("[infer]\nbatch = 0", "infer.batch must be a whole number from 1 to 128 (frames), found 0"),
+    ("[infer]\nbatch = 'two'", "infer.batch must be a whole number from 1 to 58 (frames), found 'two'"),
+    ("[infer]\nbatch = true", "infer.batch must be a whole number from 1 to 58 (frames), found True"),
+    ("[infer]\nbatch = 1.5", "infer.batch must be a whole number from 1 to 58 (frames), found 1.5"),
+    ("[infer]\nbatch = 0", "infer.batch must be a whole number from 1 to 58 (frames), found 0"),
     ("[infer]\nconfidence = 1.01", "infer.confidence must be a number from 0 to 1, found 1.01"),
     ("[infer]\nconfidence = true", "infer.confidence must be a number from 0 to 1, found True"),
     ("[infer]\nconfidence = nan", "infer.confidence must be a number from 0 to 1, found nan"),
@@ -165,7 +165,7 @@ BAD_FLAGS: list[tuple[dict[str, object], str]] = [
     ({"control.port": 70000}, f"flag --port: {PORT}, found 70000"),
     (
         {"infer.batch": 0},
-        "flag infer.batch: infer.batch must be a whole number from 1 to 128 (frames), found 0",
+        "flag infer.batch: infer.batch must be a whole number from 1 to 58 (frames), found 0",
     ),
     ({"duration_s": 0}, "flag --duration: duration_s must be a number from 0.1 to 1000000000 (s), found 0"),
     ({"infer.modle": "x"}, "flags: unknown setting 'infer.modle' (did you mean 'infer.model'?)"),
@@ -220,4 +220,24 @@ def test_results_that_do_not_fit_their_slot_are_refused() -> None:
     assert str(caught.value) == (
         "environment variable ENGINE_INFER_MAX_OBJECTS: infer.max_objects = 1490 needs "
         "pool.result_slot_kib of at least 65, found 64 (default)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lanes", "batch", "history"), [("0", "54", "4"), ("54", "1", "4"), ("2", "29", "0"), ("1", "1", "57")]
+)
+def test_more_frames_in_flight_than_a_pool_holds_are_refused(lanes: str, batch: str, history: str) -> None:
+    environ = {"ENGINE_INFER_LANES": lanes, "ENGINE_INFER_BATCH": batch, "ENGINE_POOL_HISTORY": history}
+    load(environ=environ)
+    environ["ENGINE_POOL_HISTORY"] = str(int(history) + 1)
+    with pytest.raises(ConfigError, match=r"infer.lanes × infer.batch \+ pool.history may|from 0 to 57"):
+        load(environ=environ)
+
+
+def test_the_refusal_of_too_many_frames_says_where_they_come_from() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(flags={"infer.batch": 16}, environ={"ENGINE_INFER_LANES": "4"})
+    assert str(caught.value) == (
+        "infer.lanes × infer.batch + pool.history may be 58 at most, which is what a pool of frames holds; "
+        "found 4 × 16 + 4 (environment variable ENGINE_INFER_LANES, flag infer.batch, default)"
     )

@@ -1,0 +1,161 @@
+"""The process graph of every configuration that loading accepts: complete, and within what a pool can do."""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from engine import topology
+from engine.config import (
+    CameraConfig,
+    ControlConfig,
+    InferConfig,
+    OutputConfig,
+    PoolConfig,
+    RunConfig,
+    load_run_config,
+)
+from engine.config.settings import MOST_FRAMES_HELD, SETTINGS
+from engine.errors import ConfigError
+from engine.topology import PoolSpec
+from engine.types import nv12_geometry
+from ipc.layout import MAX_SLOTS
+
+CAMERAS = (CameraConfig("front", "test://"), CameraConfig("back", "test://"))
+
+
+CONFIGURATIONS = [
+    RunConfig(
+        "m3-cpu", CAMERAS, offline=offline, output=OutputConfig(overlay=overlay),
+        control=ControlConfig(enabled=control),
+    )
+    for offline, overlay, control in itertools.product((False, True), repeat=3)
+]  # fmt: skip
+"""Everything that changes who is there."""
+
+
+def pools(config: RunConfig) -> list[PoolSpec]:
+    return [
+        pool
+        for camera in config.cameras
+        for pool in (
+            topology.frame_pool(config, camera.name, 640, 480),
+            *topology.result_pools(config, camera.name),
+        )
+    ]
+
+
+@pytest.mark.parametrize("config", CONFIGURATIONS)
+def test_every_worker_that_a_pool_names_is_started_once(config: RunConfig) -> None:
+    names = [spec.name for spec in topology.workers(config)]
+    assert len(names) == len(set(names))
+    for pool in pools(config):
+        assert {pool.producer, *pool.consumers} <= set(names), pool.name
+        assert pool.producer not in pool.consumers
+
+
+@pytest.mark.parametrize("config", CONFIGURATIONS)
+def test_every_worker_has_a_row_of_its_own_and_leases_in_it(config: RunConfig) -> None:
+    for pool in pools(config):
+        rows = list(pool.consumers.values())
+        assert len(rows) == len(set(rows))
+        assert all(0 <= row < len(pool.layout.leases) for row in rows)
+
+
+@pytest.mark.parametrize("config", CONFIGURATIONS)
+def test_nobody_is_waited_for_live_and_everybody_offline(config: RunConfig) -> None:
+    for pool in pools(config):
+        assert set(pool.required) == (set(pool.consumers.values()) if config.offline else set())
+
+
+@pytest.mark.parametrize("config", CONFIGURATIONS)
+def test_who_is_there_and_in_which_order(config: RunConfig) -> None:
+    specs = topology.workers(config)
+    overlays = [f"overlay:{camera.name}" for camera in CAMERAS] if config.output.overlay else []
+    assert [spec.name for spec in specs] == [
+        *(["control"] if config.control.enabled else []),
+        "results", *overlays, "track", "infer", "decode:front", "decode:back",
+    ]  # fmt: skip
+    assert {spec.name: spec.camera for spec in specs if spec.camera} == {
+        f"{kind}:{camera.name}": camera.name
+        for kind in (["overlay", "decode"] if config.output.overlay else ["decode"])
+        for camera in CAMERAS
+    }
+
+
+def test_workers_stop_from_the_sources_to_the_outputs() -> None:
+    """Or what is in flight would not be written any more."""
+    stages = {spec.name: spec.stage for spec in topology.workers(RunConfig("m3-cpu", CAMERAS))}
+    for pool in pools(RunConfig("m3-cpu", CAMERAS)):
+        assert all(stages[pool.producer] < stages[reader] for reader in pool.consumers)
+    assert max(stages, key=lambda name: stages[name]) == "control"
+
+
+def limits(key: str) -> tuple[int, int]:
+    bounds = SETTINGS[key].bounds
+    assert bounds is not None
+    return int(bounds[0]), int(bounds[1])
+
+
+EXTREMES = {key: limits(key) for key in ("infer.lanes", "infer.batch", "pool.history", "pool.result_history")}
+
+
+@given(
+    lanes=st.integers(*EXTREMES["infer.lanes"]),
+    batch=st.integers(*EXTREMES["infer.batch"]),
+    history=st.integers(*EXTREMES["pool.history"]),
+    result_history=st.integers(*EXTREMES["pool.result_history"]),
+    cores=st.integers(1, 512),
+)
+@example(lanes=0, batch=1, history=4, result_history=24, cores=256)
+@example(lanes=0, batch=58, history=0, result_history=59, cores=2)
+@example(lanes=58, batch=1, history=0, result_history=2, cores=1)
+@example(lanes=1, batch=1, history=57, result_history=2, cores=1)
+def test_what_loading_accepts_fits_into_pools(
+    lanes: int, batch: int, history: int, result_history: int, cores: int
+) -> None:
+    flags: dict[str, object] = {
+        "source": ["test://"], "infer.lanes": lanes, "infer.batch": batch, "pool.history": history,
+        "pool.result_history": result_history,
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as machine:
+        machine.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+        try:
+            config = load_run_config("m3-cpu", None, flags, {}).config
+        except ConfigError:
+            assert max(1, lanes) * batch + history > MOST_FRAMES_HELD
+            return
+        for pool in pools(config):
+            assert pool.layout.slots <= MAX_SLOTS
+        in_flight = topology.frames_in_flight(config)
+        assert in_flight > batch, "not one whole batch"
+        assert lanes == 0 or in_flight == lanes * batch + 1
+
+
+def test_the_limits_are_no_tighter_than_a_pool() -> None:
+    infer = InferConfig(lanes=1, batch=MOST_FRAMES_HELD)
+    config = RunConfig(
+        "m3-cpu",
+        CAMERAS,
+        infer=infer,
+        pool=PoolConfig(history=0, result_history=EXTREMES["pool.result_history"][1]),
+    )
+    slots = {pool.name: pool.layout.slots for pool in pools(config)}
+    assert slots["frames:front"] == slots["tracks:front"] == MAX_SLOTS
+
+
+def test_lanes_are_one_per_core_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {1, 5, 7}, raising=False)
+    assert topology.lanes(RunConfig("m3-cpu", CAMERAS)) == 3
+    assert topology.lanes(RunConfig("m3-cpu", CAMERAS, infer=InferConfig(lanes=2))) == 2
+
+
+def test_a_pool_of_frames_has_room_for_its_picture_and_goes_on_counting() -> None:
+    pool = topology.frame_pool(RunConfig("m3-cpu", CAMERAS), "back", 1920, 1080, generation=3, first_seq=77)
+    assert (pool.name, pool.camera, pool.producer) == ("frames:back", "back", "decode:back")
+    assert pool.layout.slot_bytes == nv12_geometry(1920, 1080)[2]
+    assert (pool.layout.generation, pool.layout.first_seq) == (3, 77)
