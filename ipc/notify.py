@@ -11,6 +11,7 @@ import select
 import sys
 from contextlib import suppress
 
+_PIPE_READ_BYTES = 4096
 _ONE = (1).to_bytes(8, sys.byteorder)
 
 
@@ -24,6 +25,7 @@ class Notifier:
         self.descriptors = descriptors
         self._read_fd = descriptors[0]
         self._write_fd = descriptors[-1]
+        self._read_bytes = 8 if len(descriptors) == 1 else _PIPE_READ_BYTES  # 8 take all of an eventfd
         self._poll = select.poll()
         self._poll.register(self._read_fd, select.POLLIN)
 
@@ -61,9 +63,11 @@ class Notifier:
 
     def clear(self) -> None:
         """Forget pending notifications."""
-        with suppress(BlockingIOError):
-            while len(os.read(self._read_fd, 4096)) == 4096:
+        try:
+            while len(os.read(self._read_fd, self._read_bytes)) == _PIPE_READ_BYTES:
                 pass
+        except BlockingIOError:  # suppress() would be three calls more, on the way of every frame
+            pass
 
     def close(self) -> None:
         """Close the descriptors. A second call does nothing."""

@@ -80,19 +80,20 @@ class _Pool:
     def newest_seq(self) -> int:
         """Sequence number of the newest published slot, `first_seq - 1` before the first."""
         with self._lock:
-            return self._newest()[0]
+            return self._newest_of(self._slot_words.tolist())
 
     def newest_meta(self) -> bytes | None:
         """The meta block of the newest published slot: where a restarted producer goes on. None if empty."""
         with self._lock:
-            slot = self._newest()[1]
-            return bytes(self._slot_meta(slot)) if slot >= 0 else None
+            words = self._slot_words.tolist()
+            newest = max(words)
+            return bytes(self._slot_meta(words.index(newest))) if newest & 3 == PUBLISHED else None
 
     def statistics(self) -> PoolStatistics:
         """A consistent look at the counters."""
         rows = len(self.layout.leases)
         with self._lock:
-            newest = self._newest()[0]
+            newest = self._newest_of(self._slot_words.tolist())
             leases = self._words[ROW_LEASES : ROW_LEASES + rows].tolist()
             acknowledged = self._words[ROW_ACKNOWLEDGED : ROW_ACKNOWLEDGED + rows].tolist()
             epoch = self._words[EPOCH]
@@ -111,13 +112,9 @@ class _Pool:
     def _slot_meta(self, index: int) -> memoryview:
         return self._meta[index * META_BYTES : (index + 1) * META_BYTES]
 
-    def _newest(self) -> tuple[int, int]:
-        """(sequence, slot) of the newest published slot; (first_seq - 1, -1) when there is none."""
-        words = self._slot_words.tolist()
-        word = max(words)  # FREE and WRITING carry no sequence, so any published word is larger
-        if word & 3 != PUBLISHED:
-            return self.layout.first_seq - 1, -1
-        return word >> 2, words.index(word)
+    def _newest_of(self, words: list[int]) -> int:
+        """Sequence of the newest published slot among these words; FREE and WRITING carry none."""
+        return max(words) >> 2 or self.layout.first_seq - 1
 
 
 class PoolMemory(_Pool):
@@ -218,15 +215,18 @@ class Producer(_Pool):
     def publish(self, slot: Slot) -> int:
         """Make a filled slot visible; returns its sequence number."""
         with self._lock:
-            self._check_claimed(slot)
-            seq = self._newest()[0] + 1
+            words = self._slot_words.tolist()
+            if words[slot.index] != WRITING:
+                raise _not_claimed(slot)
+            seq = self._newest_of(words) + 1
             self._words[slot.index] = seq << 2 | PUBLISHED
         return seq
 
     def abort(self, slot: Slot) -> None:
         """Give a claimed slot back unseen (decoder error half way)."""
         with self._lock:
-            self._check_claimed(slot)
+            if self._slot_words[slot.index] != WRITING:
+                raise _not_claimed(slot)
             self._words[slot.index] = FREE
 
     @contextlib.contextmanager
@@ -262,9 +262,9 @@ class Producer(_Pool):
             raise PoolError("no slot to write: a consumer holds more leases than its row allows")
         return min(usable, default=(0, -1))[1]
 
-    def _check_claimed(self, slot: Slot) -> None:
-        if self._slot_words[slot.index] != WRITING:
-            raise PoolError(f"slot {slot.index} is not being written: publish or abort it once after begin()")
+
+def _not_claimed(slot: Slot) -> PoolError:
+    return PoolError(f"slot {slot.index} is not being written: publish or abort it once after begin()")
 
 
 class Lease:
@@ -278,10 +278,8 @@ class Lease:
     def __init__(self, consumer: Consumer, index: int, seq: int, gap: int) -> None:
         self.seq = seq
         self.gap = gap
-        self.meta = consumer._slot_meta(index).toreadonly()
-        # Every view of the payload hangs on this one array, so its life tells whether one escaped.
-        self._array = np.frombuffer(consumer._slot_data(index), np.uint8)
-        self.data = self._array.data
+        self.meta = consumer._metas[index]
+        self._array, self.data = consumer._new_views(index) if consumer.debug else consumer._views[index]
         self._consumer = consumer
         self._index = index
         self._released = False
@@ -340,13 +338,18 @@ class Consumer(_Pool):
         self._data = memoryview(map_segment(data_fd, layout.data_bytes, writable=False))
         self.row = row
         self.debug = debug
+        self._metas = [self._slot_meta(index).toreadonly() for index in range(layout.slots)]
+        self._views = [self._new_views(index) for index in range(layout.slots)]
 
     def lease_newest(self, after: int) -> Lease | None:
         """Lease the newest slot if its sequence is above `after`; `gap` counts the ones skipped."""
         with self._lock:
-            seq, index = self._newest()
-            if seq <= after or index < 0:
+            words = self._slot_words.tolist()
+            newest = max(words)
+            seq = newest >> 2
+            if seq <= after or newest & 3 != PUBLISHED:
                 return None
+            index = words.index(newest)
             self._take(index)
         return Lease(self, index, seq, seq - after - 1)
 
@@ -396,6 +399,8 @@ class Consumer(_Pool):
         with self._lock:
             self._words[ROW_LEASES + self.row] &= ~(1 << index)
 
-    def _slot_data(self, index: int) -> memoryview:
+    def _new_views(self, index: int) -> tuple[NDArray[np.uint8], memoryview]:
+        """A slot's payload as an array, and as bytes that hang on this array: its life tells of both."""
         start = index * self.layout.slot_stride
-        return self._data[start : start + self.layout.slot_bytes]
+        array = np.frombuffer(self._data[start : start + self.layout.slot_bytes], np.uint8)
+        return array, array.data
