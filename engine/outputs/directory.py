@@ -30,4 +30,7 @@ def claim_directory(directory: Path) -> int:
     except BlockingIOError:
         os.close(fd)
         raise OutputError(f"{where}: another run writes here; give this one its own with --out") from None
+    except OSError:
+        # NFS locks only what is open for writing, which a folder cannot be. Files of lines have their own locks.
+        return fd
     return fd

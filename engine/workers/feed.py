@@ -60,11 +60,9 @@ class Feed:
 
     def lease_next(self, after: int) -> Lease | None:
         """Lease the oldest slot above `after`, so that everything comes in order."""
-        for position, consumer in enumerate(self._generations):
+        for consumer in self._generations:
             lease = consumer.lease_next(after)
             if lease is not None:
-                del self._generations[:position]
-                del self._producer_wakes[:position]
                 return lease
         return None
 
@@ -76,11 +74,18 @@ class Feed:
         return None
 
     def acknowledge(self, seq: int) -> None:
-        """Everything up to `seq` is done with; the producer is woken if it may be waiting for that."""
+        """Everything up to `seq` is done with, and no longer leased.
+
+        The producer is woken if it may be waiting for that. A generation that holds nothing newer is given back.
+        """
         for consumer, wakes in zip(self._generations, self._producer_wakes, strict=True):
             consumer.acknowledge(seq)
             for wake in wakes:
                 wake.notify()
+        while len(self._generations) > 1 and self._generations[1].layout.first_seq <= seq + 1:
+            self._generations.pop(0).close()
+            for wake in self._producer_wakes.pop(0):
+                wake.close()
 
     def acknowledged(self) -> int:
         """What this row has acknowledged, also by a predecessor of this process."""
@@ -98,3 +103,9 @@ class Writer:
         """Wake everybody who reads this pool."""
         for wake in self._consumer_wakes:
             wake.notify()
+
+    def close(self) -> None:
+        """Give the pool back; its readers still read what was published."""
+        self.producer.close()
+        for wake in self._consumer_wakes:
+            wake.close()

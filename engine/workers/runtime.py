@@ -115,6 +115,8 @@ class Context:
             if name == "status":
                 self._status_writer = producer
             else:
+                if name in self.writers:
+                    self.writers[name].close()
                 self.writers[name] = Writer(producer, wakes)
         else:
             consumer = Consumer(layout, control_fd, data_fd, message["row"], lock_path=lock_path)
