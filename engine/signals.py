@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as an event in the supervisor's loop."""
+"""SIGTERM, SIGINT and SIGHUP as an event in the supervisor's loop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopSignals:
-    """While active, stop signals make `selector` return an event whose data is None, instead of raising."""
+    """While active, stop signals make `selector` return an event whose data is None, instead of raising.
+
+    For the main thread only. Whoever runs us under `nohup` has SIGHUP ignored, and so it stays.
+    """
 
     def __init__(self, selector: selectors.BaseSelector) -> None:
         self._selector = selector
@@ -23,7 +26,8 @@ class StopSignals:
         self._writer.setblocking(False)
         self._previous_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in _STOPPING:
-            self._previous.append((number, signal.signal(number, _keep_running)))
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                self._previous.append((number, signal.signal(number, _keep_running)))
         self._selector.register(self._reader, selectors.EVENT_READ, None)
         return self
 
@@ -31,13 +35,15 @@ class StopSignals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         signal.set_wakeup_fd(self._previous_fd)
-        for number, handler in self._previous:
-            signal.signal(number, handler)
+        while self._previous:
+            signal.signal(*self._previous.pop())
+        if self._selector.get_map() is not None:  # None once the selector is closed
+            self._selector.unregister(self._reader)
         self._reader.close()
         self._writer.close()
 
     def received(self) -> str:
-        """Name of the signal that came."""
+        """Name of the signal that came. Call it once an event; it waits where there is none."""
         return signal.Signals(self._reader.recv(1)[0]).name
 
 
