@@ -85,7 +85,7 @@ def _network_options(scheme: str, options: SourceOptions) -> dict[str, str]:
             "probesize": "32768",
         }
     if scheme in ("rtmp", "rtmps"):
-        return {"analyzeduration": "1000000"}
+        return {"analyzeduration": "500000"}
     return {}
 
 

@@ -6,9 +6,11 @@ Use them with `from tests.peers.fixtures import rtsp_server  # noqa: F401` in a 
 from __future__ import annotations
 
 import functools
+import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -114,3 +116,33 @@ def start_rtsp_server() -> Iterator[Callable[..., RtspServer]]:
 def rtsp_server(start_rtsp_server: Callable[..., RtspServer]) -> RtspServer:
     """A running RTSP server without a password."""
     return start_rtsp_server()
+
+
+@pytest.fixture
+def rtmp_url() -> Iterator[str]:
+    """An RTMP stream that ffmpeg serves to its first viewer: a test pattern of 320 x 240 at 25 fps."""
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        pytest.skip("ffmpeg is missing: apt-get install ffmpeg (or: brew install ffmpeg)")
+    port = free_port()
+    url = f"rtmp://127.0.0.1:{port}/live/camera"
+    pattern = ["-re", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25"]
+    coding = ["-c:v", "libx264", "-threads", "1", "-tune", "zerolatency", "-g", "25", "-f", "flv"]
+    command = [ffmpeg, "-v", "error", *pattern, *coding, "-listen", "1", url]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL) as process:
+        _wait_for_listener(port)
+        yield url
+        process.kill()
+
+
+def _wait_for_listener(port: int, patience_s: float = 20.0) -> None:
+    # A probing connection would be taken for the viewer, so ask the system instead: the port is taken.
+    deadline_s = time.monotonic() + patience_s
+    while time.monotonic() < deadline_s:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"nobody listens on port {port}")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.peers.fixtures import rtsp_server, start_rtsp_server
+from tests.peers.fixtures import rtmp_url, rtsp_server, start_rtsp_server
 
-__all__ = ["rtsp_server", "start_rtsp_server"]
+__all__ = ["rtmp_url", "rtsp_server", "start_rtsp_server"]

@@ -230,3 +230,12 @@ def test_a_picture_is_only_written_when_asked(rtsp_server: RtspServer) -> None:
             picture = source.grab()
         assert picture is not None
         assert show(source, picture).y.max() > 200
+
+
+@pytest.mark.peer
+def test_rtmp(rtmp_url: str) -> None:
+    with opened(rtmp_url) as source:
+        assert source.live and "h264 320x240" in source.description
+        headers = [seen.picture for seen in shown(source, 50)]
+    gaps_s = [(b.pts_ns - a.pts_ns) / 1e9 for a, b in itertools.pairwise(headers)]
+    assert all(gap == pytest.approx(0.04, abs=0.002) for gap in gaps_s)
