@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -12,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from engine.control.status import ProcessState
+from engine.secrets import mask_text
 from engine.topology import STATUS_SLOT_BYTES, WorkerSpec
 from engine.workers.feed import layout_to_json
 from ipc.channel import Channel, ChannelClosed, Message
@@ -20,6 +22,7 @@ from ipc.pool import Consumer, PoolLayout, PoolMemory
 
 BACKOFF_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 STDERR_LINES_KEPT: Final = 20
+_STDERR_READ_BYTES: Final = 65536
 CHANNEL_TIMEOUT_S: Final = 2.0
 
 
@@ -27,10 +30,10 @@ CHANNEL_TIMEOUT_S: Final = 2.0
 class RestartPolicy:
     """When to start a dead worker again: at once the first time, then ever later, and not for ever.
 
-    limit, window_s  deaths in so many seconds after which it is given up; limit 0 never gives up
+    limit, window_s  it is given up when it dies more than `limit` times in so many seconds; None: never
     """
 
-    limit: int
+    limit: int | None
     window_s: float
     deaths_ns: deque[int] = field(default_factory=deque)
 
@@ -39,7 +42,7 @@ class RestartPolicy:
         while self.deaths_ns and now_ns - self.deaths_ns[0] > self.window_s * 1e9:
             self.deaths_ns.popleft()
         self.deaths_ns.append(now_ns)
-        if self.limit and len(self.deaths_ns) > self.limit:
+        if self.limit is not None and len(self.deaths_ns) > self.limit:
             return None
         return BACKOFF_S[min(len(self.deaths_ns), len(BACKOFF_S)) - 1]
 
@@ -61,8 +64,8 @@ class WorkerProcess:
         self.restart_due_ns = 0
         self.fatal: Message | None = None
         self.channel: Channel | None = None
-        self._stderr_rest = b""
         self.stderr_tail: deque[str] = deque(maxlen=STDERR_LINES_KEPT)
+        self._stderr_rest = b""
         self._popen: subprocess.Popen[bytes] | None = None
         self._status_memory = PoolMemory(
             f"status:{spec.name}", PoolLayout((1,), STATUS_SLOT_BYTES, 1), lock_path
@@ -76,6 +79,7 @@ class WorkerProcess:
         )
         self._status_seq = 0
         self.snapshot: dict[str, Any] = {}
+        self._cpu_s_before = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -104,6 +108,8 @@ class WorkerProcess:
 
     def start(self, now_ns: int) -> Channel:
         """Start the next incarnation; returns the channel to it."""
+        self.stderr_tail.clear()
+        self._stderr_rest = b""
         ours, theirs = Channel.pair()
         self.incarnation += 1
         self.state, self.detail, self.fatal = "starting", "", None
@@ -114,20 +120,29 @@ class WorkerProcess:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            # `-m` would look for modules in the present folder first, where the user may have an `engine` too.
+            env={**os.environ, "PYTHONSAFEPATH": "1"},
             start_new_session=True,  # a Ctrl-C in the terminal is the supervisor's alone
         )
         theirs.close()
+        os.set_blocking(self.stderr_fd, False)
         ours.set_timeout(CHANNEL_TIMEOUT_S)
         self.channel = ours
         return ours
 
     def read_stderr(self) -> list[str] | None:
-        """Whole lines that the worker's libraries have printed; None at the end of the stream."""
-        data = os.read(self.stderr_fd, 65536)
-        *lines, self._stderr_rest = (self._stderr_rest + data).split(b"\n")
+        """Whole lines of what the worker's libraries have printed; None at the end of the stream.
+
+        Raises `BlockingIOError` when there is nothing to read at present.
+        """
+        data = os.read(self.stderr_fd, _STDERR_READ_BYTES)
+        if not data and not self._stderr_rest:
+            return None
+        *lines, rest = (self._stderr_rest + (data or b"\n")).replace(b"\r", b"\n").split(b"\n")
+        self._stderr_rest = rest[-_STDERR_READ_BYTES:]
         texts = [text for line in lines if (text := line.decode(errors="replace").rstrip())]
         self.stderr_tail.extend(texts)
-        return texts if data else None
+        return texts
 
     def send(self, message: Message, descriptors: list[int] | None = None) -> None:
         """Send to the worker; a dead one is noticed by its end-of-file, not here."""
@@ -158,6 +173,11 @@ class WorkerProcess:
         return int(self.snapshot.get("heartbeat_ns", 0)) > self.started_ns
 
     @property
+    def cpu_s(self) -> float:
+        """Processor time of all incarnations, as far as they have told."""
+        return self._cpu_s_before + float(self.snapshot.get("cpu_s", 0.0))
+
+    @property
     def exited(self) -> bool:
         """True when the process has ended but its death is not confirmed yet."""
         return self._popen is not None and self._popen.poll() is not None
@@ -178,7 +198,10 @@ class WorkerProcess:
             self._popen.kill()
 
     def confirm_death(self, timeout_s: float) -> int | None:
-        """Wait until the process is gone and return its exit status; None if it still lives."""
+        """Wait until the process is gone and return its exit status; None if it still lives.
+
+        Closes everything that led to it: what it has said must have been read before.
+        """
         if self._popen is None:
             return 0
         try:
@@ -191,9 +214,20 @@ class WorkerProcess:
             self.channel.close()
         self.channel, self._popen = None, None
         self._status_memory.reap_producer()
+        self.read_snapshot()
+        self._cpu_s_before = self.cpu_s
+        self.snapshot.update(cpu_s=0.0, rss_bytes=0)
         return status
+
+    def cause_of_death(self, status: int | None) -> str:
+        """What is known of it in one line, with the last line that the worker has printed."""
+        if status is not None and status < 0:
+            return f"killed by {signal.Signals(-status).name}"
+        last_words = f" ({mask_text(self.stderr_tail[-1])})" if status and self.stderr_tail else ""
+        return f"exit status {status}{last_words}"
 
     def close(self) -> None:
         """Give back the notifier and the status memory."""
         self.wake.close()
+        self._status.close()
         self._status_memory.close()

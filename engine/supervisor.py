@@ -5,9 +5,9 @@ One thread, one loop. It owns all shared memory and all decisions about processe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
-import signal
 import socket
 from dataclasses import dataclass, field
 
@@ -25,6 +25,7 @@ from engine.secrets import mask_text, mask_url
 from engine.signals import StopSignals
 from engine.status import status_of_run
 from engine.terminal import Terminal
+from engine.workers.runtime import EXIT_STUCK
 from ipc.channel import ChannelClosed, Message
 from ipc.pool import PoolLayout, PoolMemory, Producer
 from ipc.segment import SegmentError
@@ -32,6 +33,8 @@ from ipc.segment import SegmentError
 TICK_S = 0.1
 STATUS_INTERVAL_S = 0.5
 RUN_STATUS_BYTES = 4 * 2**20
+HANG_UP_GRACE_S = 1.0
+KILL_PATIENCE_S = 5.0
 
 
 @dataclass
@@ -88,7 +91,7 @@ class Supervisor:
             camera.name: CameraRun(camera.name, mask_url(camera.source)) for camera in plan.config.cameras
         }
         self.processes: dict[str, WorkerProcess] = {}
-        self.labels: list[str] = []
+        self.labels: list[str] | None = None
         self._stop_reason = ""
         self._selector = selectors.DefaultSelector()
         self._run_directory = (
@@ -103,7 +106,7 @@ class Supervisor:
         config = self.config
         for spec in topology.workers(config):
             live_camera = spec.kind == "decode" and not config.offline
-            limit = 0 if live_camera else config.supervisor.restart_limit
+            limit = None if live_camera else config.supervisor.restart_limit
             policy = RestartPolicy(limit, config.supervisor.restart_window_s)
             self.processes[spec.name] = WorkerProcess(spec, policy, self._lock_file(f"status-{spec.name}"))
             if spec.kind == "output":
@@ -182,7 +185,7 @@ class Supervisor:
         )
         for live in self.pools.of_worker(spec.name):
             process.send(*self.pools.announcement(live, spec.name))
-        if self.labels:
+        if self.labels is not None:
             process.send({"type": "labels", "labels": self.labels})
         if spec.kind == "control" and self.plan.listening is not None:
             process.send(*self.pools.announcement(self._status_pool, spec.name))
@@ -197,7 +200,12 @@ class Supervisor:
         try:
             message, _ = process.channel.receive()
         except ChannelClosed:
-            self._bury(process)
+            self._selector.unregister(process.channel)
+            # Whoever has hung up is about to end; if not, `_watch` sees it once it is dead.
+            if process.wait_exited(HANG_UP_GRACE_S):
+                self._bury(process)
+            else:
+                process.kill()
             return
         self._handle(process, message)
 
@@ -237,10 +245,14 @@ class Supervisor:
     def _read_stderr(self, process: WorkerProcess) -> None:
         if process.pid is None:
             return
-        lines = process.read_stderr()
-        if lines is None:
-            self._selector.unregister(process.stderr_fd)
-        for line in lines or ():
+        with contextlib.suppress(BlockingIOError):
+            lines = process.read_stderr()
+            if lines is None:
+                self._selector.unregister(process.stderr_fd)
+            self._log_stderr(process, lines or [])
+
+    def _log_stderr(self, process: WorkerProcess, lines: list[str]) -> None:
+        for line in lines:
             self.terminal.log("debug", process.spec.name, mask_text(line))
 
     def _watch(self, process: WorkerProcess, now_ns: int) -> None:
@@ -248,7 +260,6 @@ class Supervisor:
         if process.state == "backoff" and now_ns >= process.restart_due_ns:
             self._start(process)
         elif process.exited:
-            self._drain(process)
             self._bury(process)
         elif process.state in ("starting", "running"):
             process.read_snapshot()
@@ -263,44 +274,55 @@ class Supervisor:
                 )
                 process.kill()
 
-    def _drain(self, process: WorkerProcess) -> None:
-        """Take what a dead worker has said last: why it could not go on."""
+    def _confirm_death(self, process: WorkerProcess) -> int | None:
+        """Take what a dead worker has said last, and free what it held; returns its exit status.
+
+        Nothing is freed while it lives, which a process stuck in the kernel does even when killed: then None.
+        """
+        if not process.wait_exited(KILL_PATIENCE_S):
+            return None
+        self._unregister(process)
         while process.channel is not None:
             try:
                 message, _ = process.channel.receive()
             except ChannelClosed:
-                return
+                break
             self._handle(process, message)
+        with contextlib.suppress(BlockingIOError):  # whatever it has started may hold the other end
+            while (lines := process.read_stderr()) is not None:
+                self._log_stderr(process, lines)
+        status = process.confirm_death(KILL_PATIENCE_S)
+        self.pools.reap(process.spec.name)
+        return status
 
     def _bury(self, process: WorkerProcess) -> None:
         """Confirm the death of a worker, free what it held, and decide what follows."""
-        name = process.spec.name
-        self._unregister(process)
-        status = process.confirm_death(timeout_s=1.0)
-        if status is None:
-            process.kill()
-            status = process.confirm_death(timeout_s=5.0)
-        self.pools.reap(name)
+        status = self._confirm_death(process)
         for other in self.processes.values():
             other.wake.notify()
+        if process.state == "failed":
+            return
         if process.fatal is not None:
             self._fail(process, process.fatal["message"], process.fatal["exit_code"])
         elif process.spec.kind == "decode" and status == 0:
-            process.state = "failed" if process.state == "failed" else "stopped"
+            self._source_ended(process)
         else:
             self._restart_later(process, status)
 
+    def _source_ended(self, process: WorkerProcess) -> None:
+        """The outputs will see the end of the stream, unless there was no picture and so no pool for it."""
+        process.state = "stopped"
+        camera = self.cameras[process.spec.camera]
+        if self.pools.newest(f"frames:{camera.name}") is None:
+            camera.outputs_left.clear()
+
     def _restart_later(self, process: WorkerProcess, status: int | None) -> None:
-        cause = (
-            f"killed by {signal.Signals(-status).name}" if status and status < 0 else f"exit status {status}"
-        )
-        if status and status > 0 and process.stderr_tail:
-            cause += f" ({mask_text(process.stderr_tail[-1])})"
+        cause = process.cause_of_death(status)
         delay_s = process.policy.after_death(self.clock.now_ns())
         if delay_s is None:
-            limit, window_s = process.policy.limit, process.policy.window_s
+            deaths, window_s = len(process.policy.deaths_ns), process.policy.window_s
             self._fail(
-                process, f"died {limit + 1} times in {window_s:g} s, last: {cause}", WorkerError.exit_code
+                process, f"died {deaths} times in {window_s:g} s, last: {cause}", WorkerError.exit_code
             )
             return
         process.state, process.detail = "backoff", cause
@@ -355,17 +377,21 @@ class Supervisor:
 
     def _end(self, process: WorkerProcess, timeout_s: float) -> None:
         if process.pid is None:
+            process.state = "failed" if process.state == "failed" else "stopped"
             return
-        self._unregister(process)
-        if not process.wait_exited(timeout_s):
+        in_time = process.wait_exited(timeout_s)
+        if not in_time:
             self.terminal.log("warning", process.spec.name, "did not stop in time: killed")
             process.kill()
-        self._drain(process)
-        process.read_snapshot()
-        process.confirm_death(timeout_s=5.0)
-        self.pools.reap(process.spec.name)
+        status = self._confirm_death(process)
         if process.fatal is not None and process.state != "failed":
             self._fail(process, process.fatal["message"], process.fatal["exit_code"])
+        elif status == EXIT_STUCK:
+            # A decoder that waits for its camera has nothing to lose.
+            level = "debug" if process.spec.kind == "decode" else "warning"
+            self.terminal.log(level, process.spec.name, "did not stop in time: left at once")
+        elif status and in_time:
+            self.terminal.log("warning", process.spec.name, process.cause_of_death(status))
         process.state = "failed" if process.state == "failed" else "stopped"
 
     def _close(self) -> None:

@@ -114,7 +114,7 @@ class Publisher:
         self.rate = RateMeter(context.clock)
         self.next_index = 0
         writer = context.writers.get(self.pool_name)
-        newest = writer.producer.newest_meta() if writer else None
+        newest = writer.newest_meta() if writer else None
         if newest is not None:
             last = FrameMeta.unpack(newest)
             self.next_index = last.index + (0 if last.flags & FrameFlag.END_OF_STREAM else 1)

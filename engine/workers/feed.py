@@ -50,6 +50,10 @@ class Feed:
         """Newest published sequence number, 0 before the first pool."""
         return self._generations[-1].newest_seq() if self._generations else 0
 
+    def has_come_to(self, seq: int) -> bool:
+        """False while the generation that holds this published record has not been announced here yet."""
+        return self.newest_seq() >= seq
+
     def lease_newest(self, after: int) -> Lease | None:
         """Lease the newest slot above `after`, whatever generation it is in."""
         for consumer in reversed(self._generations):
@@ -95,9 +99,19 @@ class Feed:
 class Writer:
     """The producing end of a named pool: the newest generation, and whom to wake after a publish."""
 
-    def __init__(self, producer: Producer, consumer_wakes: Sequence[Notifier]) -> None:
+    def __init__(
+        self, producer: Producer, consumer_wakes: Sequence[Notifier], before: Writer | None = None
+    ) -> None:
+        """`before` is the writer of the generation before this one, which this one replaces."""
         self.producer = producer
         self._consumer_wakes = consumer_wakes
+        self._meta_before = before.newest_meta() if before else None
+        if before:
+            before.close()
+
+    def newest_meta(self) -> bytes | None:
+        """The meta block of the newest record of any generation: where a restarted worker goes on."""
+        return self.producer.newest_meta() or self._meta_before
 
     def notify(self) -> None:
         """Wake everybody who reads this pool."""

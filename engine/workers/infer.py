@@ -65,7 +65,7 @@ class Camera:
 
     def resume(self) -> None:
         """Go on behind the last result that a killed predecessor has published."""
-        newest = self.writer.producer.newest_meta()
+        newest = self.writer.newest_meta()
         if newest is None:
             return
         last = ResultMeta.unpack(newest)

@@ -60,7 +60,7 @@ def run(context: Context) -> None:
     cv2.setNumThreads(1)
     cameras = [open_camera(context, name) for name in camera_names(context)]
     context.before_status = lambda: report(context, cameras)
-    while not context.labels and not context.stopping:
+    while context.labels is None and not context.stopping:
         context.wait(0.25)
     try:
         while True:
@@ -111,7 +111,7 @@ def open_output(context: Context, name: str) -> Output:
 
 
 def advance(context: Context, camera: Camera) -> bool:
-    """Write one result if there is one."""
+    """Write one result if there is one, and the pool of its frame has been announced where it is needed."""
     if context.clock.now_ns() < camera.retry_at_ns and not context.stopping:
         return False
     lease = camera.tracks.lease_next(camera.last_seq)
@@ -119,6 +119,8 @@ def advance(context: Context, camera: Camera) -> bool:
         return False
     with lease:
         meta = ResultMeta.unpack(lease.meta)
+        if camera.output.needs_frame and not camera.frames.has_come_to(meta.frame_seq):
+            return False
         camera.dropped["overrun"] += lease.gap
         if meta.flags & FrameFlag.END_OF_STREAM:
             end_camera(context, camera)
@@ -136,7 +138,7 @@ def write(context: Context, camera: Camera, meta: ResultMeta, lease: Lease) -> N
         camera=camera.name,
         meta=meta,
         tracks=Tracks.view(meta.count, lease.array()),
-        labels=context.labels,
+        labels=context.labels or (),
         emitted_ns=context.clock.now_ns(),
         skipped=meta.index - camera.last_index - 1,
     )

@@ -33,6 +33,10 @@ STATUS_INTERVAL_S = 0.25
 STOP_GRACE_S = 1.5
 EXIT_FATAL = 3
 """Exit status of a worker that has reported why it cannot work; it is not restarted."""
+EXIT_STUCK = 4
+"""Exit status of a worker that was told to stop and could not within `Context.stop_grace_s`."""
+EXIT_ORPHANED = 5
+"""Exit status of a worker that has lost its supervisor. 0 is for work that is done."""
 
 
 class Context:
@@ -41,8 +45,9 @@ class Context:
     name, camera, incarnation   who this is, and how many predecessors it has had
     config                      the run's configuration
     feeds, writers              pools by name; filled as the supervisor hands them over
-    labels                      class names of the detector, () until it is known
+    labels                      class names of the detector, None until it is known
     status, before_status       what this worker tells of itself, and a hook that brings it up to date
+    stop_grace_s                how long it may go on once it is told to stop; None: until the supervisor kills it
     """
 
     def __init__(self, channel: Channel, start: Message, wake: Notifier, clock: Clock) -> None:
@@ -55,17 +60,16 @@ class Context:
         self.wake = wake
         self.feeds: dict[str, Feed] = {}
         self.writers: dict[str, Writer] = {}
-        self.labels: tuple[str, ...] = ()
+        self.labels: tuple[str, ...] | None = None
         self.descriptors: list[int] = []
         self.stopping = False
         self.status: dict[str, Any] = {}
         self.before_status: Callable[[], None] = lambda: None
+        self.stop_grace_s: float | None = STOP_GRACE_S
         self._channel = channel
         self._inbox: queue.SimpleQueue[tuple[Message, list[int]]] = queue.SimpleQueue()
         self._status_writer: Producer | None = None
         self._status_due_ns = 0
-        self._stop_seen = threading.Event()
-        self._left = threading.Event()
 
     # --- the supervisor's messages ---------------------------------------------------------------------
 
@@ -75,16 +79,17 @@ class Context:
             try:
                 message, descriptors = self._channel.receive()
             except ChannelClosed:
-                os._exit(0)
+                os._exit(EXIT_ORPHANED)
             self._inbox.put((message, descriptors))
             self.wake.notify()
             if message["type"] == "stop":
                 threading.Thread(target=self._leave_soon, daemon=True).start()
 
     def _leave_soon(self) -> None:
-        """A main thread stuck in a library must not hold up the stop; it has nothing that could be lost."""
-        if not self._left.wait(STOP_GRACE_S):
-            os._exit(0)
+        """A main thread that is stuck in a library must not use up the time that others need to stop."""
+        if self.stop_grace_s is not None:
+            time.sleep(self.stop_grace_s)
+            os._exit(EXIT_STUCK)
 
     def handle_messages(self) -> None:
         """Take over what the supervisor has sent: pools, labels, the order to stop."""
@@ -115,9 +120,7 @@ class Context:
             if name == "status":
                 self._status_writer = producer
             else:
-                if name in self.writers:
-                    self.writers[name].close()
-                self.writers[name] = Writer(producer, wakes)
+                self.writers[name] = Writer(producer, wakes, self.writers.get(name))
         else:
             consumer = Consumer(layout, control_fd, data_fd, message["row"], lock_path=lock_path)
             self.feeds.setdefault(name, Feed()).add(consumer, wakes)
@@ -164,11 +167,6 @@ class Context:
             self.wake.wait(1.0)
             self.handle_messages()
 
-    def leave(self) -> None:
-        """The loop is done: publish the last status, and stop the stop-timer."""
-        self.publish_status()
-        self._left.set()
-
 
 def resident_bytes() -> int:
     """Memory of this process that is in RAM now; the peak where the system does not tell."""
@@ -199,16 +197,22 @@ def main(argv: list[str]) -> int:
     context = Context(channel, start, Notifier(tuple(wake_fds)), SystemClock())
     threading.Thread(target=context.listen, name="supervisor-link", daemon=True).start()
     try:
-        module = importlib.import_module(f"engine.workers.{kind}")
-        context.wait_for_start()
-        context.status["started_ns"] = time.monotonic_ns()
+        return work(context, kind)
+    except ChannelClosed:
+        return EXIT_ORPHANED
+
+
+def work(context: Context, kind: str) -> int:
+    """Do the work of a `kind` of worker; returns the exit status."""
+    module = importlib.import_module(f"engine.workers.{kind}")
+    context.wait_for_start()
+    try:
         module.run(context)
     except EngineError as error:
+        context.publish_status()
         context.send("fatal", message=str(error), exit_code=error.exit_code)
         return EXIT_FATAL
-    except ChannelClosed:
-        return 0
-    context.leave()
+    context.publish_status()
     return 0
 
 

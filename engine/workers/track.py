@@ -49,7 +49,7 @@ def run(context: Context) -> None:
 def open_camera(context: Context, name: str) -> Camera:
     """Find the camera's pools; go on behind what a killed predecessor has published."""
     feed, writer = context.feeds[f"detections:{name}"], context.writers[f"tracks:{name}"]
-    newest = writer.producer.newest_meta()
+    newest = writer.newest_meta()
     last = ResultMeta.unpack(newest) if newest else None
     first_track_id = last.next_track_id if last else 1
     config = context.config
@@ -62,7 +62,7 @@ def open_camera(context: Context, name: str) -> Camera:
 
 
 def advance(context: Context, camera: Camera) -> bool:
-    """Work on one record, if there is one and the readers of tracks have caught up."""
+    """Work on one record, if there is one, its frame is in reach and the readers of tracks have caught up."""
     lease = camera.feed.lease_next(camera.last_seq)
     if lease is None:
         return False
@@ -70,6 +70,8 @@ def advance(context: Context, camera: Camera) -> bool:
         meta = ResultMeta.unpack(lease.meta)
         # A predecessor may have published this one and died before it could say so.
         if meta.frame_seq > camera.last_frame_seq:
+            if not camera.frames.has_come_to(meta.frame_seq):
+                return False
             slot = camera.writer.producer.begin()
             if slot is None:
                 return False
