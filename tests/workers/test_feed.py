@@ -111,3 +111,10 @@ def test_a_generation_that_is_done_with_is_given_back(pool: Generations) -> None
         open_files.add(descriptors())
     assert len(open_files) == 1
     assert pool.feed.lease(1) is None
+
+
+def test_a_record_in_a_generation_that_was_not_announced_yet(pool: Generations) -> None:
+    assert not pool.feed.has_come_to(1)
+    pool.grow()
+    pool.publish(2)
+    assert pool.feed.has_come_to(2) and not pool.feed.has_come_to(3)
