@@ -180,6 +180,7 @@ class Supervisor:
                 "incarnation": process.incarnation,
                 "config": config.to_json(),
                 "params": {"model": self.plan.model},
+                "before": process.snapshot,
             },
             list(process.wake.descriptors),
         )

@@ -12,6 +12,7 @@ from engine.errors import SourceError
 from engine.metrics import RateMeter
 from engine.sources.base import Picture, Source, SourceOptions, create_source
 from engine.sources.reconnect import Reconnector, Wait
+from engine.sources.timeline import GUESSED_FPS
 from engine.types import FrameFlag, FrameMeta, FrameNv12, nv12_geometry
 from engine.workers.feed import Writer
 from engine.workers.runtime import Context
@@ -22,21 +23,28 @@ from ipc.pool import Slot
 class Pacer:
     """Lets a file play in its own time: says when a picture is due, and starts over after a jump.
 
-    offset_ns is monotonic time minus presentation time; None before the first picture.
+    late_limit_ns   a file that cannot keep up by more does not try to catch up
+    early_limit_ns  a longer gap in the file is not waited for
+    offset_ns       monotonic time minus presentation time; None before the first picture
+    last_pts_ns     presentation time of the last picture, or what stands for it
     """
 
     late_limit_ns: int = 500_000_000
+    early_limit_ns: int = 10_000_000_000
     offset_ns: int | None = None
+    last_pts_ns: int = 0
 
-    def due_ns(self, picture: Picture, now_ns: int) -> int:
-        """Monotonic time at which this picture should appear."""
-        if self.offset_ns is None or picture.discontinuity or picture.pts_ns < 0:
-            self.offset_ns = now_ns - max(picture.pts_ns, 0)
-        due = self.offset_ns + max(picture.pts_ns, 0)
-        if abs(due - now_ns) > self.late_limit_ns and due < now_ns:
-            self.offset_ns = now_ns - max(picture.pts_ns, 0)
-            due = now_ns
-        return due
+    def due_ns(self, picture: Picture, now_ns: int, fps: float = 0.0) -> int:
+        """Monotonic time at which this picture should appear; `fps` counts where the file has no times."""
+        step_ns = round(1e9 / (fps or GUESSED_FPS))
+        pts_ns = picture.pts_ns if picture.pts_ns >= 0 else self.last_pts_ns + step_ns
+        self.last_pts_ns = pts_ns
+        if self.offset_ns is not None and not picture.discontinuity:
+            due_ns = self.offset_ns + pts_ns
+            if -self.late_limit_ns <= due_ns - now_ns <= self.early_limit_ns:
+                return due_ns
+        self.offset_ns = now_ns - pts_ns
+        return now_ns
 
 
 def run(context: Context) -> None:
@@ -55,6 +63,9 @@ def run(context: Context) -> None:
         return create_source(options)
 
     publisher = Publisher(context, loop=camera.loop)
+    if publisher.ended:
+        context.status.update(state="ended", reason="")
+        return
     reconnector = Reconnector(open_source, context.clock)
     try:
         publish_all(context, publisher, reconnector, paced=not context.config.offline)
@@ -84,14 +95,14 @@ def publish_all(context: Context, publisher: Publisher, reconnector: Reconnector
             context.tend()
             continue
         if paced and not reconnector.live:
-            item = wait_for(context, pacer, item)
+            item = wait_for(context, item, pacer.due_ns(item, context.clock.now_ns(), reconnector.fps))
         publisher.publish(item, reconnector)
         context.tend()
 
 
-def wait_for(context: Context, pacer: Pacer, picture: Picture) -> Picture:
+def wait_for(context: Context, picture: Picture, due_ns: int) -> Picture:
     """Wait until a file's picture is due, which is when a camera would have taken it."""
-    wait_until(context, pacer.due_ns(picture, context.clock.now_ns()))
+    wait_until(context, due_ns)
     return replace(picture, captured_ns=context.clock.now_ns(), wall_ns=context.clock.wall_ns())
 
 
@@ -105,6 +116,7 @@ class Publisher:
     """Puts pictures into the camera's frame pool; asks for a bigger one when the picture outgrows it.
 
     next_index    number of the next frame; goes on where a killed predecessor stopped
+    ended         a predecessor has published the end of the stream, and nothing may follow it
     resumes_file  this process replaces a killed one, so a file's first `next_index` pictures are out already
     """
 
@@ -113,11 +125,13 @@ class Publisher:
         self.pool_name = f"frames:{context.camera}"
         self.rate = RateMeter(context.clock)
         self.next_index = 0
+        self.ended = False
         writer = context.writers.get(self.pool_name)
         newest = writer.newest_meta() if writer else None
         if newest is not None:
             last = FrameMeta.unpack(newest)
-            self.next_index = last.index + (0 if last.flags & FrameFlag.END_OF_STREAM else 1)
+            self.ended = bool(last.flags & FrameFlag.END_OF_STREAM)
+            self.next_index = last.index + 1
         self.resumes_file = context.incarnation > 0 and not loop
         self._discontinuity = context.incarnation > 0
         context.before_status = lambda: context.status.update(fps=self.rate.per_second())

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,6 @@ class Camera:
     last_seq: int = 0
     last_index: int = -1
     written: int = 0
-    ended: bool = False
     dropped: Counter[str] = field(default_factory=Counter)
     trouble: str = ""
     retry_at_ns: int = 0
@@ -56,13 +55,17 @@ class Camera:
 
 
 def run(context: Context) -> None:
-    """Wait for the class names, then write each camera's results in order until all have ended."""
+    """Wait for the class names, then write each camera's results in order until told to stop."""
     cv2.setNumThreads(1)
-    cameras = [open_camera(context, name) for name in camera_names(context)]
-    context.before_status = lambda: report(context, cameras)
-    while context.labels is None and not context.stopping:
-        context.wait(0.25)
-    try:
+    context.stop_grace_s = None  # what is in flight is still written, and files are finished
+    with ExitStack() as outputs:
+        cameras = []
+        for name in camera_names(context):
+            cameras.append(open_camera(context, name))
+            outputs.callback(cameras[-1].output.close)
+        context.before_status = lambda: report(context, cameras)
+        while context.labels is None and not context.stopping:
+            context.wait(0.25)
         while True:
             advanced = [advance(context, camera) for camera in cameras]
             if any(advanced):
@@ -71,9 +74,6 @@ def run(context: Context) -> None:
                 return
             else:
                 context.wait(0.25)
-    finally:
-        for camera in cameras:
-            camera.output.close()
 
 
 def camera_names(context: Context) -> list[str]:
@@ -95,6 +95,12 @@ def open_camera(context: Context, name: str) -> Camera:
     )
     if isinstance(output, JsonlOutput):
         camera.last_index = output.last_frame
+    if told := context.before.get("cameras", {}).get(name):
+        # What was acknowledged after the last status was written as well, if all went well.
+        camera.written = told["written"] + camera.last_seq - told["last_seq"]
+        camera.dropped.update(told["dropped"])
+        for stage, counts in context.before["latency"][name].items():
+            camera.latency[stage] = LatencyHistogram.from_dict(counts)
     return camera
 
 
@@ -126,6 +132,8 @@ def advance(context: Context, camera: Camera) -> bool:
             end_camera(context, camera)
         elif meta.index > camera.last_index:
             write(context, camera, meta, lease)
+        else:
+            camera.written += 1  # by a predecessor, who died before it could say so
     camera.last_seq = lease.seq
     camera.tracks.acknowledge(lease.seq)
     camera.frames.acknowledge(meta.frame_seq)
@@ -142,39 +150,34 @@ def write(context: Context, camera: Camera, meta: ResultMeta, lease: Lease) -> N
         emitted_ns=context.clock.now_ns(),
         skipped=meta.index - camera.last_index - 1,
     )
-    written = 0
-    try:
-        for frame in frame_of(camera, meta):
-            camera.output.write(result, frame)
-            written += 1
-    except OutputError as error:
-        if context.config.offline:
-            raise
-        context.log("error", f"{camera.name}: {error}")
-        camera.trouble = f"{camera.name}: {error}"
-        camera.dropped["output_failed"] += 1
-        camera.retry_at_ns = context.clock.now_ns() + round(RETRY_INTERVAL_S * 1e9)
+    frame = camera.frames.lease(meta.frame_seq) if camera.output.needs_frame else None
+    if frame is None and camera.output.needs_frame:
+        camera.dropped["frame_gone"] += 1
         return
-    if written and camera.trouble:
+    try:
+        with frame or nullcontext():
+            picture = FrameNv12.view(FrameMeta.unpack(frame.meta), frame.array()) if frame else None
+            camera.output.write(result, picture)
+    except OutputError as error:
+        failed(context, camera, error)
+        return
+    if camera.trouble:
         camera.trouble = ""
         context.log("info", f"{camera.name}: written again")
     measure(camera, result)
     camera.last_index = meta.index
-    camera.written += written
-    camera.rate.tick(written)
+    camera.written += 1
+    camera.rate.tick()
 
 
-def frame_of(camera: Camera, meta: ResultMeta) -> Iterator[FrameNv12 | None]:
-    """The frame a result speaks of, leased while it is used; none if it has been overwritten meanwhile."""
-    if not camera.output.needs_frame:
-        yield None
-        return
-    lease = camera.frames.lease(meta.frame_seq)
-    if lease is None:
-        camera.dropped["frame_gone"] += 1
-        return
-    with lease:
-        yield FrameNv12.view(FrameMeta.unpack(lease.meta), lease.array())
+def failed(context: Context, camera: Camera, error: OutputError) -> None:
+    """Live: say it, count it and try again later. Offline, where every frame counts, the error is the end."""
+    if context.config.offline:
+        raise error
+    context.log("error", f"{camera.name}: {error}")
+    camera.trouble = f"{camera.name}: {error}"
+    camera.dropped["output_failed"] += 1
+    camera.retry_at_ns = context.clock.now_ns() + round(RETRY_INTERVAL_S * 1e9)
 
 
 def measure(camera: Camera, result: FrameResult) -> None:
@@ -186,8 +189,10 @@ def measure(camera: Camera, result: FrameResult) -> None:
 
 def end_camera(context: Context, camera: Camera) -> None:
     """The last frame of a camera is out: finish the file and say so."""
-    camera.output.close()
-    camera.ended = True
+    try:
+        camera.output.close()
+    except OutputError as error:
+        failed(context, camera, error)
     context.send("finished", camera=camera.name)
 
 
@@ -196,7 +201,12 @@ def report(context: Context, cameras: list[Camera]) -> None:
     context.status["degraded"] = [camera.trouble for camera in cameras if camera.trouble]
     for camera in cameras:
         status: dict[str, Any] = context.status.setdefault("cameras", {}).setdefault(camera.name, {})
-        status.update(written=camera.written, fps=camera.rate.per_second(), dropped=dict(camera.dropped))
+        status.update(
+            written=camera.written,
+            last_seq=camera.last_seq,
+            fps=camera.rate.per_second(),
+            dropped=dict(camera.dropped),
+        )
     context.status["latency"] = {
         camera.name: {stage: histogram.to_dict() for stage, histogram in camera.latency.items()}
         for camera in cameras

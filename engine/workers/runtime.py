@@ -44,6 +44,7 @@ class Context:
 
     name, camera, incarnation   who this is, and how many predecessors it has had
     config                      the run's configuration
+    before                      the last status of the predecessor, {} for the first incarnation
     feeds, writers              pools by name; filled as the supervisor hands them over
     labels                      class names of the detector, None until it is known
     status, before_status       what this worker tells of itself, and a hook that brings it up to date
@@ -56,6 +57,7 @@ class Context:
         self.incarnation: int = start["incarnation"]
         self.config = RunConfig.from_json(start["config"])
         self.params: dict[str, Any] = start["params"]
+        self.before: dict[str, Any] = start["before"]
         self.clock = clock
         self.wake = wake
         self.feeds: dict[str, Feed] = {}

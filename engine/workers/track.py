@@ -55,10 +55,16 @@ def open_camera(context: Context, name: str) -> Camera:
     config = context.config
     tracker = create_tracker(config.track.tracker, first_track_id, config.infer.show_confidence)
     frames = context.feeds.setdefault(f"frames:{name}", Feed())
-    camera = Camera(name, feed, frames, writer, tracker, last_seq=feed.acknowledged())
-    if last is not None:
-        camera.last_frame_seq = last.frame_seq
-    return camera
+    return Camera(
+        name=name,
+        feed=feed,
+        frames=frames,
+        writer=writer,
+        tracker=tracker,
+        last_seq=feed.acknowledged(),
+        last_frame_seq=last.frame_seq if last else 0,
+        lost=context.before.get("lost", {}).get(name, 0),
+    )
 
 
 def advance(context: Context, camera: Camera) -> bool:
