@@ -185,7 +185,7 @@ class Lanes:
 
 
 def hand_out(context: Context, lanes: Lanes, cameras: list[Camera], *, offline: bool) -> int:
-    """Give every free lane a batch of due frames, the least recently served camera first."""
+    """Give every free lane a batch of due frames; `cameras` is kept in the order of service."""
     handed_out = 0
     while lanes.available():
         jobs, batch = gather(context, lanes.detector, cameras, offline=offline)
@@ -200,19 +200,11 @@ def hand_out(context: Context, lanes: Lanes, cameras: list[Camera], *, offline: 
 def gather(
     context: Context, detector: Detector, cameras: list[Camera], *, offline: bool
 ) -> tuple[list[Job], list[BatchItem]]:
-    """Lease due frames until the batch is full or nobody has any; `cameras` is rotated for fairness."""
+    """Lease due frames until the batch is full or nobody has any."""
     jobs: list[Job] = []
     batch: list[BatchItem] = []
-    for camera in list(cameras):
-        if len(batch) == detector.batch:
-            break
-        if len(camera.pending) == camera.most_pending:
-            continue
-        lease = camera.lease(offline=offline)
-        if lease is None:
-            continue
-        cameras.remove(camera)
-        cameras.append(camera)
+    while len(batch) < detector.batch and (due := lease_due(cameras, offline=offline)):
+        camera, lease = due
         frame_meta = FrameMeta.unpack(lease.meta)
         meta = ResultMeta.of_frame(lease.seq, frame_meta)
         trace = replace(meta.trace, batched_ns=context.clock.now_ns())
@@ -225,6 +217,15 @@ def gather(
         if not meta.flags & FrameFlag.END_OF_STREAM:
             batch.append(BatchItem(FrameNv12.view(frame_meta, lease.array()), camera.state))
     return jobs, batch
+
+
+def lease_due(cameras: list[Camera], *, offline: bool) -> tuple[Camera, Lease] | None:
+    """A frame of the least recently served camera that has one; the camera goes to the end of the list."""
+    for position, camera in enumerate(cameras):
+        if len(camera.pending) < camera.most_pending and (lease := camera.lease(offline=offline)):
+            cameras.append(cameras.pop(position))
+            return camera, lease
+    return None
 
 
 def publish_finished(context: Context, camera: Camera) -> int:
