@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import logging
 import os
 import queue
 import resource
@@ -69,6 +70,7 @@ class Context:
         self.before_status: Callable[[], None] = lambda: None
         self.stop_grace_s: float | None = STOP_GRACE_S
         self._channel = channel
+        self._send_lock = threading.Lock()
         self._inbox: queue.SimpleQueue[tuple[Message, list[int]]] = queue.SimpleQueue()
         self._status_writer: Producer | None = None
         self._status_due_ns = 0
@@ -157,7 +159,8 @@ class Context:
 
     def send(self, kind: str, **fields: Any) -> None:
         """Tell the supervisor something."""
-        self._channel.send({"type": kind, **fields})
+        with self._send_lock:
+            self._channel.send({"type": kind, **fields})
 
     def log(self, level: str, text: str) -> None:
         """One line for the user (`info`, `warning`, `error`) or for developers (`debug`)."""
@@ -168,6 +171,19 @@ class Context:
         while not self.stopping and self._status_writer is None:
             self.wake.wait(1.0)
             self.handle_messages()
+
+
+class LogHandler(logging.Handler):
+    """Hands what the engine's modules log to the user: they know no context."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(logging.INFO)
+        self._context = context
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line, at the nearest of our levels."""
+        severe, worth_a_look = record.levelno >= logging.ERROR, record.levelno >= logging.WARNING
+        self._context.log("error" if severe else "warning" if worth_a_look else "info", record.getMessage())
 
 
 def resident_bytes() -> int:
@@ -197,6 +213,9 @@ def main(argv: list[str]) -> int:
     channel = Channel.from_descriptor(int(fd))
     start, wake_fds = channel.receive()
     context = Context(channel, start, Notifier(tuple(wake_fds)), SystemClock())
+    logger = logging.getLogger("engine")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(LogHandler(context))
     threading.Thread(target=context.listen, name="supervisor-link", daemon=True).start()
     try:
         return work(context, kind)

@@ -86,11 +86,14 @@ def test_a_folder_of_pictures_that_grow(engine_run: Start, data_dir: Path, tmp_p
     folder.mkdir()
     for index, size in enumerate(sizes):
         cv2.imwrite(str(folder / f"{index:03}.png"), scaled(data_dir, size))
+    (folder / "004b.png").write_bytes(b"no picture")
     source = str(folder) if mode == "--offline" else f"images://{folder}?fps=10"
     flags = () if mode == "--offline" else ("--duration", "6")
     run = engine_run("--source", source, mode, "--model", model(data_dir), *flags)
     assert run.wait(60) == 0, run.text()
     assert pools_made_for(run) == outgrown(TALL_SIZES)
+    assert "004b.png is not a picture that can be read; left out" in run.text()
+    assert "203x271, padded to 204x272 because H.264" in run.text()
     if mode == "--offline":
         assert_same_objects(run, sizes, most_apart=0.04)
         assert video_parts(run) == [(even(size), 3) for size in TALL_SIZES]
