@@ -33,13 +33,21 @@ class KernelLock:
         """
         return cls(f"/proc/self/fd/{fd}")
 
-    def __enter__(self) -> None:
+    def acquire(self) -> None:
+        """Wait for the lock and take it."""
         fcntl.flock(self._fd, fcntl.LOCK_EX)
+
+    def release(self) -> None:
+        """Let the next one have it."""
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def __enter__(self) -> None:
+        self.acquire()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        self.release()
 
     def close(self) -> None:
         """Give the descriptor back, the lock is freed with it; done at the latest with the last reference."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import select
 import sys
-from contextlib import suppress
 
 _PIPE_READ_BYTES = 4096
 _ONE = (1).to_bytes(8, sys.byteorder)
@@ -51,8 +50,10 @@ class Notifier:
 
     def notify(self) -> None:
         """Wake the waiter. Never blocks: a full pipe or counter means that it is being woken already."""
-        with suppress(BlockingIOError):
+        try:  # noqa: SIM105 - suppress() is three calls more on the way of every frame, 5 µs when idle before
             os.write(self._write_fd, _ONE)
+        except BlockingIOError:
+            pass
 
     def wait(self, timeout_s: float) -> bool:
         """Sleep until notified or until `timeout_s` has passed; True if notified. Clears the notification."""
@@ -63,10 +64,10 @@ class Notifier:
 
     def clear(self) -> None:
         """Forget pending notifications."""
-        try:
+        try:  # as in `notify`
             while len(os.read(self._read_fd, self._read_bytes)) == _PIPE_READ_BYTES:
                 pass
-        except BlockingIOError:  # suppress() would be three calls more, on the way of every frame
+        except BlockingIOError:
             pass
 
     def close(self) -> None:

@@ -31,7 +31,7 @@ def produce(producer: Producer) -> None:
         if slot is None:
             time.sleep(PAUSE_S)
             continue
-        seq = producer.newest_seq() + 1
+        seq = slot.seq
         words = slot.array().view(np.uint64)
         half = len(words) // 2
         words[:half] = seq

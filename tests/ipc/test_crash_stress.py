@@ -122,6 +122,7 @@ def test_random_kills_tear_nothing_and_leave_nothing(
     finally:
         run.close()
     assert log.read_text() == ""
+    print(f"{run.kills} kills, {len(run.reports)} leases checked, {run.memory.newest_seq()} slots published")
     assert run.kills > 10
     check_order(run)
     check_usable(run.memory)
