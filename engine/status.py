@@ -35,10 +35,12 @@ def status_of_run(run: Supervisor, now_ns: int) -> EngineStatus:
             reasons.append(f"process {name}: {process['state']}: {process['detail']}")
     for process_run in run.processes.values():
         reasons += process_run.snapshot.get("degraded", ())
-    running = [camera for camera in cameras.values() if camera["state"] not in BAD_CAMERA_STATES]
-    healthy = bool(running) and not any(process["state"] == "failed" for process in processes.values())
+    # A decoder that failed has lost one camera; without any other worker the run cannot go on.
+    working = any(camera["state"] not in BAD_CAMERA_STATES for camera in cameras.values()) and not any(
+        process["state"] == "failed" and process["kind"] != "decode" for process in processes.values()
+    )
     return {
-        "status": ("degraded" if reasons else "ok") if healthy else "failing",
+        "status": ("degraded" if reasons else "ok") if working else "failing",
         "reasons": reasons,
         "version": __version__,
         "started_wall_s": run.started_wall_ns / 1e9,
@@ -56,14 +58,15 @@ def status_of_run(run: Supervisor, now_ns: int) -> EngineStatus:
 def process_status(run: Supervisor, name: str, now_ns: int) -> ProcessStatus:
     """One worker process."""
     process = run.processes[name]
+    alive = process.pid is not None and process.has_reported()
     return {
         "kind": process.spec.kind,
         "state": process.state,
         "pid": process.pid,
         "restarts": max(0, process.incarnation),
         "rss_bytes": int(process.snapshot.get("rss_bytes", 0)),
-        "cpu_s": float(process.snapshot.get("cpu_s", 0.0)),
-        "heartbeat_age_s": process.heartbeat_age_s(now_ns) if process.pid else None,
+        "cpu_s": process.cpu_s,
+        "heartbeat_age_s": process.heartbeat_age_s(now_ns) if alive else None,
         "detail": process.detail,
     }
 
@@ -120,13 +123,16 @@ def frame_accounts(run: Supervisor, camera: str) -> FrameAccounts:
     frames, results = run.pools.newest(f"frames:{camera}"), run.pools.newest(f"detections:{camera}")
     if frames is None or results is None:
         return accounts
-    accounts.frames_in, accounts.processed = frames.memory.newest_seq(), results.memory.newest_seq()
-    if newest_frame := frames.memory.newest_meta():
-        accounts.frames_in -= bool(FrameMeta.unpack(newest_frame).flags & FrameFlag.END_OF_STREAM)
+    # Results before frames: what is published meanwhile counts as waiting, and never twice.
+    accounts.processed = results.memory.newest_seq()
     if newest_result := results.memory.newest_meta():
         last = ResultMeta.unpack(newest_result)
         accounts.processed -= bool(last.flags & FrameFlag.END_OF_STREAM)
         accounts.dropped.update(superseded=last.dropped_superseded, restart=last.dropped_restart)
+    newest_frame = frames.memory.newest_meta()
+    accounts.frames_in = frames.memory.newest_seq()
+    if newest_frame:
+        accounts.frames_in -= bool(FrameMeta.unpack(newest_frame).flags & FrameFlag.END_OF_STREAM)
     waiting = accounts.frames_in - accounts.processed - sum(accounts.dropped.values())
     if run.processes["infer"].state in ("stopped", "failed"):
         accounts.dropped["stopped"] = waiting

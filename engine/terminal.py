@@ -6,10 +6,12 @@ Log levels: `error` and `warning` are for the user to act on, `info` says what w
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import TYPE_CHECKING, Final, TextIO
 
+from engine.clock import Clock, SystemClock
 from engine.control.status import CameraStatus, EngineStatus
 
 if TYPE_CHECKING:
@@ -24,20 +26,22 @@ STATUS_LINE_INTERVAL_S: Final = 10.0
 class Terminal:
     """Writes log lines to `stream`, a live table when it is a terminal, and the summary to standard output."""
 
-    def __init__(self, level: str = "info", stream: TextIO | None = None) -> None:
+    def __init__(self, level: str = "info", stream: TextIO | None = None, clock: Clock | None = None) -> None:
         self._level = LEVELS.index(level)
         self._stream = stream or sys.stderr
+        self._clock = clock or SystemClock()
         self._live: Live | None = None
         self._last_said: dict[tuple[str, str], float] = {}
         self._last_line: dict[str, str] = {}
-        self._status_line_due_s = time.monotonic() + STATUS_LINE_INTERVAL_S
+        self._status_line_due_s = self._now_s() + STATUS_LINE_INTERVAL_S
 
     def __enter__(self) -> Terminal:
         if self._stream.isatty():
             from rich.console import Console
             from rich.live import Live
 
-            console = Console(file=self._stream)
+            # What is shown comes from cameras and libraries: `[rtsp]` in it is no markup.
+            console = Console(file=self._stream, markup=False, emoji=False, highlight=False)
             self._live = Live(console=console, refresh_per_second=4, transient=True, redirect_stdout=False)
             self._live.start()
         return self
@@ -48,24 +52,24 @@ class Terminal:
             self._live = None
 
     def log(self, level: str, source: str, text: str) -> None:
-        """One line. The same line from the same source is said once in ten seconds.
+        """One line, without control characters. The same line from a source is said once in ten seconds.
 
         Unless it is news: after another line of that source, except at level `debug`, a camera that streams
         again has to say so however often it does.
         """
         if LEVELS.index(level) < self._level:
             return
-        now_s = time.monotonic()
-        repeated = now_s - self._last_said.get((source, text), -REPEAT_WINDOW_S) < REPEAT_WINDOW_S
+        text, now_s = printable(text), self._now_s()
+        repeated = now_s - self._last_said.get((source, text), -math.inf) < REPEAT_WINDOW_S
         if repeated and (level == "debug" or self._last_line.get(source) == text):
             return
         if level != "debug":
             self._last_line[source] = text
         self._last_said = {key: at for key, at in self._last_said.items() if now_s - at < REPEAT_WINDOW_S}
         self._last_said[source, text] = now_s
-        line = f"{time.strftime('%H:%M:%S')} {level:<7} {source}: {text}"
+        line = f"{self._time_of_day()} {level:<7} {source}: {text}"
         if self._live is not None:
-            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._live.console.print(line, soft_wrap=True)
         else:
             print(line, file=self._stream, flush=True)
 
@@ -73,10 +77,21 @@ class Terminal:
         """Bring the table up to date, or say a status line now and then."""
         if self._live is not None:
             self._live.update(table_of(status))
-        elif time.monotonic() >= self._status_line_due_s:
-            self._status_line_due_s = time.monotonic() + STATUS_LINE_INTERVAL_S
+        elif self._now_s() >= self._status_line_due_s:
+            self._status_line_due_s = self._now_s() + STATUS_LINE_INTERVAL_S
             for name, camera in status["cameras"].items():
                 self.log("info", name, line_of(camera))
+
+    def _now_s(self) -> float:
+        return self._clock.now_ns() / 1e9
+
+    def _time_of_day(self) -> str:
+        return time.strftime("%H:%M:%S", time.localtime(self._clock.wall_ns() // 1_000_000_000))
+
+
+def printable(text: str) -> str:
+    """One line that leaves the terminal as it is, whatever a camera or a library has sent."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def line_of(camera: CameraStatus) -> str:
@@ -118,14 +133,14 @@ def table_of(status: EngineStatus) -> Table:
     minutes, seconds = divmod(int(status["uptime_s"]), 60)
     table = Table(
         title=f"camring · {status['run']['profile']} · {status['status']} · {minutes:d}:{seconds:02d}",
-        caption="\n".join(status["reasons"]) or None,
+        caption="\n".join(printable(reason) for reason in status["reasons"]) or None,
     )
     for heading in ("camera", "state", "fps in", "inferred", "out", "p50 ms", "p95 ms", "frames", "dropped"):
         table.add_column(heading, justify="left" if heading in ("camera", "state", "dropped") else "right")
     for name, camera in status["cameras"].items():
         table.add_row(
             name,
-            f"{camera['state']} {camera['reason']}".strip(),
+            printable(f"{camera['state']} {camera['reason']}".strip()),
             f"{camera['fps_in']:.1f}",
             f"{camera['fps_inferred']:.1f}",
             f"{camera['fps_out']:.1f}",
@@ -140,7 +155,7 @@ def table_of(status: EngineStatus) -> Table:
 def summary_of(status: EngineStatus, directory: str) -> str:
     """What happened, at the end: one line per camera, and where the files are."""
     lines = [f"summary after {status['uptime_s']:.1f} s: {status['status']}"]
-    lines += [f"  {reason}" for reason in status["reasons"]]
+    lines += [f"  {printable(reason)}" for reason in status["reasons"]]
     for name, camera in status["cameras"].items():
         latency = camera["latency_ms"]
         lines.append(
