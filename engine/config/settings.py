@@ -21,8 +21,8 @@ T = TypeVar("T")
 MOST_FRAMES_HELD = 58
 """Frames of a camera in `infer.lanes` × `infer.batch` and `pool.history` together.
 
-A pool has 64 slots; inference needs one more than that, the overlay two, one is spare, one is the newest and
-one is being written. `engine.topology` lays pools out, and its tests hold this number against it.
+A pool has 64 slots; inference needs one more than that, the overlay two, the tracker one, one is the newest
+and one is being written. `engine.topology` lays pools out, and its tests hold this number against it.
 """
 MOST_RESULTS_KEPT = 59
 """The same for results: 64 slots less three readers, the newest and the one being written."""

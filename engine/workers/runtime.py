@@ -84,10 +84,14 @@ class Context:
                 message, descriptors = self._channel.receive()
             except ChannelClosed:
                 os._exit(EXIT_ORPHANED)
-            self._inbox.put((message, descriptors))
-            self.wake.notify()
+            self.deliver(message, descriptors)
             if message["type"] == "stop":
                 threading.Thread(target=self._leave_soon, daemon=True).start()
+
+    def deliver(self, message: Message, descriptors: list[int]) -> None:
+        """Keep a message for the main thread and wake it. May be called by any thread."""
+        self._inbox.put((message, descriptors))
+        self.wake.notify()
 
     def _leave_soon(self) -> None:
         """A main thread that is stuck in a library must not use up the time that others need to stop."""
@@ -111,6 +115,9 @@ class Context:
                 self._attach(message, descriptors)
             elif kind == "descriptors":
                 self.descriptors += descriptors
+            else:  # from a supervisor that knows more than this worker
+                for fd in descriptors:
+                    os.close(fd)
 
     def _attach(self, message: Message, descriptors: list[int]) -> None:
         layout = layout_from_json(message["layout"])
