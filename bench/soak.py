@@ -166,7 +166,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=FRAMES, help=f"default: {FRAMES}, 30 minutes at 24 fps")
     parser.add_argument("--overlay", action="store_true", help="write the video, too")
     parser.add_argument("--interval", type=float, default=2.0, metavar="S", help="from look to look")
-    parser.add_argument("--limit-mib", type=float, default=4.0, help="memory that a run may add (default: 4)")
+    parser.add_argument("--limit-mib", type=float, default=2.0, help="memory that a run may add (default: 2)")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
