@@ -104,7 +104,7 @@ class Engine:
                     return document
             except (urllib.error.URLError, OSError, ValueError):
                 time.sleep(0.2)
-        raise SystemExit(f"no answer from the engine:\n{self.stop()}")
+        raise SystemExit("no answer from the engine")
 
     def stop(self) -> str:
         """SIGTERM; returns what it has said."""
@@ -122,7 +122,7 @@ def watch(engine: Engine, frames: int, interval_s: float) -> dict[str, list[Samp
         health = engine.health()
         processed = health["cameras"]["cam0"]["frames_processed"]
         if restarted := [name for name, status in health["processes"].items() if status["restarts"]]:
-            raise SystemExit(f"restarted: {', '.join(restarted)}\n{engine.stop()}")
+            raise SystemExit(f"restarted: {', '.join(restarted)}")
         pids = {"supervisor": engine.process.pid}
         pids |= {name: status["pid"] for name, status in health["processes"].items()}
         for name, pid in pids.items():
@@ -176,7 +176,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as out:
         start_s = time.monotonic()
         engine = Engine(args, out)
-        samples = watch(engine, args.frames, args.interval)
+        try:
+            samples = watch(engine, args.frames, args.interval)
+        except BaseException:
+            print(engine.stop(), file=sys.stderr)
+            raise
         took_s = time.monotonic() - start_s
         said = engine.stop()
     if engine.process.returncode != 0:
