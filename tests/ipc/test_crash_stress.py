@@ -8,7 +8,7 @@ import random
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
@@ -68,8 +68,9 @@ class Run:
         self.kills += 1
 
     def kill_and_restart_at_random(self, duration_s: float, chance: random.Random) -> None:
+        """Longer than `duration_s` on a machine so busy that little has happened by then."""
         end = time.monotonic() + duration_s
-        while time.monotonic() < end:
+        while time.monotonic() < end or not self.enough():
             time.sleep(chance.uniform(0.0, 0.1))
             self.drain()
             rows = [row for row, worker in self.workers.items() if worker.pid in self.at_work]
@@ -77,6 +78,10 @@ class Run:
                 row = chance.choice(rows)
                 self.kill(row)
                 self.workers[row] = self._start(row)
+
+    def enough(self) -> bool:
+        reported = Counter(row for _, row, _ in self.reports)
+        return self.kills > 10 and all(reported[row] > 50 for row in range(len(self.kinds)))
 
     def drain(self) -> None:
         """Take over what the consumers have reported."""
@@ -123,7 +128,6 @@ def test_random_kills_tear_nothing_and_leave_nothing(
         run.close()
     assert log.read_text() == ""
     print(f"{run.kills} kills, {len(run.reports)} leases checked, {run.memory.newest_seq()} slots published")
-    assert run.kills > 10
     check_order(run)
     check_usable(run.memory)
     run.memory.close()
@@ -136,7 +140,6 @@ def check_order(run: Run) -> None:
     """Within a life sequences only rise; a required row misses nothing over all its lives (I9, I11)."""
     last_of_life: dict[int, int] = defaultdict(int)
     last_of_row: dict[int, int] = defaultdict(int)
-    counts: dict[int, int] = defaultdict(int)
     for pid, row, seq in run.reports:
         assert seq > last_of_life[pid]
         if run.kinds[row] == "required":
@@ -146,8 +149,6 @@ def check_order(run: Run) -> None:
             else:
                 assert seq > last_of_row[row] - run.memory.layout.leases[row], "more than its leases again"
         last_of_life[pid] = last_of_row[row] = seq
-        counts[row] += 1
-    assert all(counts[row] > 20 for row in range(len(run.kinds))), f"too little happened: {dict(counts)}"
 
 
 def check_usable(memory: PoolMemory) -> None:
