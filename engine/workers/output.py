@@ -95,12 +95,12 @@ def open_camera(context: Context, name: str) -> Camera:
     )
     if isinstance(output, JsonlOutput):
         camera.last_index = output.last_frame
-    if told := context.before.get("cameras", {}).get(name):
-        # What was acknowledged after the last status was written as well, if all went well.
-        camera.written = told["written"] + camera.last_seq - told["last_seq"]
-        camera.dropped.update(told["dropped"])
-        for stage, counts in context.before["latency"][name].items():
-            camera.latency[stage] = LatencyHistogram.from_dict(counts)
+    told = context.before.get("cameras", {}).get(name, {})
+    # What was acknowledged after the last status was written as well, if all went well.
+    camera.written = told.get("written", 0) + camera.last_seq - told.get("last_seq", 0)
+    camera.dropped.update(told.get("dropped", {}))
+    for stage, counts in context.before.get("latency", {}).get(name, {}).items():
+        camera.latency[stage] = LatencyHistogram.from_dict(counts)
     return camera
 
 

@@ -1,0 +1,223 @@
+"""Identities through restarts: no record twice, no ID twice, nothing lost without being counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from engine.config import CameraConfig, PoolConfig, RunConfig, TrackConfig
+from engine.types import FrameFlag, ResultMeta, Tracks
+from engine.workers.feed import Feed
+from engine.workers.runtime import Context
+from engine.workers.track import Camera, advance, open_camera
+from ipc.pool import Producer
+from tests.workers.house import House, detections_of, metas_in, publish_frame, publish_result
+
+OpenHouse = Callable[[RunConfig], House]
+END = FrameFlag.END_OF_STREAM
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL at this point of the code."""
+
+
+@pytest.fixture(params=["bytetrack", "botsort"])
+def config(request: pytest.FixtureRequest) -> RunConfig:
+    return RunConfig(
+        "m3-cpu",
+        (CameraConfig("a", "test://"),),
+        track=TrackConfig(tracker=request.param),
+        pool=PoolConfig(result_history=30, history=30),
+    )
+
+
+@pytest.fixture
+def house(config: RunConfig, open_house: OpenHouse) -> House:
+    house = open_house(config)
+    house.create_frame_pool("a", 64, 48)
+    return house
+
+
+def start(house: House) -> tuple[Context, Camera]:
+    context = house.start("track").context
+    return context, open_camera(context, "a")
+
+
+def see(house: House, count: int, *, objects: int = 2) -> None:
+    """So many more frames in which objects walk to the right, as the detector has found them."""
+    frames, results = house.producer("frames:a"), house.producer("detections:a")
+    for _ in range(count):
+        seq = publish_frame(frames, frames.newest_seq())
+        boxes = [(seq + 0.0, row * 24.0, seq + 12.0, row * 24.0 + 18.0) for row in range(objects)]
+        publish_result(results, seq, detections_of(*boxes))
+
+
+def end(house: House) -> None:
+    frames = house.producer("frames:a")
+    seq = publish_frame(frames, frames.newest_seq(), flags=END)
+    publish_result(house.producer("detections:a"), seq, detections_of(), flags=END)
+
+
+def advance_all(context: Context, camera: Camera) -> int:
+    count = 0
+    while advance(context, camera):
+        count += 1
+    return count
+
+
+def identities(house: House) -> list[list[int]]:
+    """Track IDs of every result in the pool, oldest first; unconfirmed objects left out."""
+    reader, found, after = house.reader("tracks:a"), [], 0
+    while (lease := reader.lease_next(after)) is not None:
+        with lease:
+            meta, after = ResultMeta.unpack(lease.meta), lease.seq
+            ids = Tracks.view(meta.count, lease.array()).track_ids.tolist()
+            found.append(sorted(track_id for track_id in ids if track_id))
+    return found
+
+
+def frame_seqs(house: House) -> list[int]:
+    return [meta.frame_seq for meta in metas_in(house.reader("tracks:a"))]
+
+
+def test_every_record_is_tracked_once_and_in_order(house: House) -> None:
+    context, camera = start(house)
+    see(house, 6)
+    assert advance_all(context, camera) == 6
+    assert frame_seqs(house) == [1, 2, 3, 4, 5, 6]
+    assert identities(house)[-1] == [1, 2]
+    assert all(meta.trace.tracked_ns == house.clock.now_ns() for meta in metas_in(house.reader("tracks:a")))
+    assert house.memory("detections:a").statistics().acknowledged[0] == 6
+    assert house.memory("frames:a").statistics().leased == (0, 0, 0)
+    assert {name for name, wake in house.wakes.items() if wake.wait(0)} >= {"results", "overlay:a"}
+
+
+def test_ids_go_on_after_the_worker_was_killed(house: House) -> None:
+    context, camera = start(house)
+    see(house, 6)
+    advance_all(context, camera)
+    used = {track_id for ids in identities(house) for track_id in ids}
+    house.kill("track")
+    see(house, 6)
+    context, camera = start(house)
+    assert advance_all(context, camera) == 6
+    assert frame_seqs(house) == list(range(1, 13))
+    fresh = {track_id for ids in identities(house)[6:] for track_id in ids}
+    assert fresh and min(fresh) > max(used), "an ID that was somebody else's"
+
+
+@pytest.mark.parametrize("dies_in", ["notify", "acknowledge"])
+def test_a_record_that_was_published_but_not_acknowledged_does_not_come_twice(
+    house: House, monkeypatch: pytest.MonkeyPatch, dies_in: str
+) -> None:
+    context, camera = start(house)
+    see(house, 5)
+    for _ in range(2):
+        assert advance(context, camera)
+
+    def dies(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as place, pytest.raises(Killed):
+        place.setattr(camera.writer if dies_in == "notify" else Feed, dies_in, dies)
+        advance(context, camera)
+    house.kill("track")
+    assert frame_seqs(house) == [1, 2, 3] and house.memory("detections:a").statistics().acknowledged[0] == 2
+    context, camera = start(house)
+    assert advance_all(context, camera) == 3
+    assert frame_seqs(house) == [1, 2, 3, 4, 5]
+    assert house.memory("detections:a").statistics().acknowledged[0] == 5
+
+
+def test_a_worker_that_dies_while_it_writes_leaves_nothing_behind(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, camera = start(house)
+    see(house, 2)
+
+    def dies(*_: object) -> int:
+        raise Killed
+
+    with monkeypatch.context() as place, pytest.raises(Killed):
+        place.setattr(Producer, "publish", dies)
+        advance(context, camera)
+    house.kill("track")
+    assert frame_seqs(house) == []
+    context, camera = start(house)
+    assert advance_all(context, camera) == 2
+    assert frame_seqs(house) == [1, 2]
+
+
+def test_the_end_passes_through_without_objects(house: House) -> None:
+    context, camera = start(house)
+    see(house, 3)
+    end(house)
+    assert advance_all(context, camera) == 4
+    last = metas_in(house.reader("tracks:a"))[-1]
+    assert (last.flags, last.count, last.index) == (END, 0, 3)
+    assert last.next_track_id == camera.tracker.next_track_id
+
+
+def test_records_that_were_overwritten_are_counted_and_so_after_a_restart(house: House) -> None:
+    context, camera = start(house)
+    see(house, 2)
+    advance_all(context, camera)
+    slots = house.memory("detections:a").layout.slots
+    see(house, slots + 3)
+    advance_all(context, camera)
+    lost = camera.lost
+    assert lost >= 3 and len(frame_seqs(house)) <= slots + 2
+    house.kill("track")
+    worker = house.start("track", before={"lost": {"a": lost}})
+    camera = open_camera(worker.context, "a")
+    see(house, slots + 3)
+    advance_all(worker.context, camera)
+    assert camera.lost >= lost + 3
+
+
+def test_readers_that_have_not_caught_up_are_waited_for(open_house: OpenHouse) -> None:
+    config = RunConfig(
+        "m3-cpu", (CameraConfig("a", "test://"),), pool=PoolConfig(result_history=2, history=30), offline=True
+    )
+    house = open_house(config)
+    house.create_frame_pool("a", 64, 48)
+    readers = {name: house.start(name).context.feeds["tracks:a"] for name in ("results", "overlay:a")}
+    context, camera = start(house)
+    frames, results = house.producer("frames:a"), house.producer("detections:a")
+    published = 0
+    while (slot := results.begin()) is not None:
+        results.abort(slot)
+        published += 1
+        publish_result(results, publish_frame(frames, published - 1), detections_of((1, 1, 20, 20)))
+        advance_all(context, camera)
+    tracked = house.memory("tracks:a").newest_seq()
+    assert 0 < tracked < published
+    readers["results"].acknowledge(tracked)
+    assert advance_all(context, camera) == 0, "the slower of two readers counts"
+    readers["overlay:a"].acknowledge(tracked)
+    assert advance_all(context, camera) == published - tracked
+    assert camera.last_seq == published and camera.lost == 0
+
+
+def test_a_frame_that_is_gone_does_not_stop_tracking(house: House) -> None:
+    context, camera = start(house)
+    frames, results = house.producer("frames:a"), house.producer("detections:a")
+    for index in range(house.memory("frames:a").layout.slots + 5):
+        publish_frame(frames, index)
+    publish_result(results, 1, detections_of((1, 1, 20, 20)))
+    assert advance(context, camera)
+    assert [len(ids) for ids in identities(house)] == [1]
+
+
+def test_a_record_waits_for_the_pool_of_its_frame(config: RunConfig, open_house: OpenHouse) -> None:
+    """The announcement of a new generation may come behind the first result that speaks of it."""
+    house = open_house(config)
+    context, camera = start(house)
+    publish_result(house.producer("detections:a"), 1, detections_of((1, 1, 20, 20)))
+    assert not advance(context, camera)
+    house.create_frame_pool("a", 64, 48)
+    publish_frame(house.producer("frames:a"), 0)
+    context.tend()
+    assert advance(context, camera)
+    assert house.memory("detections:a").statistics().leased == (0, 0)
