@@ -208,7 +208,7 @@ def die_with_parent() -> None:
         parent = os.getppid()
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         if os.getppid() != parent:
-            os._exit(0)
+            os._exit(EXIT_ORPHANED)
 
 
 def main(argv: list[str]) -> int:
@@ -218,13 +218,13 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     channel = Channel.from_descriptor(int(fd))
-    start, wake_fds = channel.receive()
-    context = Context(channel, start, Notifier(tuple(wake_fds)), SystemClock())
-    logger = logging.getLogger("engine")
-    logger.setLevel(logging.INFO)
-    logger.addHandler(LogHandler(context))
-    threading.Thread(target=context.listen, name="supervisor-link", daemon=True).start()
     try:
+        start, wake_fds = channel.receive()
+        context = Context(channel, start, Notifier(tuple(wake_fds)), SystemClock())
+        logger = logging.getLogger("engine")
+        logger.setLevel(logging.INFO)
+        logger.addHandler(LogHandler(context))
+        threading.Thread(target=context.listen, name="supervisor-link", daemon=True).start()
         return work(context, kind)
     except ChannelClosed:
         return EXIT_ORPHANED
