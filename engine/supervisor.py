@@ -100,8 +100,6 @@ class Supervisor:
         self._status_due_ns = 0
         self._open()
 
-    # --- open -------------------------------------------------------------------------------------------
-
     def _open(self) -> None:
         config = self.config
         for spec in topology.workers(config):
@@ -128,8 +126,6 @@ class Supervisor:
 
     def _lock_file(self, label: str) -> str | None:
         return self._run_directory.new_lock_file(label) if self._run_directory else None
-
-    # --- run --------------------------------------------------------------------------------------------
 
     def run(self) -> int:
         """Start everything, watch until the work is done or a signal comes, stop everything."""
@@ -166,8 +162,6 @@ class Supervisor:
             self._stop_reason = self._stop_reason or f"--duration {duration_s:g} s is over"
         if all(camera.done for camera in self.cameras.values()):
             self._stop_reason = self._stop_reason or "every source has ended"
-
-    # --- processes --------------------------------------------------------------------------------------
 
     def _start(self, process: WorkerProcess) -> None:
         spec, config = process.spec, self.config
@@ -347,8 +341,6 @@ class Supervisor:
         for item in (process.channel, process.stderr_fd if process.pid else None):
             if item is not None and item in self._selector.get_map():
                 self._selector.unregister(item)
-
-    # --- stop -------------------------------------------------------------------------------------------
 
     def _stop_in_order(self) -> None:
         """Stop stage by stage, sources first, so that what is in flight is still written."""

@@ -9,7 +9,6 @@ from engine.errors import ConfigError
 from engine.registry import import_siblings, nearest
 from engine.types import Detections, FrameNv12, Tracks
 
-
 SHOW_SCORE = 0.25
 """The score from which most detectors are shown."""
 

@@ -75,8 +75,6 @@ class Context:
         self._status_writer: Producer | None = None
         self._status_due_ns = 0
 
-    # --- the supervisor's messages ---------------------------------------------------------------------
-
     def listen(self) -> None:
         """Receive messages for ever (runs in a thread of its own); the process ends with the supervisor."""
         while True:
@@ -137,8 +135,6 @@ class Context:
             self.feeds.setdefault(name, Feed()).add(consumer, wakes)
         os.close(data_fd)
         os.close(control_fd)
-
-    # --- what the worker does ---------------------------------------------------------------------------
 
     def wait(self, timeout_s: float) -> None:
         """Sleep until something may have happened, at most `timeout_s`; then tend messages and status."""

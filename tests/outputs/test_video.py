@@ -38,9 +38,6 @@ def shown_times(path: Path) -> list[float]:
         return [float(frame.time) for frame in container.decode(video=0)]
 
 
-# --- the real clip ---------------------------------------------------------------------------------------
-
-
 @pytest.mark.data
 def test_every_frame_of_a_real_clip_is_in_the_video(
     pets_clip: Path, tmp_path: Path, count_frames: CountFrames
@@ -89,9 +86,6 @@ def test_the_leased_frame_is_not_drawn_on(pets_clip: Path, tmp_path: Path) -> No
     np.testing.assert_array_equal(frame.uv, uv)
 
 
-# --- time ------------------------------------------------------------------------------------------------
-
-
 def meta_at(captured_ms: int, pts_ms: int, flags: FrameFlag = FrameFlag.NONE) -> FrameMeta:
     meta = make_frame(16, 16).meta
     pts_ns = pts_ms * 1_000_000 if pts_ms >= 0 else -1
@@ -131,9 +125,6 @@ def test_skipped_frames_leave_their_gap_in_the_file(tmp_path: Path) -> None:
         output.write(make_result(index), make_frame(64, 48, index))
     output.close()
     assert shown_times(tmp_path / "cam0.mp4") == pytest.approx([0, 0.04, 0.2, 0.24, 1.2], abs=2e-5)
-
-
-# --- files and parts -------------------------------------------------------------------------------------
 
 
 def test_parts_are_numbered(tmp_path: Path) -> None:
@@ -191,8 +182,6 @@ def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None
     with pytest.raises(OutputError, match=r"file/cam0\.mp4: cannot be prepared for writing"):
         VideoOutput(tmp_path / "file" / "cam0.mp4")
 
-
-# --- kills and full disks --------------------------------------------------------------------------------
 
 WRITER = """
 import itertools, sys
