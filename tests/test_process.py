@@ -22,9 +22,6 @@ from ipc.channel import ChannelClosed, Message
 SECOND_NS = 1_000_000_000
 
 
-# --- RestartPolicy ---------------------------------------------------------------------------------------
-
-
 def delays(policy: RestartPolicy, *deaths_s: float) -> list[float | None]:
     return [policy.after_death(round(death_s * SECOND_NS)) for death_s in deaths_s]
 
@@ -58,8 +55,6 @@ def test_a_worker_that_dies_now_and_then_is_always_started_at_once() -> None:
     assert delays(policy, *range(0, 1000, 11)) == [0.0] * 91
     assert len(policy.deaths_ns) == 1
 
-
-# --- WorkerProcess ---------------------------------------------------------------------------------------
 
 CONFIG = RunConfig("m3-cpu", (CameraConfig("a", "test://"),))
 Make = Callable[[], WorkerProcess]

@@ -110,9 +110,6 @@ def numbers_in(house: House) -> list[int]:
     return [meta.index for _, meta, _ in frames_in(house.reader("frames:gate"))]
 
 
-# --- Pacer -----------------------------------------------------------------------------------------------
-
-
 def due_s(
     pacer: Pacer, pts_s: float, now_s: float, *, discontinuity: bool = False, fps: float = 0.0
 ) -> float:
@@ -177,9 +174,6 @@ def test_a_single_picture_without_a_time_takes_its_turn() -> None:
     due_s(pacer, 3600.0, 100.0)
     assert due_s(pacer, -1, 100.0) == pytest.approx(100.04)
     assert due_s(pacer, 3600.08, 100.04) == pytest.approx(100.08)
-
-
-# --- Publisher -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -377,9 +371,6 @@ def test_offline_a_frame_is_overwritten_only_when_all_have_read_it(open_house: O
     for reader in readers:
         reader.join()
     assert all(numbers == list(range(60)) for numbers in seen.values()) and len(seen) >= 2
-
-
-# --- the loop --------------------------------------------------------------------------------------------
 
 
 def run_until_killed(house: House, url: str, *, loop: bool = False) -> None:

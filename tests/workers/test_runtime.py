@@ -154,8 +154,6 @@ def test_what_modules_log_reaches_the_user(house: House) -> None:
     assert said == [("info", "part 2"), ("warning", "odd"), ("error", "broken"), ("error", "over")]
 
 
-# --- processes -------------------------------------------------------------------------------------------
-
 WORKER = """
 import sys, threading, time
 from engine.clock import SystemClock
