@@ -7,8 +7,11 @@ output or worker failed; 2 a flag or setting is wrong.
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,22 +95,25 @@ def make_plan(loaded: LoadedConfig) -> RunPlan:
     from engine.supervisor import RunPlan
 
     config = loaded.config
-    output_lock_fd = claim_directory(Path(config.output.directory))
     degraded: list[str] = []
     labels: tuple[str, ...] = ()
-    try:
-        resolved = resolve_model(config.infer.model)
-        model = str(resolved.path) if resolved.path else "motion"
-        labels = resolved.entry.labels if resolved.entry else ()
-    except ModelError as error:
-        asked_for = loaded.origins["infer.model"].startswith(("flag", "environment"))
-        if asked_for or not config.infer.fallback:
-            raise
-        model = config.infer.fallback
-        degraded.append(f"model {model!r} in use because {config.infer.model!r} cannot be had: {error}")
-    if labels and not config.infer.labels:
-        config = replace(config, infer=replace(config.infer, labels=labels))
-    listening = bind_socket(config.control.host, config.control.port) if config.control.enabled else None
+    with ExitStack() as undo:
+        output_lock_fd = claim_directory(Path(config.output.directory))
+        undo.callback(os.close, output_lock_fd)
+        try:
+            resolved = resolve_model(config.infer.model)
+            model = str(resolved.path) if resolved.path else "motion"
+            labels = resolved.entry.labels if resolved.entry else ()
+        except ModelError as error:
+            asked_for = loaded.origins["infer.model"].startswith(("flag", "environment"))
+            if asked_for or not config.infer.fallback:
+                raise
+            model = config.infer.fallback
+            degraded.append(f"model {model!r} in use because {config.infer.model!r} cannot be had: {error}")
+        if labels and not config.infer.labels:
+            config = replace(config, infer=replace(config.infer, labels=labels))
+        listening = bind_socket(config.control.host, config.control.port) if config.control.enabled else None
+        undo.pop_all()
     return RunPlan(config, model, output_lock_fd, tuple(degraded), listening)
 
 
@@ -123,8 +129,7 @@ def run(args: argparse.Namespace) -> int:
     from engine.supervisor import Supervisor
     from engine.terminal import Terminal, summary_of
 
-    plan = make_plan(loaded)
-    with Terminal(loaded.config.log_level) as terminal:
+    with closing(make_plan(loaded)) as plan, Terminal(loaded.config.log_level) as terminal:
         for reason in plan.degraded:
             terminal.log("warning", "engine", f"degraded: {reason}")
         if plan.listening is not None:
@@ -138,6 +143,8 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `engine-run`."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal can show a dash
     args = build_parser().parse_args(argv)
     try:
         return run(args)

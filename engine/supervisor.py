@@ -73,6 +73,12 @@ class RunPlan:
     degraded: tuple[str, ...] = ()
     listening: socket.socket | None = None
 
+    def close(self) -> None:
+        """Give back the folder and the socket."""
+        os.close(self.output_lock_fd)
+        if self.listening is not None:
+            self.listening.close()
+
 
 class Supervisor:
     """One run. `run` returns the exit code; `status` is the last look at everything."""
