@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import select
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -212,3 +214,14 @@ def metas_in(pool: Consumer) -> list[ResultMeta]:
 def open_descriptors() -> int:
     """How many descriptors this process has open."""
     return len(os.listdir("/dev/fd"))
+
+
+def until(condition: Callable[[], bool], what: str, giving_up: Worker | None = None) -> None:
+    """Ask again and again until it is so; after ten seconds tell this worker to stop, and fail."""
+    deadline_s = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > deadline_s:
+            if giving_up is not None:
+                giving_up.send({"type": "stop"})
+            raise AssertionError(f"not within 10 s: {what}")
+        time.sleep(0.001)

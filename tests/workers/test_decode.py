@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from engine.workers import decode
 from engine.workers.decode import Pacer, Publisher, publish_all
 from engine.workers.feed import Feed
 from ipc.pool import Consumer
-from tests.workers.house import House, Worker
+from tests.workers.house import House, Worker, until
 
 OpenHouse = Callable[[RunConfig], House]
 
@@ -273,7 +274,13 @@ class Supervisor(threading.Thread):
         for _ in range(self.requests):
             message, _ = self.worker.ours.receive()
             self.worker.said.append(message)
+            for turn in ("once", "twice"):  # it is woken before the pool is there
+                self.worker.send({"type": "labels", "labels": [turn]})
+                until(partial(self.has_looked_again, turn), "the worker looks again")
             self.house.create_frame_pool(message["camera"], message["width"], message["height"])
+
+    def has_looked_again(self, turn: str) -> bool:
+        return self.worker.context.labels == (turn,)
 
 
 def test_a_picture_that_outgrows_its_pool_gets_a_bigger_one(house: House) -> None:

@@ -22,7 +22,7 @@ from engine.workers import output
 from engine.workers.feed import Feed
 from engine.workers.output import RETRY_INTERVAL_S, Camera, advance, open_camera, report
 from engine.workers.runtime import Context
-from tests.workers.house import House, Worker, publish_frame, publish_result
+from tests.workers.house import House, Worker, publish_frame, publish_result, until
 
 OpenHouse = Callable[[RunConfig], House]
 END = FrameFlag.END_OF_STREAM
@@ -366,10 +366,13 @@ def test_without_lines_results_are_still_measured_and_the_end_is_seen(
 def test_the_worker_writes_what_is_in_flight_when_told_to_stop(house: House, labels: list[str]) -> None:
     """The loop as a whole. A detector may have no names for its classes."""
     worker = house.start("results")
-    track(house, 3)
+    track(house, 2)
     thread = threading.Thread(target=output.run, args=(worker.context,))
     thread.start()
     worker.send({"type": "labels", "labels": labels})
+    tracks = house.memory("tracks:a")
+    until(lambda: tracks.statistics().acknowledged[0] == 2, "results are written", giving_up=worker)
+    track(house, 1)
     worker.send({"type": "stop"})
     thread.join(20)
     assert not thread.is_alive()
