@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import resource
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,7 +102,7 @@ def make_plan(loaded: LoadedConfig) -> RunPlan:
         output_lock_fd = claim_directory(Path(config.output.directory))
         undo.callback(os.close, output_lock_fd)
         try:
-            resolved = resolve_model(config.infer.model)
+            resolved = resolve_model(config.infer.model, progress=tell_progress(config.infer.model))
             model = str(resolved.path) if resolved.path else "motion"
             labels = resolved.entry.labels if resolved.entry else ()
         except ModelError as error:
@@ -117,6 +118,28 @@ def make_plan(loaded: LoadedConfig) -> RunPlan:
     return RunPlan(config, model, output_lock_fd, tuple(degraded), listening)
 
 
+def tell_progress(model: str) -> Callable[[int, int], None]:
+    """A line for every tenth of a model that has to be fetched before the run can begin."""
+    told = -1
+
+    def progress(have_bytes: int, all_bytes: int) -> None:
+        nonlocal told
+        tenth = 10 * have_bytes // max(1, all_bytes)
+        if tenth != told:
+            told = tenth
+            print(f"engine-run: fetching {model}: {10 * tenth} % of {all_bytes} bytes", file=sys.stderr)
+
+    return progress
+
+
+def raise_descriptor_limit() -> None:
+    """Take as many file descriptors as we are allowed: a camera needs about 30 in the supervisor."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # macOS says "infinity" and refuses it.
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def run(args: argparse.Namespace) -> int:
     """Load, plan, run; returns the exit status."""
     loaded = load_config(args)
@@ -129,6 +152,7 @@ def run(args: argparse.Namespace) -> int:
     from engine.supervisor import Supervisor
     from engine.terminal import Terminal, summary_of
 
+    raise_descriptor_limit()
     with closing(make_plan(loaded)) as plan, Terminal(loaded.config.log_level) as terminal:
         for reason in plan.degraded:
             terminal.log("warning", "engine", f"degraded: {reason}")
