@@ -71,7 +71,7 @@ class Pools:
         """The message, and the descriptors, by which a worker gets to use a pool."""
         spec, memory = live.spec, live.memory
         writes = worker == spec.producer
-        partners = [*spec.consumers] if writes else [spec.producer]
+        partners = spec.woken if writes else (spec.producer,)
         message: Message = {
             "type": "pool",
             "name": spec.name,

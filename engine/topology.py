@@ -40,13 +40,19 @@ class WorkerSpec:
 
 @dataclass(frozen=True)
 class PoolSpec:
-    """One pool: who writes it, who reads it in which row, and which rows the producer must wait for."""
+    """One pool.
+
+    consumers  who reads it, and in which row
+    woken      those who are woken by a publish; who looks up frames by number waits for something else
+    required   rows that the producer must wait for
+    """
 
     name: str
     camera: str
     producer: str
     consumers: dict[str, int]
     layout: PoolLayout
+    woken: tuple[str, ...] = ()
     required: tuple[int, ...] = field(default=())
 
 
@@ -72,9 +78,11 @@ def lanes(config: RunConfig) -> int:
 def frames_in_flight(config: RunConfig) -> int:
     """Frames of one camera that inference may hold: one batch in every lane, and one ready to be published.
 
+    Offline also the batch that waits for the next lane.
     On a machine with more cores than a pool has slots, one camera alone cannot fill all lanes.
     """
-    return min(lanes(config) * config.infer.batch, MOST_FRAMES_HELD - config.pool.history) + 1
+    batches = lanes(config) + config.offline
+    return min(batches * config.infer.batch, MOST_FRAMES_HELD - config.pool.history) + 1
 
 
 def usable_cores() -> int:
@@ -97,6 +105,7 @@ def result_pools(config: RunConfig, camera: str) -> list[PoolSpec]:
             camera=camera,
             producer="infer",
             consumers={"track": DETECTIONS_TRACK},
+            woken=("track",),
             layout=PoolLayout((1, 1), slot_bytes, history),
             required=(DETECTIONS_TRACK,) if config.offline else (),
         ),
@@ -105,6 +114,7 @@ def result_pools(config: RunConfig, camera: str) -> list[PoolSpec]:
             camera=camera,
             producer="track",
             consumers=readers,
+            woken=tuple(readers),
             layout=PoolLayout((1, 1, 1), slot_bytes, history),
             required=tuple(readers.values()) if config.offline else (),
         ),
@@ -126,4 +136,4 @@ def frame_pool(
         generation=generation,
     )
     required = tuple(readers.values()) if config.offline else ()
-    return PoolSpec(f"frames:{camera}", camera, f"decode:{camera}", readers, layout, required)
+    return PoolSpec(f"frames:{camera}", camera, f"decode:{camera}", readers, layout, ("infer",), required)

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipc.layout import (
+    AWAITED_SEQ,
     EPOCH,
     FREE,
     MAX_ROWS,
@@ -206,13 +207,16 @@ class Producer(_Pool):
     def begin(self) -> Slot | None:
         """Claim a slot to write; None only in a pool with `required` rows that have not caught up yet.
 
+        Then `Consumer.acknowledge` tells the reader that brings the news.
         Raises `PoolError` while another slot is claimed: one at a time (invariant I3).
         """
         with self._lock:
             words = self._slot_words.tolist()
-            index = self._victim(words)
+            index, awaited_seq = self._victim(words)
             if index >= 0:
                 self._words[index] = WRITING
+            else:
+                self._words[AWAITED_SEQ] = awaited_seq
         if index < 0:
             return None
         start = index * self.layout.slot_stride
@@ -253,8 +257,11 @@ class Producer(_Pool):
             raise
         self.publish(slot)
 
-    def _victim(self, slot_words: list[int]) -> int:
-        """Slot to overwrite: a free one, else the oldest that nobody holds or still needs; -1 if none."""
+    def _victim(self, slot_words: list[int]) -> tuple[int, int]:
+        """Slot to overwrite: a free one, else the oldest that nobody holds or still needs; -1 if none.
+
+        With it the oldest sequence that a required row still needs, 0 if there is none.
+        """
         if WRITING in slot_words:
             raise PoolError("begin() while a slot is being written: publish, abort or reap it first")
         leased, done, required = 0, sys.maxsize, self._words[REQUIRED_ROWS]
@@ -270,7 +277,8 @@ class Producer(_Pool):
         ]
         if not usable and not required:
             raise PoolError("no slot to write: a consumer holds more leases than its row allows")
-        return min(usable, default=(0, -1))[1]
+        needed = (word >> 2 for word in slot_words if word >> 2 > done)
+        return min(usable, default=(0, -1))[1], 0 if usable else min(needed, default=0)
 
 
 def _not_claimed(slot: Slot) -> PoolError:
@@ -393,11 +401,25 @@ class Consumer(_Pool):
             self._take(index)
         return Lease(self, index, seq, 0)
 
-    def acknowledge(self, seq: int) -> None:
-        """Say that everything up to `seq` is done with; what a `required` row owes the producer."""
+    def acknowledge(self, seq: int) -> bool:
+        """Say that everything up to `seq` is done with; what a `required` row owes the producer.
+
+        True if the producer waits for this very news, from all rows: then it wants to be woken.
+        """
         with self._lock:
-            if seq > self._words[ROW_ACKNOWLEDGED + self.row]:
+            before = self._words[ROW_ACKNOWLEDGED + self.row]
+            if seq > before:
                 self._words[ROW_ACKNOWLEDGED + self.row] = seq
+            awaited_seq = self._words[AWAITED_SEQ]
+            return before < awaited_seq <= seq and self._all_have(awaited_seq)
+
+    def _all_have(self, seq: int) -> bool:
+        required = self._words[REQUIRED_ROWS]
+        return all(
+            self._words[ROW_ACKNOWLEDGED + row] >= seq
+            for row in range(len(self.layout.leases))
+            if required >> row & 1
+        )
 
     def acknowledged(self) -> int:
         """What this row acknowledged last, by this process or by its predecessor; 0 at first."""

@@ -80,12 +80,12 @@ class Feed:
     def acknowledge(self, seq: int) -> None:
         """Everything up to `seq` is done with, and no longer leased.
 
-        The producer is woken if it may be waiting for that. A generation that holds nothing newer is given back.
+        The producer is woken if it waits for that. A generation that holds nothing newer is given back.
         """
         for consumer, wakes in zip(self._generations, self._producer_wakes, strict=True):
-            consumer.acknowledge(seq)
-            for wake in wakes:
-                wake.notify()
+            if consumer.acknowledge(seq):
+                for wake in wakes:
+                    wake.notify()
         while len(self._generations) > 1 and self._generations[1].layout.first_seq <= seq + 1:
             self._generations.pop(0).close()
             for wake in self._producer_wakes.pop(0):

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from queue import SimpleQueue
 
 import cv2
 
@@ -98,8 +100,7 @@ def run(context: Context) -> None:
         context.status["fps"] = {camera.name: camera.rate.per_second() for camera in cameras}
 
     context.before_status = report
-    with ThreadPoolExecutor(detector.lanes, "lane") as executor:
-        lanes = Lanes(context, detector, executor)
+    with closing(Lanes(context, detector)) as lanes:
         while not context.stopping:
             published = sum(publish_finished(context, camera) for camera in cameras)
             handed_out = hand_out(context, lanes, cameras, offline=offline)
@@ -157,35 +158,50 @@ def open_camera(context: Context, detector: Detector, name: str) -> Camera:
 
 
 class Lanes:
-    """The detector's parallel calls: knows which are free, and wakes the main thread when one is done."""
+    """The detector's parallel calls: knows whether more can be taken, and wakes the main thread when one is done.
 
-    def __init__(self, context: Context, detector: Detector, executor: ThreadPoolExecutor) -> None:
+    Offline one more batch than there are lanes is taken, so that a lane that is done goes on at once instead of
+    waiting for the main thread; live, that batch would only grow old.
+    """
+
+    def __init__(self, context: Context, detector: Detector) -> None:
         self.detector = detector
         self._context = context
-        self._executor = executor
-        self._free = list(range(detector.lanes))
+        self._free = SimpleQueue[int]()
+        for lane in range(detector.lanes):
+            self._free.put(lane)
+        self._executor = ThreadPoolExecutor(detector.lanes, "lane")
+        self._room = detector.lanes + context.config.offline
+        self._taken: set[Future[list[Detections]]] = set()
 
     def available(self) -> bool:
-        """True while a lane is free."""
-        return bool(self._free)
+        """True while another batch can be taken."""
+        self._taken = {future for future in self._taken if not future.done()}
+        return len(self._taken) < self._room
 
     def submit(self, jobs: list[Job], batch: list[BatchItem]) -> None:
-        """Run a batch on a free lane; each job gets the shared answer and its position in it."""
-        lane = self._free.pop()
-        future = self._executor.submit(self.detector.infer, batch, lane)
+        """Run a batch on the next free lane; each job gets the shared answer and its position in it."""
+        future = self._executor.submit(self._infer, batch)
+        self._taken.add(future)
         for position, job in enumerate(jobs):
             job.future, job.position = future, position
+        future.add_done_callback(lambda _: self._context.wake.notify())
 
-        def done(_: Future[list[Detections]]) -> None:
+    def close(self) -> None:
+        """End the lanes once they have finished what they took."""
+        self._executor.shutdown()
+
+    def _infer(self, batch: list[BatchItem]) -> list[Detections]:
+        lane = self._free.get()
+        try:
+            return self.detector.infer(batch, lane)
+        finally:
+            self._free.put(lane)
             batch.clear()
-            self._free.append(lane)
-            self._context.wake.notify()
-
-        future.add_done_callback(done)
 
 
 def hand_out(context: Context, lanes: Lanes, cameras: list[Camera], *, offline: bool) -> int:
-    """Give every free lane a batch of due frames; `cameras` is kept in the order of service."""
+    """Give the lanes as many batches of due frames as they take; `cameras` is kept in the order of service."""
     handed_out = 0
     while lanes.available():
         jobs, batch = gather(context, lanes.detector, cameras, offline=offline)

@@ -129,7 +129,9 @@ def test_operations_that_find_nothing_store_nothing(watched: Watched) -> None:
     watched.memory.require((0,))
     for value in range(watched.pool.layout.slots):
         publish(watched.producer, value)
-    assert run("producer.begin") == (None, 0)
+    assert run("producer.begin") == (None, 1), (
+        "what it waits for, so that a reader can tell that it brings the news"
+    )
 
 
 def test_the_recorder_sees_a_store_without_the_lock(watched: Watched) -> None:

@@ -254,6 +254,20 @@ def test_required_rows_hold_the_producer_back_until_they_acknowledge(open_pool: 
     assert publish(producer, 51) > 0
 
 
+def test_the_last_reader_that_a_producer_waits_for_is_told(open_pool: OpenPoolOf) -> None:
+    pool = open_pool(PoolLayout(leases=(1, 1), slot_bytes=64))
+    pool.memory.require((0, 1))
+    producer, first, second = pool.producer(), pool.consumer(0), pool.consumer(1)
+    for value in range(pool.layout.slots):
+        publish(producer, value)
+    assert not first.acknowledge(1), "nobody waits yet"
+    assert producer.begin() is None
+    assert not first.acknowledge(2), "the second reader is awaited as well"
+    assert second.acknowledge(3)
+    assert not second.acknowledge(3) and not second.acknowledge(4), "said once"
+    assert producer.begin() is not None
+
+
 def test_an_acknowledgement_is_not_taken_back_and_outlives_its_process(open_pool: OpenPoolOf) -> None:
     pool = open_pool(LAYOUT)
     consumer = pool.consumer(0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +56,6 @@ class Inference:
     house: House
     worker: Worker
     detector: Brightness
-    executor: ThreadPoolExecutor
     cameras: list[Camera]
     lanes: Lanes
 
@@ -94,12 +92,11 @@ def start(house: House, detector: Brightness) -> Inference:
     worker = house.start("infer")
     names = [camera.name for camera in house.config.cameras]
     cameras = [open_camera(worker.context, detector, name) for name in names]
-    executor = ThreadPoolExecutor(detector.lanes)
-    return Inference(house, worker, detector, executor, cameras, Lanes(worker.context, detector, executor))
+    return Inference(house, worker, detector, cameras, Lanes(worker.context, detector))
 
 
 def kill(inference: Inference) -> None:
-    inference.executor.shutdown()
+    inference.lanes.close()
     inference.house.kill("infer")
 
 
@@ -128,7 +125,7 @@ def open_inference(open_house: OpenHouse) -> Iterator[Callable[..., Inference]]:
     for inference in opened:
         for event in inference.detector.held.values():
             event.set()
-        inference.executor.shutdown()
+        inference.lanes.close()
 
 
 def results(house: House, camera: str = "a") -> list[ResultMeta]:
@@ -277,7 +274,7 @@ def test_a_batch_holds_one_frame_of_each_camera_before_a_second_one(
         for index in range(count):
             publish_frame(frames, index, value=value + index)
     inference.detector.held = {10: threading.Event()}
-    assert inference.hand_out() == 4
+    assert inference.hand_out() == 8, "one batch in the lane, and offline one more that waits for it"
     inference.detector.held[10].set()
     inference.work()
     assert inference.detector.calls == [[10, 20, 30, 11], [21, 12, 13, 14]]
@@ -292,10 +289,18 @@ def test_a_single_camera_fills_a_batch_offline(open_inference: Callable[..., Inf
     for index in range(5):
         publish_frame(frames, index, value=index)
     inference.detector.held = {0: threading.Event()}
-    assert inference.hand_out() == 3
+    assert inference.hand_out() == 5
     inference.detector.held[0].set()
     inference.work()
-    assert inference.detector.calls[0] == [0, 1, 2]
+    assert inference.detector.calls == [[0, 1, 2], [3, 4]]
+
+
+def test_live_no_frame_waits_for_a_lane(open_inference: Callable[..., Inference]) -> None:
+    inference = open_inference("a", "b")
+    for name in "ab":
+        publish_frame(inference.house.producer(f"frames:{name}"), 0, value=ord(name))
+    inference.detector.held = {ord("a"): threading.Event()}
+    assert inference.hand_out() == 1 and not inference.lanes.available()
 
 
 def test_a_batch_is_never_larger_than_the_detector_takes(open_inference: Callable[..., Inference]) -> None:
@@ -368,10 +373,10 @@ def test_no_more_frames_are_held_than_the_pool_allows(open_inference: Callable[.
         inference.publish()
     (camera,) = inference.cameras
     # The tracker reads nothing: its pool is full, results wait here, and so do frames and the decoder.
-    assert len(camera.pending) == camera.most_pending == 3
+    assert len(camera.pending) == camera.most_pending == 4
     assert frames.begin() is None
     published = inference.house.memory("detections:a").newest_seq()
-    assert taken == published + 3
+    assert taken == published + 4
     tracker = inference.house.start("track").context.feeds["detections:a"]
     seen: list[int] = []
     while (lease := tracker.lease_next(seen[-1] if seen else 0)) is not None:
