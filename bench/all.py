@@ -75,7 +75,7 @@ def run(benchmark: Benchmark, data: Path) -> bool:
         text = done.stdout.replace(str(data), "$DATA").replace(str(ROOT) + os.sep, "")
         date = datetime.date.today().isoformat()
         (RESULTS / f"{benchmark.name}.md").write_text(
-            f"## {benchmark.title}\nGoal: {benchmark.goal}. Measured {date}.\n\n{text.strip()}\n"
+            f"## {benchmark.title}\n\nGoal: {benchmark.goal}. Measured {date}.\n\n{text.strip()}\n"
         )
     return done.returncode == 0
 

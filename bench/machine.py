@@ -37,11 +37,9 @@ def heading() -> str:
     """The machine in a line, and the command in another."""
     machine = describe_machine()
     versions = ", ".join(f"{name} {machine[name]}" for name in PACKAGES)
-    module = Path(sys.argv[0]).with_suffix("").name
-    return (
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}, {versions}\n"
-        f"command: python -m bench.{module} {shlex.join(sys.argv[1:])}".rstrip()
-    )
+    command = shlex.join(["python", "-m", f"bench.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+    where = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}"
+    return f"{where}, {versions}\n\ncommand: `{command}`\n"
 
 
 def markdown_table(columns: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
