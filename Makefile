@@ -22,7 +22,7 @@ help: ## show this help
 run: $(VENV)/.run ## set up and run the engine on SOURCE (default: a moving test picture)
 	$(BIN)/engine-run --profile m3-cpu $(if $(SOURCE),--source '$(SOURCE)') $(ARGS)
 
-test: $(VENV)/.dev peers ## set up and run all tests (STRICT=1: a skipped test is a failure)
+test: $(VENV)/.dev peers ## set up and run all tests (STRICT=1: lacking data or peers is a failure)
 	$(if $(STRICT),STRICT=1) $(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev ## lint, format and types

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+MUST_BE_THERE = frozenset({"data_dir", "ffprobe", "rtsp_server", "start_rtsp_server", "rtmp_url"})
+"""Fixtures that stand for real data and real peers."""
 
 
 def find_data_dir() -> Path | None:
@@ -34,3 +39,21 @@ def ffprobe() -> str:
     if path is None:
         pytest.skip("ffprobe is missing: apt-get install ffmpeg (or: brew install ffmpeg)")
     return path
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With STRICT=1 (as in CI) a test has failed that skips for want of real data or of a real peer.
+
+    What a machine cannot do at all (mount a disk, a GPU, IPv6) may be skipped there too.
+    """
+    report = yield
+    wants_real_parts = not MUST_BE_THERE.isdisjoint(getattr(item, "fixturenames", ()))
+    may_skip = "mount_disk" in getattr(item, "fixturenames", ())
+    if os.environ.get("STRICT") and report.skipped and wants_real_parts and not may_skip:
+        reason: Any = report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"skipped under STRICT: {reason[-1] if isinstance(reason, tuple) else reason}"
+    return report
