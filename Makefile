@@ -30,7 +30,7 @@ check: $(VENV)/.dev ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-accept: $(VENV)/.dev ## the checks from the outside, where they are present
+accept: $(VENV)/.dev peers ## the checks from the outside, where they are present
 	@if [ -x $(ACCEPT) ]; then BIN=$(CURDIR)/$(BIN) $(ACCEPT); else echo "no $(ACCEPT): nothing to do"; fi
 
 bench: $(VENV)/.dev ## measure everything (about 15 minutes); see docs/benchmarks.md
