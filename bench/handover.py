@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 import timeit
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
@@ -62,7 +63,7 @@ class Figures:
     samples: int
 
 
-class Transport:
+class Transport(ABC):
     """The sending end of one transport, and its consumer process, which reports the latency of each frame."""
 
     name: str
@@ -74,13 +75,13 @@ class Transport:
         child_end.close()
         self.received()
 
+    @abstractmethod
     def fill(self, value: int) -> None:
         """Write a frame where it will be sent from; what a decoder does, not part of the figure."""
-        raise NotImplementedError
 
+    @abstractmethod
     def send(self) -> None:
         """Stamp the frame with the time and send it."""
-        raise NotImplementedError
 
     def received(self) -> tuple[float, float]:
         """Wait until the consumer has the frame; microseconds until it was held, and was an array."""

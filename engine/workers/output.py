@@ -66,14 +66,7 @@ def run(context: Context) -> None:
         context.before_status = lambda: report(context, cameras)
         while context.labels is None and not context.stopping:
             context.wait(0.25)
-        while True:
-            advanced = [advance(context, camera) for camera in cameras]
-            if any(advanced):
-                context.tend()
-            elif context.stopping:
-                return
-            else:
-                context.wait(0.25)
+        context.work_through(lambda: any([advance(context, camera) for camera in cameras]))
 
 
 def camera_names(context: Context) -> list[str]:

@@ -141,6 +141,19 @@ class Context:
         self.wake.wait(min(timeout_s, STATUS_INTERVAL_S))
         self.tend()
 
+    def work_through(self, step: Callable[[], bool]) -> None:
+        """Call `step` again and again until told to stop and it has nothing left to do; wait while it has not.
+
+        `step` says whether it has done anything.
+        """
+        while True:
+            if step():
+                self.tend()
+            elif self.stopping:
+                return
+            else:
+                self.wait(STATUS_INTERVAL_S)
+
     def tend(self) -> None:
         """Handle messages and publish the status when it is due. Call it in every round of the loop."""
         self.handle_messages()

@@ -36,14 +36,7 @@ def run(context: Context) -> None:
         context.status["lost"] = {camera.name: camera.lost for camera in cameras}
 
     context.before_status = report
-    while True:
-        advanced = [advance(context, camera) for camera in cameras]
-        if any(advanced):
-            context.tend()
-        elif context.stopping:
-            return
-        else:
-            context.wait(0.25)
+    context.work_through(lambda: any([advance(context, camera) for camera in cameras]))
 
 
 def open_camera(context: Context, name: str) -> Camera:

@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import re
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import av
 import pytest
 
+from tests.conftest import MountDisk
 from tests.e2e.engine import EngineRun, clip, model, until
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 
 Start = Callable[..., EngineRun]
-MountDisk = Callable[[str], Path]
-
-
-@pytest.fixture
-def mount_disk(tmp_path: Path) -> Iterator[MountDisk]:
-    """Mounts a tiny disk (tmpfs) of a size such as `256k`; skips where this user must not mount."""
-    mounted: list[Path] = []
-
-    def mount(size: str) -> Path:
-        folder = tmp_path / f"disk{len(mounted)}"
-        folder.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"a small disk cannot be mounted (run as root): {done.stderr.strip()}")
-        mounted.append(folder)
-        return folder
-
-    yield mount
-    for folder in mounted:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def pictures_in(video: Path) -> int:
@@ -67,13 +46,13 @@ def lost(run: EngineRun, camera: str, place: str) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("size", "file", "flags"),
-    [("8k", "cam0.jsonl", ["--no-overlay"]), ("256k", "cam0.mp4", [])],
+    [(8 * 1024, "cam0.jsonl", ["--no-overlay"]), (256 * 1024, "cam0.mp4", [])],
     ids=["lines", "video"],
 )
 def test_offline_a_full_disk_ends_the_run_with_one_line(
-    engine_run: Start, data_dir: Path, mount_disk: MountDisk, size: str, file: str, flags: list[str]
+    engine_run: Start, data_dir: Path, small_disk: MountDisk, size: int, file: str, flags: list[str]
 ) -> None:
-    disk = mount_disk(size)
+    disk = small_disk(size)
     run = engine_run(
         "--source", clip(data_dir, "et_08_driving"), "--offline", "--model", model(data_dir), *flags,
         "--out", str(disk),
@@ -94,9 +73,9 @@ def test_offline_a_full_disk_ends_the_run_with_one_line(
 
 
 def test_live_a_full_disk_of_one_camera_is_its_own_trouble(
-    engine_run: Start, data_dir: Path, mount_disk: MountDisk, tmp_path: Path
+    engine_run: Start, data_dir: Path, small_disk: MountDisk, tmp_path: Path
 ) -> None:
-    disk = mount_disk("64k")
+    disk = small_disk(64 * 1024)
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(48 * 1024))
     out = tmp_path / "out0"
@@ -138,9 +117,9 @@ def assert_nothing_unaccounted(run: EngineRun, camera: str) -> None:
 
 
 def test_live_video_goes_on_in_a_new_part_when_there_is_space_again(
-    engine_run: Start, data_dir: Path, mount_disk: MountDisk
+    engine_run: Start, data_dir: Path, small_disk: MountDisk
 ) -> None:
-    disk = mount_disk("8m")
+    disk = small_disk(8 * 2**20)
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(8 * 2**20 - 160 * 1024))
     run = engine_run(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 CountFrames = Callable[[Path], int]
-MountDisk = Callable[[int], Path]
 
 
 @pytest.fixture(scope="session")
@@ -31,28 +30,3 @@ def count_frames(ffprobe: str) -> CountFrames:
         return int(out.stdout)
 
     return count
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[MountDisk]:
-    """Mounts a real file system of so many bytes; skips where that is not allowed."""
-    mounted: list[Path] = []
-
-    def mount(size: int) -> Path:
-        folder = tmp_path / "small-disk"
-        folder.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "camring-test", str(folder)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True)
-        except FileNotFoundError:
-            pytest.skip("no mount command on this system")
-        if done.returncode:
-            pytest.skip(f"needs root to mount a small file system: {done.stderr.strip()}")
-        mounted.append(folder)
-        return folder
-
-    yield mount
-    for folder in mounted:
-        if subprocess.run(["umount", str(folder)], capture_output=True).returncode:
-            subprocess.run(["umount", "--lazy", str(folder)], check=True)
-            pytest.fail(f"a file on {folder} is still open")

@@ -19,7 +19,7 @@ import pytest
 
 from engine.errors import OutputError
 from engine.outputs.jsonl import JsonlOutput, frame_record, frame_schema
-from tests.outputs.conftest import MountDisk
+from tests.conftest import MountDisk
 from tests.outputs.results import PERSON, ObjectRow, make_result
 
 REPOSITORY = Path(__file__).resolve().parents[2]

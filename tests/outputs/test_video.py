@@ -20,7 +20,8 @@ from engine.outputs.encode import EncoderSettings
 from engine.outputs.overlay import colour_of
 from engine.outputs.video import Timeline, VideoOutput, existing_parts, part_path
 from engine.types import ColourMatrix, FrameFlag, FrameMeta
-from tests.outputs.conftest import CountFrames, MountDisk
+from tests.conftest import MountDisk
+from tests.outputs.conftest import CountFrames
 from tests.outputs.results import PERSON, decoded_frames, make_frame, make_result
 
 REPOSITORY = Path(__file__).resolve().parents[2]
