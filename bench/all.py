@@ -53,6 +53,8 @@ def benchmarks(data: Path) -> list[Benchmark]:
         Benchmark("handover", "Handing over a frame", "p50 ≤ 150 µs, p99 ≤ 1 ms for 1080p and 4K; at least 50 times "
                   "faster than multiprocessing.Queue, 10 times than pyzmq, not slower than iceoryx2",
                   ("bench.handover",)),
+        Benchmark("kernels", "Before and after the model", "none asked for",
+                  ("bench.kernels",)),
         throughput(data, "yolov8n-1", yolov8n, ONE_CLIP, "ratio to the machine's limit ≥ 0.82"),
         throughput(data, "yolox-1", yolox, ONE_CLIP, "ratio to the machine's limit ≥ 0.57"),
         throughput(data, "yolov8n-4", yolov8n, FOUR_CLIPS, "ratio to the machine's limit ≥ 0.85"),
