@@ -10,7 +10,11 @@
     ├── ModelError            a model cannot be used
     │   ├── ModelNotFound         neither a file nor a known name, or it could not be fetched
     │   ├── ModelCorrupt          the file is damaged or fails its checksum
-    │   └── ModelUnsupported      the runtime or the output layout is not one that we know
+    │   ├── ModelUnsupported      the runtime or the output layout is not one that we know
+    │   └── BackendError          a backend cannot run the model here and now: the next one is tried
+    │       ├── BackendMissing        its package or device is not there; the message names the extra
+    │       ├── EngineFileStale       a TensorRT engine file made for another GPU, version or model
+    │       └── DeviceOutOfMemory     the device has no memory left
     ├── OutputError           a result cannot be written (disk full, no permission, encoder missing)
     └── WorkerError           a worker process failed for good
 
@@ -67,6 +71,22 @@ class ModelCorrupt(ModelError):
 
 class ModelUnsupported(ModelError):
     """The model's inputs or outputs are not of a known layout; the message lists what was found."""
+
+
+class BackendError(ModelError):
+    """A backend cannot run the model here and now. The next backend of `infer.backends` takes over."""
+
+
+class BackendMissing(BackendError):
+    """The package or the device that a backend needs is not there; the message names the extra to install."""
+
+
+class EngineFileStale(BackendError):
+    """A TensorRT engine file was made for another GPU, another TensorRT version or another model."""
+
+
+class DeviceOutOfMemory(BackendError):
+    """The device has no memory left for the model or its batch."""
 
 
 class OutputError(EngineError):

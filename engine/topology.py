@@ -82,7 +82,7 @@ def frames_in_flight(config: RunConfig) -> int:
     On a machine with more cores than a pool has slots, one camera alone cannot fill all lanes.
     """
     batches = lanes(config) + config.offline
-    return min(batches * config.infer.batch, MOST_FRAMES_HELD - config.pool.history) + 1
+    return min(batches * max(1, config.infer.batch), MOST_FRAMES_HELD - config.pool.history) + 1
 
 
 def usable_cores() -> int:

@@ -144,6 +144,9 @@ class ResultMeta:
     count               number of objects
     dropped_superseded  frames of this camera passed over so far because a newer one was there
     dropped_restart     frames lost so far because the inference process died with them
+    dropped_rate        frames passed over so far because the camera's target rate did not ask for them
+    dropped_stale       frames passed over so far because they were too old by the time there was room
+    mask_bytes          bytes of the masks that lie behind the objects' columns, 0 without masks
     next_track_id       where the tracker goes on numbering; survives its death because it travels here
     """
 
@@ -159,8 +162,11 @@ class ResultMeta:
     next_track_id: int = 1
     flags: FrameFlag = FrameFlag.NONE
     trace: Trace = field(default_factory=Trace)
+    dropped_rate: int = 0
+    dropped_stale: int = 0
+    mask_bytes: int = 0
 
-    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<12q4I")
+    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<14q5I")
 
     @classmethod
     def of_frame(cls, frame_seq: int, meta: FrameMeta) -> ResultMeta:
@@ -183,26 +189,74 @@ class ResultMeta:
         t = self.trace
         self._LAYOUT.pack_into(
             meta, 0, self.frame_seq, self.index, self.wall_ns, self.pts_ns, self.dropped_superseded,
-            self.dropped_restart, self.next_track_id,
+            self.dropped_restart, self.next_track_id, self.dropped_rate, self.dropped_stale,
             t.captured_ns, t.published_ns, t.batched_ns, t.inferred_ns, t.tracked_ns,
-            self.width, self.height, self.count, self.flags,
+            self.width, self.height, self.count, self.flags, self.mask_bytes,
         )  # fmt: skip
 
     @classmethod
     def unpack(cls, meta: memoryview | bytes | bytearray) -> ResultMeta:
         """Read the fixed layout from a slot's meta block."""
-        (frame_seq, index, wall_ns, pts_ns, superseded, restart, next_track_id,
+        (frame_seq, index, wall_ns, pts_ns, superseded, restart, next_track_id, rate, stale,
          captured, published, batched, inferred, tracked,
-         width, height, count, flags) = cls._LAYOUT.unpack_from(meta)  # fmt: skip
+         width, height, count, flags, mask_bytes) = cls._LAYOUT.unpack_from(meta)  # fmt: skip
         return cls(
             frame_seq, index, wall_ns, width, height, pts_ns, count, superseded, restart, next_track_id,
             FrameFlag(flags),
             Trace(captured, published, batched, inferred, tracked),
+            rate, stale, mask_bytes,
         )  # fmt: skip
 
 
 _Columns = tuple[tuple[str, type[np.generic], int], ...]
 """Name, type and width of parallel arrays in the order in which they lie in a slot, the largest type first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """Outlines of the objects of one frame, as one small grid of bits each.
+
+    rects_xyxy  float32 (n, 4): the source rectangle, in pixels, that the grid covers edge to edge
+    sizes_hw    int32 (n, 2): rows and columns of the grid; 0 × 0 for an object without a mask
+    bits        uint8 (bytes,): the grids one behind the other, rows from the top, eight cells a byte with the
+                first in the highest bit, each grid padded to whole bytes
+
+    A cell is set where its centre is inside the object. Raises `ValueError` for other shapes or types.
+    """
+
+    rects_xyxy: F32
+    sizes_hw: I32
+    bits: U8
+
+    BYTES_PER_OBJECT: ClassVar[int] = 24
+
+    def __post_init__(self) -> None:
+        count = len(self.rects_xyxy)
+        for name, shape, dtype in (
+            ("rects_xyxy", (count, 4), np.float32),
+            ("sizes_hw", (count, 2), np.int32),
+        ):
+            array: NDArray[np.generic] = getattr(self, name)
+            if array.shape != shape or array.dtype != dtype:
+                raise ValueError(f"{name} must be {np.dtype(dtype)} {shape}, not {array.dtype} {array.shape}")
+        if self.bits.shape != (self.grid_bytes().sum(),) or self.bits.dtype != np.uint8:
+            raise ValueError(f"bits must be uint8 ({self.grid_bytes().sum()},), not {self.bits.shape}")
+
+    def __len__(self) -> int:
+        return len(self.rects_xyxy)
+
+    def grid_bytes(self) -> I64:
+        """int64 (n,): bytes of each grid."""
+        cells: I64 = self.sizes_hw.astype(np.int64).prod(axis=1)
+        return (cells + 7) // 8
+
+    def grid(self, index: int) -> NDArray[np.bool_]:
+        """bool (rows, columns): the cells of one object."""
+        rows, columns = (int(length) for length in self.sizes_hw[index])
+        ends = np.cumsum(self.grid_bytes())
+        start = int(ends[index - 1]) if index else 0
+        cells = np.unpackbits(self.bits[start : int(ends[index])], count=rows * columns)
+        return cells.reshape(rows, columns).view(np.bool_)
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ def _check_together(config: RunConfig, origins: Mapping[str, str]) -> None:
             f"pool.result_slot_kib of at least {needed_kib}, found {config.pool.result_slot_kib} "
             f"({origins['pool.result_slot_kib']})"
         )
-    lanes, batch, history = max(1, config.infer.lanes), config.infer.batch, config.pool.history
+    lanes, batch, history = max(1, config.infer.lanes), max(1, config.infer.batch), config.pool.history
     if lanes * batch + history > MOST_FRAMES_HELD:
         where = [origins[key] for key in ("infer.lanes", "infer.batch", "pool.history")]
         raise ConfigError(

@@ -29,6 +29,7 @@ def render_config(loaded: LoadedConfig) -> str:
         lines += [
             f"loop = {toml_value(camera.loop)}",
             f"rtsp_transport = {toml_value(camera.rtsp_transport)}",
+            f"infer_fps = {toml_value(camera.infer_fps)}",
         ]
     return "\n".join(lines) + "\n"
 
@@ -43,6 +44,10 @@ def toml_value(value: object) -> str:
     """A value as TOML writes it. TOML strings are JSON strings, as long as no surrogates are in them."""
     if isinstance(value, tuple):
         return "[" + ", ".join(toml_value(part) for part in value) + "]"
+    if isinstance(value, dict):
+        return (
+            "{" + ", ".join(f"{json.dumps(name)} = {toml_value(part)}" for name, part in value.items()) + "}"
+        )
     if isinstance(value, bool):
         return "true" if value else "false"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

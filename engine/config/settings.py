@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import TypeVar
 
 from engine.config.files import unknown_name
@@ -39,7 +39,11 @@ def setting(
     """A dataclass field that carries its own documentation and limits (see `Setting`)."""
     kind = float if default is None else type(default)
     description = Setting(kind, about, unit, bounds, choices, flag, optional=default is None)
-    value: T = field(default=default, metadata={"setting": description})
+    metadata = {"setting": description}
+    if isinstance(default, dict):
+        table: T = field(default_factory=lambda: dict(default), metadata=metadata)  # type: ignore[assignment]  # a copy for each
+        return table
+    value: T = field(default=default, metadata=metadata)
     return value
 
 
@@ -58,6 +62,12 @@ class CameraConfig:
         "transport of RTSP media; one lost UDP packet spoils the picture until the next key frame",
         choices=("tcp", "udp"),
     )
+    infer_fps: float = setting(
+        0.0,
+        "target rate of inference for this camera; 0 = the rate of `infer.fps`",
+        unit="frames/s",
+        bounds=(0.0, 1000.0),
+    )
 
     def resolved_source(self, environ: Mapping[str, str] | None = None) -> str:
         """The URL with secrets, or the path with `~` expanded. Never log it.
@@ -69,7 +79,7 @@ class CameraConfig:
     def __repr__(self) -> str:
         return (
             f"CameraConfig(name={self.name!r}, source={mask_url(self.source)!r}, loop={self.loop!r}, "
-            f"rtsp_transport={self.rtsp_transport!r})"
+            f"rtsp_transport={self.rtsp_transport!r}, infer_fps={self.infer_fps!r})"
         )
 
 
@@ -90,6 +100,12 @@ class DecodeConfig:
         unit="threads",
         bounds=(1, 64),
     )
+    backend: str = setting(
+        "software",
+        "what decodes: `software` on the CPU; `nvdec` on the GPU, straight into its memory where inference "
+        "runs there too; `auto` takes nvdec where it is installed and can decode the stream",
+        choices=("software", "nvdec", "auto"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +119,10 @@ class PoolConfig:
         bounds=(0, MOST_FRAMES_HELD - 1),
     )
     result_slot_kib: int = setting(
-        64, "room for the results of one frame; 64 holds 1489 tracked objects", unit="KiB", bounds=(4, 65536)
+        128,
+        "room for the results of one frame: 128 holds 2978 tracked objects, or about 100 with their masks",
+        unit="KiB",
+        bounds=(4, 65536),
     )
     result_history: int = setting(
         24,
@@ -128,24 +147,53 @@ class InferConfig:
         "what runs, visibly degraded, where the model cannot be had; empty ends the run instead",
         choices=("motion", ""),
     )
-    providers: tuple[str, ...] = setting(
-        ("CPUExecutionProvider",),
-        "ONNX Runtime execution providers, best first; those that are not installed are passed over",
+    backends: tuple[str, ...] = setting(
+        ("ort-cpu",),
+        "what may run the model, best first: tensorrt, ort-tensorrt, ort-cuda, ort-openvino, ort-coreml, "
+        "ort-cpu; one that is missing or fails is passed over, and `/health` says so",
     )
     lanes: int = setting(
         0,
-        "sessions side by side, one frame each; 0 = one per core, which on a CPU beats many threads in one",
-        unit="sessions",
+        "calls of the model side by side; 0 = measured when the run starts",
+        unit="calls",
         bounds=(0, MOST_FRAMES_HELD),
     )
     threads: int = setting(
-        1, "threads inside one session; 1 because the lanes fill the cores", unit="threads", bounds=(1, 256)
+        0,
+        "threads inside one call; 0 = measured when the run starts, the cores shared out among the lanes",
+        unit="threads",
+        bounds=(0, 256),
     )
     batch: int = setting(
-        1,
-        "most frames in one call; a CPU gains little from more, and a model with a fixed batch keeps its own",
+        0,
+        "most frames in one call; 0 = measured when the run starts; a model with a fixed batch keeps its own",
         unit="frames",
-        bounds=(1, MOST_FRAMES_HELD),
+        bounds=(0, MOST_FRAMES_HELD),
+    )
+    collect: str = setting(
+        "adaptive",
+        "when a batch that is not full is run: `adaptive` waits as long as the fastest camera needs for a "
+        "frame, `greedy` not at all, `all` until every camera has one",
+        choices=("adaptive", "greedy", "all"),
+    )
+    collect_ms: float = setting(
+        100.0,
+        "longest wait for a fuller batch; a camera of 10 frames/s is the slowest that is worth waiting for",
+        unit="ms",
+        bounds=(0.0, 1000.0),
+    )
+    max_age_ms: float = setting(
+        500.0,
+        "age at which a live frame is too old to be worth a place in a batch and is dropped as `stale`",
+        unit="ms",
+        bounds=(1.0, 60000.0),
+    )
+    fps: float = setting(
+        0.0,
+        "target rate of every camera that sets none of its own; frames between are dropped as `rate`; "
+        "0 = as many as the camera gives and the device takes",
+        unit="frames/s",
+        bounds=(0.0, 1000.0),
     )
     confidence: float = setting(
         0.1,
@@ -167,6 +215,12 @@ class InferConfig:
         300, "most objects per frame; a crowd that fills the picture", unit="objects", bounds=(1, 10000)
     )
     classes: tuple[str, ...] = setting((), "labels to keep; empty keeps all")
+    thresholds: dict[str, float] = setting(  # noqa: RUF009  # `setting` returns a field with a factory
+        {},
+        "lowest score by label, for labels that need more (or less) than `confidence`; a table, "
+        "as in `thresholds = { person = 0.5, car = 0.3 }`",
+        bounds=(0.0, 1.0),
+    )
     labels: tuple[str, ...] = setting(
         (), "names of the classes; empty takes them from the model or the registry"
     )
@@ -185,6 +239,11 @@ class OutputConfig:
 
     directory: str = setting("out", "folder for all output files; made if absent", flag="--out")
     jsonl: bool = setting(True, "write `<camera>.jsonl`, one line per frame")
+    masks: str = setting(
+        "polygon",
+        "how a segmentation model's masks stand in the JSON lines: outlines, COCO run lengths, or not at all",
+        choices=("polygon", "rle", "none"),
+    )
     overlay: bool = setting(True, "write `<camera>.mp4` with boxes drawn in", flag="--no-overlay")
     encoder: str = setting("libx264", "FFmpeg name of the video encoder; libx264 runs everywhere")
     preset: str = setting(
@@ -354,7 +413,8 @@ def default_of(key: str) -> object:
     """The default of a setting by its dotted name."""
     section, _, name = key.rpartition(".")
     owner: type = SECTIONS[section] if section else RunConfig
-    return next(f.default for f in fields(owner) if f.name == name)
+    default = next(f for f in fields(owner) if f.name == name)
+    return default.default if default.default_factory is MISSING else default.default_factory()
 
 
 def _plain(value: object) -> dict[str, object]:

@@ -18,7 +18,7 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 class Setting:
     """What a setting may be.
 
-    kind      bool, int, float, str or tuple (of strings)
+    kind      bool, int, float, str, tuple (of strings) or dict (of strings to numbers within the bounds)
     about     what it does and why its default is what it is
     unit      unit of the value, empty where it has none
     bounds    lowest and highest value, both allowed
@@ -53,6 +53,7 @@ _KIND_IN_WORDS: dict[type, str] = {
     float: "a number",
     str: "a line of text, not empty",
     tuple: "a list of texts",
+    dict: "a table of numbers",
 }
 
 
@@ -67,13 +68,15 @@ def checked(setting: Setting, key: str, value: object, where: str) -> object:
 
 
 def parsed(setting: Setting, key: str, text: str, where: str) -> object:
-    """The same for text from the environment: `true`, `12`, `0.5`, `person,car`. Raises `ConfigError`."""
+    """The same for text: `true`, `12`, `0.5`, `person,car`, `person=0.5,car=0.3`. Raises `ConfigError`."""
     value: object = text
     if setting.kind is bool:
         lowered = text.strip().lower()
         value = True if lowered in _TRUE else False if lowered in _FALSE else text
     elif setting.kind is tuple:
         value = [part.strip() for part in text.split(",") if part.strip()]
+    elif setting.kind is dict:
+        value = _parsed_table(text)
     elif setting.kind in (int, float):
         try:
             value = setting.kind(text)
@@ -82,17 +85,39 @@ def parsed(setting: Setting, key: str, text: str, where: str) -> object:
     return checked(setting, key, value, where)
 
 
+def _parsed_table(text: str) -> object:
+    """`name=number,…` as a dictionary; the text itself where it is none."""
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    try:
+        return {name.strip(): float(number) for name, _, number in pairs}
+    except ValueError:
+        return text
+
+
 def _typed(kind: type, value: object) -> object | None:
     """The value as `kind`, None if it is of another type. Whole numbers serve as numbers, booleans do not."""
     if kind is tuple:
         is_texts = isinstance(value, list | tuple) and all(isinstance(part, str) and part for part in value)
         return tuple(value) if is_texts and isinstance(value, list | tuple) else None
+    if kind is dict:
+        return _table_of_numbers(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value if type(value) is kind else None
 
 
+def _table_of_numbers(value: object) -> dict[str, float] | None:
+    if not isinstance(value, dict):
+        return None
+    numbers = {name: _typed(float, number) for name, number in value.items()}
+    if not all(isinstance(name, str) and name and number is not None for name, number in numbers.items()):
+        return None
+    return {name: number for name, number in numbers.items() if isinstance(number, float)}
+
+
 def _allowed(setting: Setting, value: object) -> bool:
+    if isinstance(value, dict):
+        return all(_allowed(setting, number) for number in value.values())
     if setting.choices:
         return value in setting.choices
     if isinstance(value, str):

@@ -74,7 +74,7 @@ class MotionDetector(Detector):
     def new_state(self) -> MotionState:
         return MotionState()
 
-    def infer(self, batch: Sequence[BatchItem], lane: int = 0) -> list[Detections]:
+    def infer(self, batch: Sequence[BatchItem], call: int = 0) -> list[Detections]:
         """See `Detector.infer`. Raises `TypeError` for an item without the state of `new_state`."""
         return [self._look(item.frame, item.state) for item in batch]
 

@@ -70,7 +70,7 @@ class OrtDetector(Detector):
         """
         self._options = options
         available = onnxruntime.get_available_providers()
-        session = _open(path, options, usable_providers(options.providers, available))
+        session = _open(path, options, usable_providers(("CPUExecutionProvider",), available))
         running = session.get_providers()
         graph = _inspect(session, path)
         self._head = recognise(graph, str(path))
@@ -81,13 +81,14 @@ class OrtDetector(Detector):
         self._fixed_batch = fixed if isinstance(fixed, int) else 0
         self.batch = max(1, options.batch)
         self.lanes, lanes_choice = choose_lanes(options, running[0])
+        self.calls = self.lanes
         self._lanes = [self._new_lane(session)]
         for _ in range(self.lanes - 1):
             own = session if options.threads <= 1 else _open(path, options, running)
             self._lanes.append(self._new_lane(own))
         self._warm_up()
         self.choices = (
-            provider_choice(options.providers, available, running[0]), lanes_choice, self._batch_choice(),
+            provider_choice(("CPUExecutionProvider",), available, running[0]), lanes_choice, self._batch_choice(),
             Choice("head", self._head.layout, "; ".join(filter(None, (graph.describe(), self._head.note)))),
         )  # fmt: skip
         self.description = (
@@ -100,13 +101,13 @@ class OrtDetector(Detector):
     def discarded(self) -> int:
         return sum(lane.discarded for lane in self._lanes)
 
-    def infer(self, batch: Sequence[BatchItem], lane: int = 0) -> list[Detections]:
+    def infer(self, batch: Sequence[BatchItem], call: int = 0) -> list[Detections]:
         """See `Detector.infer`. Different lanes may be used at the same time, one lane may not."""
         found: list[Detections] = []
         at_once = self._fixed_batch or self.batch
         for first in range(0, len(batch), at_once):
             frames = [item.frame for item in batch[first : first + at_once]]
-            found += self._infer_chunk(frames, self._lanes[lane])
+            found += self._infer_chunk(frames, self._lanes[call])
         return found
 
     def _infer_chunk(self, frames: list[FrameNv12], lane: _Lane) -> list[Detections]:

@@ -123,7 +123,8 @@ def detector_options(config: InferConfig) -> DetectorOptions:
         lanes=config.lanes,
         threads=config.threads,
         batch=config.batch,
-        providers=config.providers,
+        backends=config.backends,
+        thresholds=config.thresholds,
         labels=config.labels,
     )
 

@@ -65,7 +65,7 @@ def test_every_setting_has_its_variable() -> None:
     [
         ("ENGINE_INFER_CLASSES", "person, car,", "classes", ("person", "car")),
         ("ENGINE_INFER_CLASSES", "", "classes", ()),
-        ("ENGINE_INFER_PROVIDERS", "CPUExecutionProvider", "providers", ("CPUExecutionProvider",)),
+        ("ENGINE_INFER_BACKENDS", "ort-cuda,ort-cpu", "backends", ("ort-cuda", "ort-cpu")),
         ("ENGINE_INFER_CONFIDENCE", "1", "confidence", 1.0),
         ("ENGINE_INFER_LANES", " 3 ", "lanes", 3),
         ("ENGINE_INFER_FALLBACK", "", "fallback", ""),
@@ -94,9 +94,9 @@ def test_the_profiles_that_come_with_the_engine_load(name: str) -> None:
 
 
 def test_there_are_the_promised_profiles() -> None:
-    assert load("m3-cpu").config.infer.providers == ("CPUExecutionProvider",)
+    assert load("m3-cpu").config.infer.backends == ("ort-cpu",)
     gpu = load("g5-trt").config
-    assert gpu.infer.providers[0] == "TensorrtExecutionProvider"
+    assert gpu.infer.backends[0] == "tensorrt"
     assert gpu.output.encoder == "h264_nvenc"
     assert gpu.infer.lanes == 1
 
@@ -107,10 +107,10 @@ BAD_PROFILES = [
     ("ofline = true", "unknown key 'ofline' (did you mean 'offline'?)"),
     ("[infer]\nmodle = 'x'", ", section [infer]: unknown key 'modle' (did you mean 'model'?)"),
     ("infer = 3", "infer must be a section: write [infer], found 3"),
-    ("[infer]\nbatch = 'two'", "infer.batch must be a whole number from 1 to 58 (frames), found 'two'"),
-    ("[infer]\nbatch = true", "infer.batch must be a whole number from 1 to 58 (frames), found True"),
-    ("[infer]\nbatch = 1.5", "infer.batch must be a whole number from 1 to 58 (frames), found 1.5"),
-    ("[infer]\nbatch = 0", "infer.batch must be a whole number from 1 to 58 (frames), found 0"),
+    ("[infer]\nbatch = 'two'", "infer.batch must be a whole number from 0 to 58 (frames), found 'two'"),
+    ("[infer]\nbatch = true", "infer.batch must be a whole number from 0 to 58 (frames), found True"),
+    ("[infer]\nbatch = 1.5", "infer.batch must be a whole number from 0 to 58 (frames), found 1.5"),
+    ("[infer]\nbatch = 0", "infer.batch must be a whole number from 0 to 58 (frames), found 0"),
     ("[infer]\nconfidence = 1.01", "infer.confidence must be a number from 0 to 1, found 1.01"),
     ("[infer]\nconfidence = true", "infer.confidence must be a number from 0 to 1, found True"),
     ("[infer]\nconfidence = nan", "infer.confidence must be a number from 0 to 1, found nan"),
@@ -165,7 +165,7 @@ BAD_FLAGS: list[tuple[dict[str, object], str]] = [
     ({"control.port": 70000}, f"flag --port: {PORT}, found 70000"),
     (
         {"infer.batch": 0},
-        "flag infer.batch: infer.batch must be a whole number from 1 to 58 (frames), found 0",
+        "flag infer.batch: infer.batch must be a whole number from 0 to 58 (frames), found 0",
     ),
     ({"duration_s": 0}, "flag --duration: duration_s must be a number from 0.1 to 1000000000 (s), found 0"),
     ({"infer.modle": "x"}, "flags: unknown setting 'infer.modle' (did you mean 'infer.model'?)"),
