@@ -44,8 +44,11 @@ peers: ## install the system packages that tests talk to (Debian, as root); else
 
 lock: ## write the exact versions of a fresh environment into requirements.lock
 	rm -rf $(VENV)/lock && $(PYTHON) -m venv $(VENV)/lock
-	$(VENV)/lock/bin/python -m pip install --quiet '.[dev]'
-	$(VENV)/lock/bin/python -m pip list --format=freeze --exclude camring --exclude pip --exclude setuptools > requirements.lock
+	$(VENV)/lock/bin/python -m pip install --quiet '.[dev,gpu]'
+	{ grep '^#' requirements.lock; \
+	  $(VENV)/lock/bin/python -m pip list --format=freeze --exclude camring --exclude pip --exclude setuptools \
+	  | sed -E 's/^(torch==[^+]*)\+.*/\1/; s/^triton==.*/triton>=3.7.1,<3.10/'; } > $(VENV)/lock/new
+	mv $(VENV)/lock/new requirements.lock
 	rm -rf $(VENV)/lock
 
 clean: ## remove the environment and everything built
