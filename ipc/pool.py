@@ -90,6 +90,14 @@ class _Pool:
             newest = max(words)
             return bytes(self._slot_meta(words.index(newest))) if newest & 3 == PUBLISHED else None
 
+    def metas_after(self, after: int) -> list[tuple[int, bytes]]:
+        """Sequence number and meta block of what is published above `after`, oldest first; leases nothing."""
+        seen = max(after, 0) << 2 | 3
+        with self._lock:
+            words = self._slot_words.tolist()
+            found = sorted((word >> 2, index) for index, word in enumerate(words) if word > seen)
+            return [(seq, bytes(self._slot_meta(index))) for seq, index in found]
+
     def statistics(self) -> PoolStatistics:
         """A consistent look at the counters."""
         rows = len(self.layout.leases)

@@ -50,6 +50,10 @@ class Feed:
         """Newest published sequence number, 0 before the first pool."""
         return self._generations[-1].newest_seq() if self._generations else 0
 
+    def metas_after(self, after: int) -> list[tuple[int, bytes]]:
+        """Sequence number and meta block of every record above `after` that is still there, in order."""
+        return [item for consumer in self._generations for item in consumer.metas_after(after)]
+
     def has_come_to(self, seq: int) -> bool:
         """False while the generation that holds this published record has not been announced here yet."""
         return self.newest_seq() >= seq

@@ -80,6 +80,21 @@ def test_lease_by_number_gives_that_one_or_none(open_pool: OpenPoolOf) -> None:
     assert consumer.lease(seq=99) is None, "not yet published"
 
 
+def test_what_is_there_can_be_looked_at_without_a_lease(open_pool: OpenPoolOf) -> None:
+    pool = open_pool(LAYOUT)
+    producer, consumer = pool.producer(), pool.consumer(0)
+    assert consumer.metas_after(0) == []
+    for value in range(LAYOUT.slots + 2):
+        publish(producer, value)
+    seqs = range(3, LAYOUT.slots + 3)
+    assert consumer.metas_after(0) == [(seq, bytes([seq - 1]) * META_BYTES) for seq in seqs]
+    assert [seq for seq, _ in consumer.metas_after(LAYOUT.slots)] == [LAYOUT.slots + 1, LAYOUT.slots + 2]
+    assert consumer.metas_after(LAYOUT.slots + 2) == []
+    assert consumer.statistics().leased == (0, 0)
+    assert producer.begin() is not None
+    assert [seq for seq, _ in consumer.metas_after(0)] == list(seqs)[1:], "what is being written is not there"
+
+
 def test_a_leased_slot_stays_while_the_producer_goes_round(open_pool: OpenPoolOf) -> None:
     pool = open_pool(LAYOUT)
     producer, consumer = pool.producer(), pool.consumer(0)

@@ -101,6 +101,16 @@ def test_the_old_generation_stays_while_it_is_leased_or_unread(pool: Generations
     newest.release()
 
 
+def test_what_is_there_is_seen_across_the_seam(pool: Generations) -> None:
+    assert pool.feed.metas_after(0) == []
+    pool.grow()
+    pool.publish(2)
+    pool.grow()
+    pool.publish(1)
+    assert [(seq, meta[0]) for seq, meta in pool.feed.metas_after(0)] == [(1, 1), (2, 1), (3, 2)]
+    assert [seq for seq, _ in pool.feed.metas_after(2)] == [3]
+
+
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="counts in /proc")
 def test_a_generation_that_is_done_with_is_given_back(pool: Generations) -> None:
     pool.grow()
