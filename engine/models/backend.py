@@ -6,13 +6,26 @@ Backends are tried in the order of `infer.backends`; each is one file with a reg
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from engine.errors import BackendMissing, ConfigError
 from engine.models.heads.base import Graph
+from engine.registry import nearest
 from engine.types import F32
+
+_MODULES = {
+    "tensorrt": "engine.models.trt",
+    "ort-tensorrt": "engine.models.ort",
+    "ort-cuda": "engine.models.ort",
+    "ort-openvino": "engine.models.ort",
+    "ort-coreml": "engine.models.ort",
+    "ort-cpu": "engine.models.ort",
+}
+"""Where the backends of `infer.backends` are, so that a runtime is imported only when it is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +68,9 @@ class Backend(ABC):
 
     names: ClassVar[dict[str, type[Backend]]] = {}
     name: ClassVar[str] = ""
-    on_gpu: ClassVar[bool] = False
+    on_cores: ClassVar[bool] = False
+    """Whether it computes on the CPU's cores: lanes and threads are shares of these then."""
+    on_gpu: bool = False
     """Whether a call's input lies in GPU memory."""
 
     graph: Graph
@@ -68,6 +83,11 @@ class Backend(ABC):
         if name:
             cls.name = name
             Backend.names[name] = cls
+
+    @classmethod
+    def runtime(cls) -> str:
+        """Runtime and version, known before anything is loaded; what was measured holds for this one only."""
+        return cls.name
 
     @classmethod
     @abstractmethod
@@ -93,3 +113,18 @@ class Backend(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give the device's memory back. May be called twice."""
+
+
+def backend_named(name: str) -> type[Backend]:
+    """The registered backend. Raises `ConfigError` for a name that is none, `BackendMissing` without its runtime."""
+    if name not in Backend.names and name in _MODULES:
+        try:
+            importlib.import_module(_MODULES[name])
+        except ImportError as error:
+            raise BackendMissing(f"{name}: its runtime cannot be imported: {error}") from error
+    if name not in Backend.names:
+        known = sorted({*Backend.names, *_MODULES})
+        raise ConfigError(
+            f"infer.backends names {name!r}, which is no backend{nearest(name, known)}; known: {', '.join(known)}"
+        )
+    return Backend.names[name]

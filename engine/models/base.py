@@ -97,3 +97,6 @@ class Detector(ABC):
 
         Different calls may be in flight at the same time, one call number may not be used twice.
         """
+
+    def close(self) -> None:  # noqa: B027  # most detectors hold nothing but memory
+        """Give back what the detector holds on its device, when no call is in flight. May be called twice."""

@@ -1,232 +1,270 @@
-"""Detectors in ONNX files, run by ONNX Runtime. The only file that imports it.
+"""Backends that ONNX Runtime is: one class an execution provider. The only file that imports it.
 
-Knows sessions, lanes and batches. What outputs mean is the head's; how pixels become input is the kernels'.
+Knows sessions, providers and their errors. Does not know what a picture or a box is, nor which backend follows
+when one fails (`engine.models.chain`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
+import re
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from engine.errors import ConfigError, ModelCorrupt, ModelError, ModelNotFound, ModelUnsupported
-from engine.models.base import BatchItem, Choice, Detector, DetectorOptions
-from engine.models.heads.base import Candidates, Graph, Head, Tensor, parse_size, recognise
-from engine.registry import nearest
-from engine.types import F32, ColourMatrix, Detections, FrameNv12
-from kernels import cpu as kernels
-from kernels.buffers import LetterboxBuffers
-from kernels.colour import ycbcr_to_rgb
-from kernels.letterbox import Letterbox, fit_letterbox
+from engine.errors import (
+    BackendError,
+    BackendMissing,
+    DeviceOutOfMemory,
+    ModelCorrupt,
+    ModelError,
+    ModelNotFound,
+    ModelUnsupported,
+)  # fmt: skip
+from engine.models.backend import Backend, BackendOptions, Call
+from engine.models.heads.base import Graph, Tensor, parse_size
+from engine.types import F32
 
 _CPU = "CPUExecutionProvider"
-_MOST_CANDIDATES = 1024
-"""Boxes that go into non-maximum suppression, whose time grows with their square: 3 ms for this many."""
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 
-_DAMAGED = (
-    ort_errors.InvalidProtobuf, ort_errors.InvalidArgument, ort_errors.NoModel, UnicodeDecodeError,
-)  # fmt: skip
+_NO_MODEL = (ort_errors.InvalidProtobuf, ort_errors.NoModel, UnicodeDecodeError)
 """What loading a file raises that is no ONNX model, or was one."""
 _REFUSED = (
     ort_errors.EPFail, ort_errors.Fail, ort_errors.InvalidGraph, ort_errors.NotImplemented,
-    ort_errors.RuntimeException,
+    ort_errors.RuntimeException, ort_errors.InvalidArgument, RuntimeError, MemoryError,
 )  # fmt: skip
-"""What loading a file raises that is sound, but not for this runtime: operators, versions, devices."""
+"""What loading or running raises: operators, versions, devices. pybind11 makes the last two of C++ exceptions."""
+_MEMORY = re.compile(
+    r"out[ _]?of[ _]?memory|failed to allocate|bad[ _]?alloc|ALLOC_FAILED|cudaErrorMemoryAllocation", re.I
+)
+"""How the runtime, CUDA, cuBLAS, cuDNN and TensorRT say that memory is used up."""
 
 
-@dataclass(slots=True)
-class _Lane:
-    """What one concurrent call works with."""
+class OrtBackend(Backend):
+    """An ONNX file in ONNX Runtime.
 
-    session: Any
-    input_nchw: F32
-    half_nchw: NDArray[np.float16] | None
-    buffers: list[LetterboxBuffers]
-    discarded: int = 0
-
-
-class OrtDetector(Detector):
-    """Boxes from an ONNX file.
-
-    Lanes of one thread share one session: `run` uses the caller's thread then, and a second session would only
-    hold the weights twice (measured: the same throughput). Lanes of several threads need a session each.
+    Lanes of one thread share one session on a CPU: `run` uses the caller's thread then, and a second session would
+    only hold the weights twice (measured: the same throughput). Other lanes have a session each.
     """
 
-    def __init__(self, path: Path, options: DetectorOptions) -> None:
-        """Open the file and run it once on an empty picture.
+    provider: ClassVar[str]
+    package: ClassVar[str]
+    """The package on PyPI whose build of ONNX Runtime has the provider."""
 
-        Raises `ModelNotFound`, `ModelCorrupt`, `ModelUnsupported`, or `ConfigError` for labels that do not fit.
-        """
-        self._options = options
+    def __init__(self, path: Path, options: BackendOptions) -> None:
+        """See `load`."""
+        self._path, self._options = path, options
         available = onnxruntime.get_available_providers()
-        session = _open(path, options, usable_providers(("CPUExecutionProvider",), available))
-        running = session.get_providers()
-        graph = _inspect(session, path)
-        self._head = recognise(graph, str(path))
-        self.labels = _labels(self._head, options, path)
-        self._wanted = np.isin(self.labels, options.classes) if options.classes else None
-        self._input, self._input_wh = graph.inputs[0], graph.input_wh
-        fixed = self._input.shape[0]
-        self._fixed_batch = fixed if isinstance(fixed, int) else 0
-        self.batch = max(1, options.batch)
-        self.lanes, lanes_choice = choose_lanes(options, running[0])
-        self.calls = self.lanes
-        self._lanes = [self._new_lane(session)]
-        for _ in range(self.lanes - 1):
-            own = session if options.threads <= 1 else _open(path, options, running)
-            self._lanes.append(self._new_lane(own))
-        self._warm_up()
-        self.choices = (
-            provider_choice(("CPUExecutionProvider",), available, running[0]), lanes_choice, self._batch_choice(),
-            Choice("head", self._head.layout, "; ".join(filter(None, (graph.describe(), self._head.note)))),
-        )  # fmt: skip
-        self.description = (
-            f"{path.name}: {self._head.layout}, {len(self.labels)} classes, input {self._input_wh[0]} × "
-            f"{self._input_wh[1]} {self._input.dtype}, ONNX Runtime {onnxruntime.__version__} on {running[0]}, "
-            f"lanes {self.lanes} of {max(1, options.threads)} thread(s)"
+        if self.provider not in available:
+            raise BackendMissing(
+                f"{self.name}: this ONNX Runtime has no {self.provider} (it has {', '.join(available)}): "
+                f"pip install {self.package} in place of onnxruntime"
+            )
+        self._sessions = [self._open()]
+        self.graph = self._inspect(self._sessions[0])
+        declared = self.graph.inputs[0].shape[0]
+        self.fixed_batch = isinstance(declared, int)
+        self.batch = declared if isinstance(declared, int) else max(1, options.batch)
+        for _ in range(0 if self._shares_session() else max(1, options.lanes) - 1):
+            self._sessions.append(self._open())
+        self.description = f"{self.runtime()} on {self.provider}"
+
+    @classmethod
+    def runtime(cls) -> str:
+        return f"ONNX Runtime {onnxruntime.__version__}"
+
+    @classmethod
+    def load(cls, path: Path, options: BackendOptions) -> Backend:
+        return cls(path, options)
+
+    def new_call(self) -> Call:
+        width, height = self.graph.input_wh
+        return Call(np.zeros((self.batch, 3, height, width), self.graph.inputs[0].dtype))
+
+    def run(self, call: Call, count: int, lane: int) -> list[F32]:
+        # A fixed batch that is not full runs with old pictures in the rest, whose boxes nobody reads.
+        pictures = call.input_nchw[: self.batch if self.fixed_batch else count]
+        try:
+            outputs = self._session(lane).run(None, {self.graph.inputs[0].name: pictures})
+        except _REFUSED as error:
+            raise self._failure("failed", error) from error
+        return [np.asarray(output, np.float32) for output in outputs]
+
+    def close(self) -> None:
+        self._sessions.clear()
+
+    def provider_options(self) -> dict[str, str]:
+        """What the execution provider is told."""
+        return {}
+
+    def further_providers(self) -> tuple[str, ...]:
+        """Who runs the operators that the provider does not have."""
+        return (_CPU,)
+
+    def _declared_on_cpu(self) -> Graph:
+        """What the file declares, read before the provider is told about it."""
+        try:
+            session = onnxruntime.InferenceSession(str(self._path), self._session_options(), providers=[_CPU])
+        except _NO_MODEL as error:
+            raise _damaged(self._path, error) from error
+        except _REFUSED as error:
+            raise self._not_loaded(error) from error
+        return _declared(session, self._path)
+
+    def _shares_session(self) -> bool:
+        return False
+
+    def _session(self, lane: int) -> Any:
+        return self._sessions[lane if len(self._sessions) > 1 else 0]
+
+    def _open(self) -> Any:
+        """A session on the file, or the `ModelError` that says why not."""
+        path = self._path
+        if not path.is_file():
+            raise ModelNotFound(
+                f"{path}: no such model file; give the path of an ONNX file or a registered name"
+            )
+        providers: list[Any] = [(self.provider, self.provider_options())]
+        providers += [name for name in self.further_providers() if name != self.provider]
+        try:
+            # The package's own fallback prints and hides the reason.
+            session = onnxruntime.InferenceSession(
+                str(path), self._session_options(), providers=providers, enable_fallback=0
+            )
+        except _NO_MODEL as error:
+            raise _damaged(path, error) from error
+        except _REFUSED as error:
+            raise self._not_loaded(error) from error
+        if session.get_providers()[0] != self.provider:
+            raise BackendMissing(
+                f"{self.name}: {self.provider} could not be initialised (its libraries or its device are missing)"
+            )
+        return session
+
+    def _session_options(self) -> Any:
+        settings = onnxruntime.SessionOptions()
+        settings.log_severity_level = 3
+        settings.intra_op_num_threads = max(1, self._options.threads)
+        settings.inter_op_num_threads = 1
+        # Threads that wait by spinning take the core from decoding and tracking.
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return settings
+
+    def _not_loaded(self, error: Exception) -> ModelError:
+        return self._failure(f"cannot load {self._path}", error)
+
+    def _failure(self, what: str, error: Exception) -> BackendError:
+        kind = (
+            DeviceOutOfMemory
+            if _MEMORY.search(str(error)) or isinstance(error, MemoryError)
+            else BackendError
+        )
+        return kind(f"{self.name}: {what}: {_one_line(error)}")
+
+    def _inspect(self, session: Any) -> Graph:
+        """The graph as heads want it. Runs the session once."""
+        declared = _declared(session, self._path)
+        images, wh = declared.inputs[0], declared.input_wh
+        batch = images.shape[0] if isinstance(images.shape[0], int) else 1
+        picture = np.zeros((batch, 3, wh[1], wh[0]), images.dtype)
+        try:
+            found = session.run(None, {images.name: picture})
+        except _REFUSED as error:
+            raise self._not_run(declared, error) from error
+        shapes = tuple(tuple(output.shape) for output in found)
+        return Graph(declared.inputs, declared.outputs, shapes, wh, declared.metadata)
+
+    def _not_run(self, declared: Graph, error: Exception) -> ModelError:
+        return self._failure(f"cannot run {self._path}", error)
+
+
+class OrtCpu(OrtBackend, name="ort-cpu"):
+    """Any machine. What it cannot load or run, no other provider can."""
+
+    provider = _CPU
+    package = "onnxruntime"
+    on_cores = True
+
+    def _shares_session(self) -> bool:
+        return self._options.threads <= 1
+
+    def _not_loaded(self, error: Exception) -> ModelError:
+        if isinstance(error, ort_errors.InvalidArgument):
+            return _damaged(self._path, error)
+        return ModelUnsupported(f"{self._path}: ONNX Runtime cannot load it: {_one_line(error)}")
+
+    def _not_run(self, declared: Graph, error: Exception) -> ModelError:
+        width, height = declared.input_wh
+        return ModelUnsupported(
+            f"{self._path}: does not run on a picture of {width} × {height}: {_one_line(error)}. "
+            f"{declared.describe()}"
         )
 
-    @property
-    def discarded(self) -> int:
-        return sum(lane.discarded for lane in self._lanes)
 
-    def infer(self, batch: Sequence[BatchItem], call: int = 0) -> list[Detections]:
-        """See `Detector.infer`. Different lanes may be used at the same time, one lane may not."""
-        found: list[Detections] = []
-        at_once = self._fixed_batch or self.batch
-        for first in range(0, len(batch), at_once):
-            frames = [item.frame for item in batch[first : first + at_once]]
-            found += self._infer_chunk(frames, self._lanes[call])
-        return found
+class OrtCuda(OrtBackend, name="ort-cuda"):
+    """An NVIDIA GPU through CUDA and cuDNN."""
 
-    def _infer_chunk(self, frames: list[FrameNv12], lane: _Lane) -> list[Detections]:
-        boxes = [self._prepare(frame, lane.buffers[index]) for index, frame in enumerate(frames)]
-        # A fixed batch that is not full runs with old pictures in the rest, whose boxes nobody reads.
-        count = self._fixed_batch or len(frames)
-        outputs = self._run(lane, count)
-        found = []
-        for index, letterbox in enumerate(boxes):
-            candidates = self._head.decode(outputs, index, self._options.confidence)
-            candidates, discarded = _drop_senseless(candidates, len(self.labels))
-            lane.discarded += discarded
-            found.append(self._finish(candidates, letterbox))
-        return found
+    provider = "CUDAExecutionProvider"
+    package = "onnxruntime-gpu"
 
-    def _prepare(self, frame: FrameNv12, buffers: LetterboxBuffers) -> Letterbox:
-        pixels, meta = self._head.pixels, frame.meta
-        height, width = frame.y.shape
-        letterbox = fit_letterbox((width, height), self._input_wh, self._head.fit)
-        matrix = ycbcr_to_rgb(meta.matrix is ColourMatrix.BT709, meta.full_range, pixels.bgr)
-        kernels.nv12_to_input(frame.y, frame.uv, letterbox, matrix, pixels, buffers)
-        return letterbox
-
-    def _run(self, lane: _Lane, count: int) -> list[F32]:
-        pictures: NDArray[Any] = lane.input_nchw[:count]
-        if lane.half_nchw is not None:
-            np.copyto(lane.half_nchw[:count], pictures, casting="same_kind")
-            pictures = lane.half_nchw[:count]
-        outputs = lane.session.run(None, {self._input.name: pictures})
-        return [output.astype(np.float32, copy=False) for output in outputs]
-
-    def _finish(self, candidates: Candidates, letterbox: Letterbox) -> Detections:
-        """Suppression, the wanted classes, the best of too many, source pixels."""
-        boxes, scores, class_ids = candidates.boxes_xyxy, candidates.scores, candidates.class_ids
-        if self._wanted is not None:
-            chosen = np.flatnonzero(self._wanted[class_ids])
-            boxes, scores, class_ids = boxes[chosen], scores[chosen], class_ids[chosen]
-        order = np.argsort(-scores, kind="stable")[:_MOST_CANDIDATES]
-        if self._head.needs_nms:
-            order = order[kernels.nms(boxes[order], scores[order], class_ids[order], self._options.nms_iou)]
-        source = kernels.boxes_to_source(boxes[order], letterbox)
-        # Boxes that lie in the padding have nothing left after clipping.
-        real = (source[:, 2] > source[:, 0]) & (source[:, 3] > source[:, 1])
-        found = Detections(source, scores[order], class_ids[order])
-        return found.take(np.flatnonzero(real)[: self._options.max_objects])
-
-    def _new_lane(self, session: Any) -> _Lane:
-        width, height = self._input_wh
-        shape = (self._fixed_batch or self.batch, 3, height, width)
-        pictures = np.zeros(shape, np.float32)
-        half = np.zeros(shape, np.float16) if self._input.dtype == "float16" else None
-        return _Lane(session, pictures, half, [LetterboxBuffers(picture) for picture in pictures])
-
-    def _batch_choice(self) -> Choice:
-        if not self._fixed_batch:
-            return Choice("batch", str(self.batch), "the file takes any number of frames")
-        reason = f"the file is exported for batches of {self._fixed_batch}"
-        return Choice("batch", str(self._fixed_batch), reason)
-
-    def _warm_up(self) -> None:
-        """Run every session at the size it will be used with, as the first run at a size allocates.
-
-        The first session has run already, with one picture or its fixed batch.
-        """
-        count = self._fixed_batch or self.batch
-        warm = set() if count > 1 and not self._fixed_batch else {id(self._lanes[0].session)}
-        for lane in self._lanes:
-            if id(lane.session) not in warm:
-                self._run(lane, count)
-                warm.add(id(lane.session))
+    def provider_options(self) -> dict[str, str]:
+        # The default search tries every algorithm of every layer, for each number of frames that comes up anew.
+        return {"device_id": str(self._options.device), "cudnn_conv_algo_search": "HEURISTIC"}
 
 
-def usable_providers(wanted: Sequence[str], available: Sequence[str]) -> list[str]:
-    """The wanted execution providers that this build of ONNX Runtime has, the CPU always last."""
-    return [*(name for name in wanted if name in available and name != _CPU), _CPU]
+class OrtTensorrt(OrtBackend, name="ort-tensorrt"):
+    """An NVIDIA GPU through TensorRT, in the precision of the file; what TensorRT cannot do goes to CUDA."""
+
+    provider = "TensorrtExecutionProvider"
+    package = "onnxruntime-gpu"
+
+    def provider_options(self) -> dict[str, str]:
+        options = {"device_id": str(self._options.device), **self._profile()}
+        if self._options.cache is not None:
+            folder = str(self._options.cache / "ort-tensorrt")
+            options |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": folder}
+            options |= {"trt_timing_cache_enable": "1", "trt_timing_cache_path": folder}
+        return options
+
+    def further_providers(self) -> tuple[str, ...]:
+        return ("CUDAExecutionProvider", _CPU)
+
+    def _profile(self) -> dict[str, str]:
+        """The sizes to build for: without them every new number of frames builds the engine again."""
+        images = self._declared_on_cpu()
+        if isinstance(images.inputs[0].shape[0], int):
+            return {}
+        width, height = images.input_wh
+        counts = {"min": 1, "opt": max(1, self._options.batch), "max": max(1, self._options.batch)}
+        name = images.inputs[0].name
+        return {f"trt_profile_{kind}_shapes": f"{name}:{n}x3x{height}x{width}" for kind, n in counts.items()}
 
 
-def provider_choice(wanted: Sequence[str], available: Sequence[str], running: str) -> Choice:
-    """Which execution provider runs, and why it is not the first one wanted."""
-    reason = f"wanted: {', '.join(wanted) or 'none'}"
-    missing = [name for name in wanted if name not in available]
-    if missing:
-        reason += f"; this ONNX Runtime has no {', '.join(missing)} (it has {', '.join(available)})"
-    refused = [name for name in usable_providers(wanted, available) if name != running][:1]
-    if refused and refused[0] != _CPU:
-        reason += f"; {refused[0]} could not be initialised"
-    return Choice("execution provider", running, reason)
+class OrtOpenvino(OrtBackend, name="ort-openvino"):
+    """An Intel processor through OpenVINO."""
+
+    provider = "OpenVINOExecutionProvider"
+    package = "onnxruntime-openvino"
+    on_cores = True
+
+    def provider_options(self) -> dict[str, str]:
+        return {"device_type": "CPU", "num_of_threads": str(max(1, self._options.threads))}
 
 
-def choose_lanes(options: DetectorOptions, provider: str) -> tuple[int, Choice]:
-    """How many calls run side by side."""
-    if options.lanes > 0:
-        return options.lanes, Choice("lanes", str(options.lanes), "as configured")
-    if provider != _CPU:
-        return 1, Choice("lanes", "1", f"{provider} runs one call at a time")
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    lanes = max(1, cores // max(1, options.threads))
-    return lanes, Choice("lanes", str(lanes), f"{cores} cores, threads per lane: {options.threads}")
+class OrtCoreml(OrtBackend, name="ort-coreml"):
+    """The GPU and the neural engine of a Mac, as CoreML shares them out."""
 
+    provider = "CoreMLExecutionProvider"
+    package = "onnxruntime"
 
-def _open(path: Path, options: DetectorOptions, providers: list[str]) -> Any:
-    """A session on the file, or the `ModelError` that says why not."""
-    if not path.is_file():
-        raise ModelNotFound(f"{path}: no such model file; give the path of an ONNX file or a registered name")
-    settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = 3
-    settings.intra_op_num_threads = max(1, options.threads)
-    settings.inter_op_num_threads = 1
-    # Threads that wait by spinning take the core from decoding and tracking.
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        # The package's own fallback prints and hides the reason; ours is below.
-        return onnxruntime.InferenceSession(str(path), settings, providers=providers, enable_fallback=0)
-    except _DAMAGED as error:
-        raise _damaged(path, error) from error
-    except _REFUSED as error:
-        if providers != [_CPU]:
-            return _open(path, options, [_CPU])
-        raise ModelUnsupported(f"{path}: ONNX Runtime cannot load it: {_one_line(error)}") from error
+    def provider_options(self) -> dict[str, str]:
+        return {"ModelFormat": "MLProgram", "MLComputeUnits": "ALL"}
 
 
 def _damaged(path: Path, error: Exception) -> ModelError:
@@ -245,35 +283,27 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def _inspect(session: Any, path: Path) -> Graph:
-    """The graph as heads want it, and the element type of the input. Runs the session once."""
+def _declared(session: Any, path: Path) -> Graph:
+    """The graph as the file declares it, without the shapes of a run. Raises `ModelUnsupported`."""
     inputs, outputs = (
         tuple(map(_tensor, tensors)) for tensors in (session.get_inputs(), session.get_outputs())
     )
     metadata = dict(session.get_modelmeta().custom_metadata_map)
-    declared = Graph(inputs, outputs, (), (0, 0), metadata)
+    graph = Graph(inputs, outputs, (), (0, 0), metadata)
     if not _takes_pictures(inputs) or any(
         not node.type.startswith("tensor(") for node in session.get_outputs()
     ):
         raise ModelUnsupported(
             f"{path}: a detector has one input [batch, 3, height, width] of float32 or float16. "
-            f"Found {declared.describe()}"
+            f"Found {graph.describe()}"
         )
-    batch, _, height, width = inputs[0].shape
+    _, _, height, width = inputs[0].shape
     size_wh = parse_size(metadata.get("imgsz", ""))
     wh = (width if isinstance(width, int) else size_wh[0], height if isinstance(height, int) else size_wh[1])
-    picture = np.zeros((batch if isinstance(batch, int) else 1, 3, wh[1], wh[0]), inputs[0].dtype)
-    try:
-        found = session.run(None, {inputs[0].name: picture})
-    except (*_DAMAGED, *_REFUSED) as error:
-        raise ModelUnsupported(
-            f"{path}: does not run on a picture of {wh[0]} × {wh[1]}: {_one_line(error)}. {declared.describe()}"
-        ) from error
-    shapes = tuple(tuple(output.shape) for output in found)
-    return Graph(inputs, outputs, shapes, wh, metadata)
+    return Graph(inputs, outputs, (), wh, metadata)
 
 
-def _takes_pictures(inputs: tuple[Tensor, ...]) -> bool:
+def _takes_pictures(inputs: Sequence[Tensor]) -> bool:
     if len(inputs) != 1 or inputs[0].dtype not in ("float32", "float16") or len(inputs[0].shape) != 4:
         return False
     channels = inputs[0].shape[1]
@@ -283,29 +313,3 @@ def _takes_pictures(inputs: tuple[Tensor, ...]) -> bool:
 def _tensor(node: Any) -> Tensor:
     dtype = _DTYPES.get(node.type, node.type.removeprefix("tensor(").removesuffix(")"))
     return Tensor(node.name, dtype, tuple(node.shape))
-
-
-def _labels(head: Head, options: DetectorOptions, path: Path) -> tuple[str, ...]:
-    labels = options.labels or head.labels
-    if head.counts_classes and len(labels) != len(head.labels):
-        raise ConfigError(
-            f"{path}: labels names {len(labels)} classes, but the model has {len(head.labels)}; name them all"
-        )
-    unknown = [name for name in options.classes if name not in labels]
-    if unknown:
-        raise ConfigError(
-            f"{path}: classes names {unknown[0]!r}, which is not a label of this model"
-            f"{nearest(unknown[0], labels)}"
-        )
-    return labels
-
-
-def _drop_senseless(candidates: Candidates, classes: int) -> tuple[Candidates, int]:
-    """Without the boxes whose numbers are NaN, infinite or of no known class, and how many these were."""
-    sound = np.isfinite(candidates.boxes_xyxy).all(axis=1) & np.isfinite(candidates.scores)
-    sound &= (candidates.class_ids >= 0) & (candidates.class_ids < classes)
-    discarded = len(sound) - int(np.count_nonzero(sound))
-    if not discarded:
-        return candidates, 0
-    kept = Candidates(candidates.boxes_xyxy[sound], candidates.scores[sound], candidates.class_ids[sound])
-    return kept, discarded

@@ -11,7 +11,7 @@ from engine.errors import ModelNotFound
 from engine.models.base import DetectorOptions
 from engine.models.detector import create_detector
 from engine.models.motion import MotionDetector
-from engine.models.ort import OrtDetector
+from engine.models.onnx_detector import OnnxDetector
 
 from .samples import toy_model
 
@@ -20,7 +20,7 @@ def test_motion_and_files(tmp_path: Path) -> None:
     path = toy_model(tmp_path / "toy.onnx", {"output0": np.zeros((1, 10, 6), np.float32)})
     assert isinstance(create_detector("motion", DetectorOptions()), MotionDetector)
     detector = create_detector(str(path), DetectorOptions())
-    assert isinstance(detector, OrtDetector)
+    assert isinstance(detector, OnnxDetector)
     assert "toy.onnx" in detector.description and "CPUExecutionProvider" in detector.description
     with pytest.raises(ModelNotFound):
         create_detector(str(tmp_path / "motion"), DetectorOptions())

@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import ModelUnsupported
 from engine.models.base import BatchItem, DetectorOptions
-from engine.models.ort import OrtDetector
+from engine.models.onnx_detector import OnnxDetector
 from engine.types import Detections
 from kernels.reference import overlap
 
@@ -26,8 +26,8 @@ WEIGHTS = [
 PICTURES = ["bus.jpg", "zidane.jpg"]
 
 
-def open_weights(data_dir: Path, name: str, **options: Any) -> OrtDetector:
-    return OrtDetector(data_dir / "weights" / f"{name}.onnx", DetectorOptions(**options))
+def open_weights(data_dir: Path, name: str, **options: Any) -> OnnxDetector:
+    return OnnxDetector(data_dir / "weights" / f"{name}.onnx", DetectorOptions(**options))
 
 
 def expected_boxes(data_dir: Path, name: str) -> dict[str, list[list[Any]]]:
@@ -82,7 +82,7 @@ def test_a_batch_gives_what_single_frames_give(data_dir: Path, name: str) -> Non
     detector = open_weights(data_dir, name, lanes=1, batch=3)
     together = detector.infer([BatchItem(frame) for frame in frames])
     alone = [detector.infer([BatchItem(frame)])[0] for frame in frames]
-    assert detector.batch == 3
+    assert detector.batch == (3 if "dynbatch" in name else 1)
     assert all(same(a, b, 1e-3) for a, b in zip(together, alone, strict=True))
     assert same(together[0], together[2], 1e-3) and not same(together[0], together[1], 1)
 
@@ -107,15 +107,16 @@ def test_lanes_side_by_side_give_the_same(data_dir: Path, threads: int) -> None:
     assert all(same(result, alone[(lane + turn) % 2]) for (lane, turn), result in found.items())
 
 
-def test_the_head_and_the_provider_are_named_with_reasons(data_dir: Path) -> None:
-    providers = ("TensorrtExecutionProvider", "CPUExecutionProvider")
-    detector = open_weights(data_dir, "yolov8n-seg_320_int8", providers=providers)
+def test_the_head_and_the_backend_are_named_with_reasons(data_dir: Path) -> None:
+    detector = open_weights(data_dir, "yolov8n-seg_320_int8", backends=("ort-tensorrt", "ort-cpu"))
     by_name = {choice.what: choice for choice in detector.choices}
-    assert by_name["execution provider"].chosen == "CPUExecutionProvider"
-    assert "no TensorrtExecutionProvider" in by_name["execution provider"].reason
-    assert "masks: ignored" in by_name["head"].reason
+    assert by_name["backend"].chosen == "ort-cpu"
+    assert "no TensorrtExecutionProvider" in by_name["backend"].reason
+    assert by_name["head"].chosen in detector.description
     assert by_name["batch"].chosen == "1"
-    assert detector.lanes >= 1 and by_name["lanes"].chosen == str(detector.lanes)
+    assert by_name["layout"].chosen == "1×1" and detector.lanes == 1
+    [degraded] = detector.degraded
+    assert "ort-cpu" in degraded and "onnxruntime-gpu" in degraded
 
 
 @pytest.mark.parametrize("name", ["osnet_x0_25_msmt17_dynbatch", "person_reid_retail_0248"])

@@ -1,4 +1,4 @@
-"""Opening files of every kind, and what the detector does around the head; models are made here."""
+"""What the detector does around the head, and what it says of files; models are made here."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from engine.errors import ConfigError, ModelCorrupt, ModelNotFound, ModelUnsupported
 from engine.models.base import BatchItem, DetectorOptions
-from engine.models.ort import OrtDetector, choose_lanes, provider_choice, usable_providers
+from engine.models.onnx_detector import OnnxDetector
 
 from .samples import grey_frame, toy_model
 
@@ -30,7 +30,7 @@ def test_boxes_come_back_in_source_pixels(tmp_path: Path) -> None:
         finished_boxes((8, 20, 24, 40, 0.5, 1), (0, 16, 64, 48, 0.9, 0)),
         metadata=NAMES,
     )
-    detector = OrtDetector(path, DetectorOptions(lanes=1))
+    detector = OnnxDetector(path, DetectorOptions(lanes=1))
     [found] = detector.infer([BatchItem(grey_frame(128, 64))])
     assert found.boxes_xyxy.tolist() == [[0, 0, 128, 64], [16, 8, 48, 48]]
     assert found.scores.tolist() == pytest.approx([0.9, 0.5])
@@ -41,18 +41,18 @@ def test_boxes_in_the_padding_are_dropped(tmp_path: Path) -> None:
     path = toy_model(
         tmp_path / "toy.onnx", finished_boxes((8, 0, 24, 15, 0.9, 1), (8, 0, 24, 20, 0.8, 1)), metadata=NAMES
     )
-    [found] = OrtDetector(path, DetectorOptions()).infer([BatchItem(grey_frame(128, 64))])
+    [found] = OnnxDetector(path, DetectorOptions()).infer([BatchItem(grey_frame(128, 64))])
     assert found.boxes_xyxy.tolist() == [[16, 0, 48, 8]]
 
 
 def test_confidence_and_most_objects(tmp_path: Path) -> None:
     rows = [(0, 16, 10 + index, 48, 0.05 + index / 10, 0) for index in range(8)]
     path = toy_model(tmp_path / "toy.onnx", finished_boxes(*rows), metadata=NAMES)
-    [found] = OrtDetector(path, DetectorOptions(confidence=0.2, max_objects=4)).infer(
+    [found] = OnnxDetector(path, DetectorOptions(confidence=0.2, max_objects=4)).infer(
         [BatchItem(grey_frame(128, 64))]
     )
     assert found.scores.tolist() == pytest.approx([0.75, 0.65, 0.55, 0.45])
-    [found] = OrtDetector(path, DetectorOptions(confidence=0.6)).infer([BatchItem(grey_frame(128, 64))])
+    [found] = OnnxDetector(path, DetectorOptions(confidence=0.6)).infer([BatchItem(grey_frame(128, 64))])
     assert len(found) == 2
 
 
@@ -63,7 +63,7 @@ def test_senseless_numbers_are_dropped_and_counted(tmp_path: Path) -> None:
         (nan, 20, 24, 40, 0.9, 1), (8, 20, inf, 40, 0.9, 1), (8, 20, 24, 40, nan, 1), (8, 20, 24, 40, inf, 1),
         (8, 20, 24, 40, 0.9, nan), (8, 20, 24, 40, 0.9, 7), (8, 20, 24, 40, 0.9, -1),
     ]  # fmt: skip
-    detector = OrtDetector(
+    detector = OnnxDetector(
         toy_model(tmp_path / "toy.onnx", finished_boxes(*bad, good), metadata=NAMES), DetectorOptions(lanes=2)
     )
     for lane in (0, 1):
@@ -78,7 +78,7 @@ def test_any_batch_size_of_the_file_serves_any_number_of_frames(tmp_path: Path, 
     if isinstance(size, int):
         boxes = {"output0": boxes["output0"].repeat(size, axis=0)}
     path = toy_model(tmp_path / "toy.onnx", boxes, (size, 3, 64, 64), metadata=NAMES)
-    detector = OrtDetector(path, DetectorOptions(batch=3))
+    detector = OnnxDetector(path, DetectorOptions(batch=3))
     for count in (0, 1, 3, 5):
         found = detector.infer([BatchItem(grey_frame(64, 64))] * count)
         assert [len(one) for one in found] == [1] * count
@@ -88,7 +88,7 @@ def test_half_precision_files(tmp_path: Path) -> None:
     path = toy_model(
         tmp_path / "toy.onnx", finished_boxes((8, 20, 24, 40, 0.5, 1)), metadata=NAMES, half=True
     )
-    detector = OrtDetector(path, DetectorOptions(lanes=1))
+    detector = OnnxDetector(path, DetectorOptions(lanes=1))
     [found] = detector.infer([BatchItem(grey_frame(64, 64))])
     assert found.boxes_xyxy.tolist() == [[8, 20, 24, 40]] and found.boxes_xyxy.dtype == np.float32
     assert "float16" in detector.description
@@ -99,33 +99,33 @@ def test_files_of_any_size_use_the_size_in_their_metadata(tmp_path: Path) -> Non
     path = toy_model(
         tmp_path / "toy.onnx", finished_boxes((8, 20, 24, 40, 0.5, 1)), shape, {**NAMES, "imgsz": "[64, 128]"}
     )
-    [found] = OrtDetector(path, DetectorOptions(lanes=1)).infer([BatchItem(grey_frame(256, 128))])
+    [found] = OnnxDetector(path, DetectorOptions(lanes=1)).infer([BatchItem(grey_frame(256, 128))])
     assert found.boxes_xyxy.tolist() == [[16, 40, 48, 80]]
     path = toy_model(tmp_path / "toy.onnx", finished_boxes(), shape, NAMES)
-    assert "640 × 640" in OrtDetector(path, DetectorOptions(lanes=1)).description
+    assert "640 × 640" in OnnxDetector(path, DetectorOptions(lanes=1)).description
 
 
 def test_labels_may_be_given(tmp_path: Path) -> None:
     path = toy_model(
         tmp_path / "toy.onnx", finished_boxes((8, 20, 24, 40, 0.5, 1)), metadata={"end2end": "True"}
     )
-    assert OrtDetector(path, DetectorOptions()).labels[0] == "person"
-    assert OrtDetector(path, DetectorOptions(labels=("a", "b"))).labels == ("a", "b")
+    assert OnnxDetector(path, DetectorOptions()).labels[0] == "person"
+    assert OnnxDetector(path, DetectorOptions(labels=("a", "b"))).labels == ("a", "b")
 
 
 def test_labels_and_classes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     path = toy_model(tmp_path / "toy.onnx", finished_boxes(), metadata=NAMES)
     with pytest.raises(ConfigError, match="labels names 1 classes, but the model has 2"):
-        OrtDetector(path, DetectorOptions(labels=("a",)))
+        OnnxDetector(path, DetectorOptions(labels=("a",)))
     with pytest.raises(ConfigError, match=r"'dogg'.*did you mean 'dog'"):
-        OrtDetector(path, DetectorOptions(classes=("dogg",)))
+        OnnxDetector(path, DetectorOptions(classes=("dogg",)))
 
 
 def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match="nowhere"):
-        OrtDetector(tmp_path / "nowhere.onnx", DetectorOptions())
+        OnnxDetector(tmp_path / "nowhere.onnx", DetectorOptions())
     with pytest.raises(ModelNotFound):
-        OrtDetector(tmp_path, DetectorOptions())
+        OnnxDetector(tmp_path, DetectorOptions())
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "half", "noise", "names"])
@@ -143,7 +143,7 @@ def test_damaged_files_are_corrupt(tmp_path: Path, kind: str) -> None:
     with pytest.raises(
         ModelCorrupt, match=rf"sha256 [0-9a-f]{{64}}, {len(broken)} bytes.*engine-models fetch"
     ):
-        OrtDetector(path, DetectorOptions())
+        OnnxDetector(path, DetectorOptions())
 
 
 def test_a_pytorch_file_says_export(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_pytorch_file_says_export(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("data.pkl", b"x")
     with pytest.raises(ModelUnsupported, match="export it to ONNX"):
-        OrtDetector(path, DetectorOptions())
+        OnnxDetector(path, DetectorOptions())
 
 
 def test_unknown_operators_are_unsupported(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_unknown_operators_are_unsupported(tmp_path: Path) -> None:
     path = tmp_path / "future.onnx"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelUnsupported, match=r"future\.onnx: ONNX Runtime cannot load it") as info:
-        OrtDetector(path, DetectorOptions())
+        OnnxDetector(path, DetectorOptions())
     assert "\n" not in str(info.value)
 
 
@@ -177,19 +177,4 @@ def test_a_graph_that_cannot_run_is_unsupported(tmp_path: Path) -> None:
     path = tmp_path / "stuck.onnx"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelUnsupported, match="does not run on a picture of 640 × 640"):
-        OrtDetector(path, DetectorOptions())
-
-
-def test_providers_are_chosen_with_a_reason() -> None:
-    available = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    assert usable_providers(["X", "CUDAExecutionProvider"], available) == available
-    assert usable_providers([], available) == ["CPUExecutionProvider"]
-    refused = provider_choice(available, available, "CPUExecutionProvider")
-    assert "CUDAExecutionProvider could not be initialised" in refused.reason
-    assert "could not" not in provider_choice(available, available, "CUDAExecutionProvider").reason
-
-
-def test_lanes_are_chosen_with_a_reason() -> None:
-    assert choose_lanes(DetectorOptions(lanes=5), "CPUExecutionProvider")[0] == 5
-    assert choose_lanes(DetectorOptions(), "CUDAExecutionProvider")[0] == 1
-    assert choose_lanes(DetectorOptions(threads=10_000), "CPUExecutionProvider")[0] == 1
+        OnnxDetector(path, DetectorOptions())
