@@ -6,7 +6,7 @@ import ast
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ from kernels.letterbox import Fit
 
 RGB_0_TO_1 = PixelFormat(scale=(1 / 255, 1 / 255, 1 / 255))
 """Pixels as the Ultralytics families want them."""
-
 
 DEFAULT_SIZE_WH = (640, 640)
 """Input size in pixels of files that take any size and do not say which."""
@@ -42,10 +41,14 @@ class Tensor:
 class Graph:
     """What a head is recognised by.
 
-    inputs, outputs  as declared by the file
+    inputs, outputs  as declared by the file, the pictures' input first
     shapes           of the outputs of one run on one empty picture, so that no size is unknown
     input_wh         size in pixels of that picture
     metadata         free text that the exporter left in the file
+    constants        what the further inputs are fed with in every call, by name: one row, repeated for every
+                     picture of the batch (`engine.models.heads.inputs`)
+    examples         the outputs of that run as float32; heads that look alike are told apart by them, so that
+                     without them the more common one is taken
     """
 
     inputs: tuple[Tensor, ...]
@@ -53,6 +56,8 @@ class Graph:
     shapes: tuple[tuple[int, ...], ...]
     input_wh: tuple[int, int]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    examples: tuple[F32, ...] = ()
 
     @property
     def ultralytics(self) -> bool:
@@ -65,28 +70,50 @@ class Graph:
         return parse_names(self.metadata.get("names", ""))
 
     @property
+    def task(self) -> str:
+        """What the exporter says the model is for, as `detect`, `segment` or `pose`; empty if it says nothing."""
+        return self.metadata.get("task", "")
+
+    @property
     def prototype_channels(self) -> int:
         """Mask coefficients per box of a segmentation graph, 0 for a plain detector."""
         return self.shapes[1][1] if len(self.shapes) == 2 and len(self.shapes[1]) == 4 else 0
 
+    @property
+    def keypoint_numbers(self) -> int:
+        """Numbers per box that describe keypoints, 0 for models that are not for poses or do not say how many."""
+        shape = _literal(self.metadata.get("kpt_shape", "")) if self.task == "pose" else None
+        if not isinstance(shape, list | tuple) or len(shape) != 2:
+            return 0
+        return shape[0] * shape[1] if all(isinstance(size, int) and size > 0 for size in shape) else 0
+
+    def output(self, name: str) -> int:
+        """Position of the output of this name, -1 if there is none."""
+        return next((index for index, output in enumerate(self.outputs) if output.name == name), -1)
+
     def cells(self, strides: Sequence[int]) -> int:
         """Grid cells over all levels for a picture of the input's size."""
         width, height = self.input_wh
-        return sum((width // stride) * (height // stride) for stride in strides)
+        # Layers that halve an odd length round up.
+        return sum(-(-width // stride) * -(-height // stride) for stride in strides)
 
     def describe(self) -> str:
         """Inputs and outputs in one line, for messages."""
         inputs, outputs = (", ".join(map(str, tensors)) for tensors in (self.inputs, self.outputs))
-        return f"inputs: {inputs or 'none'}; outputs: {outputs or 'none'}"
+        parts = [f"inputs: {inputs or 'none'}", f"outputs: {outputs or 'none'}"]
+        parts += [f"task: {self.task}"] if self.task else []
+        parts += [f"names: {len(self.names)} classes"] if self.names else []
+        return "; ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
     """Boxes of one picture before non-maximum suppression, in no particular order.
 
-    boxes_xyxy  float32 (n, 4): left, top, right, bottom in input pixels
-    scores      float32 (n,)
-    class_ids   int32 (n,)
+    boxes_xyxy         float32 (n, 4): left, top, right, bottom in input pixels
+    scores             float32 (n,)
+    class_ids          int32 (n,)
+    mask_coefficients  float32 (n, c): shares of the picture's prototypes; None without masks
 
     Numbers may be NaN or infinite where the model gave such; the caller drops these.
     """
@@ -94,6 +121,15 @@ class Candidates:
     boxes_xyxy: F32
     scores: F32
     class_ids: I32
+    mask_coefficients: F32 | None = None
+
+    def take(self, index: NDArray[np.bool_] | NDArray[np.intp]) -> Candidates:
+        """The candidates selected by a mask or an index array."""
+        coefficients = self.mask_coefficients
+        return Candidates(
+            self.boxes_xyxy[index], self.scores[index], self.class_ids[index],
+            None if coefficients is None else coefficients[index],
+        )  # fmt: skip
 
 
 class Head(ABC):
@@ -105,15 +141,17 @@ class Head(ABC):
     heads: ClassVar[list[tuple[int, type[Head]]]] = []
     layout: ClassVar[str] = ""
     """Name and output layout, for the list of known layouts."""
-    fit: ClassVar[Fit] = Fit.CENTRED
-    pixels: ClassVar[PixelFormat] = RGB_0_TO_1
     needs_nms: ClassVar[bool] = True
 
+    fit: Fit = Fit.CENTRED
+    pixels: PixelFormat = RGB_0_TO_1
     labels: tuple[str, ...]
     counts_classes: bool = True
     """Whether the graph says how many classes there are; if not, any number of labels may be given."""
+    spare_classes: int = 0
+    """How many of the last classes the exporter leaves unused, so that given labels may leave them out."""
     note: str = ""
-    """What of the outputs is not used, for the log."""
+    """What of the outputs is not used, or what had to be assumed, for the log."""
 
     def __init_subclass__(cls, order: int | None = None) -> None:
         if order is not None:
@@ -128,46 +166,78 @@ class Head(ABC):
     def decode(self, outputs: Sequence[F32], index: int, confidence: float) -> Candidates:
         """Boxes with at least `confidence` of picture `index` of a batch; `outputs` as the graph gives them."""
 
+    def prototypes(self, outputs: Sequence[F32], index: int) -> F32 | None:
+        """Mask prototypes float32 (c, height, width) of picture `index`, laid over the whole input; None without.
+
+        The mask of a box is where sigmoid(coefficients · prototypes) exceeds 0.5 (YOLACT, arXiv 1904.02689, §3.2).
+        """
+        return None
+
+
+_NO_BOXES = {
+    "obb": "oriented boxes",
+    "classify": "one class for a whole picture",
+    "semantic": "one class for each pixel",
+    "depth": "distances",
+}
+"""Tasks of Ultralytics models whose outputs could be taken for boxes, and what they are."""
+
 
 def recognise(graph: Graph, where: str) -> Head:
     """The head that fits. Raises `ModelUnsupported` with what was found; `where` names the file."""
     import_siblings(__package__)
+    if graph.task in _NO_BOXES:
+        raise ModelUnsupported(
+            f"{where}: a model for the task {graph.task!r} gives {_NO_BOXES[graph.task]}, not boxes along the "
+            "picture's edges; use one for detect, segment or pose"
+        )
     ordered = [head for _, head in sorted(Head.heads, key=lambda entry: entry[0])]
     for candidate in ordered:
         head = candidate.recognise(graph)
         if head is not None:
             return head
-    task = graph.metadata.get("task")
-    found = graph.describe() + (f"; task: {task}" if task else "")
     known = "; ".join(head.layout for head in ordered)
-    raise ModelUnsupported(f"{where}: no detector layout that is known. Found {found}. Known: {known}")
+    raise ModelUnsupported(
+        f"{where}: no detector layout that is known. Found {graph.describe()}. Known: {known}"
+    )
+
+
+_MOST_CLASSES = 100_000
+"""More is no list of names but a damaged one; the largest sets of classes have some 20 000."""
 
 
 def parse_names(text: str) -> tuple[str, ...]:
-    """Class names from the exporter's Python literal: {0: 'person', …} or ['person', …]; empty if unreadable."""
-    try:
-        value = ast.literal_eval(text) if text else ()
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return ()
+    """Class names from the exporter's Python literal: {0: 'person', …} or ['person', …]; empty if unreadable.
+
+    Numbers that a dictionary leaves out become class_1, class_2, …
+    """
+    value = _literal(text)
     if isinstance(value, dict):
-        if set(value) != set(range(len(value))):
+        numbers = [number for number in value if isinstance(number, int) and 0 <= number < _MOST_CLASSES]
+        if not numbers or len(numbers) != len(value):
             return ()
-        value = [value[index] for index in range(len(value))]
+        value = [value.get(number, f"class_{number}") for number in range(max(numbers) + 1)]
     return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
 
 
 def parse_size(text: str) -> tuple[int, int]:
     """(width, height) from the exporter's `[height, width]` or single number; 640 × 640 where it says nothing."""
-    try:
-        value = ast.literal_eval(text) if text else None
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        value = None
+    value = _literal(text)
     sides = [value] * 2 if isinstance(value, int) else value
     if isinstance(sides, list | tuple) and len(sides) == 2 and all(isinstance(side, int) for side in sides):
         height, width = sides
         if min(sides) > 0:
             return width, height
     return DEFAULT_SIZE_WH
+
+
+def _literal(text: str) -> object:
+    """The Python literal in a text, read as data and never run; None if there is none."""
+    try:
+        value: object = ast.literal_eval(text) if text else None
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+    return value
 
 
 def labels_for(graph: Graph, count: int) -> tuple[str, ...]:

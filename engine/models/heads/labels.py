@@ -13,6 +13,15 @@ toothbrush""".replace("\n", "").split("|")
 )
 """The 80 classes of COCO 2017 in the order that detectors use."""
 
+_UNUSED_CATEGORIES = (0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+"""Category numbers up to 90 that the annotations of COCO 2017 leave out."""
+
+
+def coco_by_category() -> tuple[str, ...]:
+    """COCO by category number 0 to 90, as models that were not renumbered give them; unused ones as class_12, …"""
+    names = iter(COCO)
+    return tuple(f"class_{number}" if number in _UNUSED_CATEGORIES else next(names) for number in range(91))
+
 
 def default_labels(count: int) -> tuple[str, ...]:
     """COCO for 80 classes, else class_0, class_1, …"""
