@@ -186,8 +186,7 @@ def _blend_table(colour: tuple[int, ...], opacity: float) -> U8:
 
 def _centres(start: float, stop: float, count: int) -> F64:
     """Centres of `count` cells between two edges."""
-    centres: F64 = start + (np.arange(count) + 0.5) * ((stop - start) / count)
-    return centres
+    return start + (np.arange(count, dtype=np.float64) + 0.5) * ((stop - start) / count)
 
 
 def _covered(start: float, stop: float, length: int) -> range:
@@ -197,8 +196,7 @@ def _covered(start: float, stop: float, length: int) -> range:
 
 def _positions(pixels: range, start: float, stop: float, cells: int) -> F64:
     """Where in a row of cells between two edges the centres of these pixels lie."""
-    positions: F64 = (np.arange(pixels.start, pixels.stop) + (0.5 - start)) * (cells / (stop - start))
-    return positions
+    return (np.arange(pixels.start, pixels.stop, dtype=np.float64) + (0.5 - start)) * (cells / (stop - start))
 
 
 @dataclass(frozen=True, slots=True)

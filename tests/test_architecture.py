@@ -21,6 +21,8 @@ HEAVY = {
     "uvicorn": {"engine/control/server.py"},
     "rich": {"engine/terminal.py", "engine/models/cli.py"},
     "torch": set(),
+    "triton": {"kernels/triton_kernels.py", "kernels/triton_compile.py"},
+    "cupy": {"kernels/device.py"},
     "tensorrt": {"engine/models/trt.py"},
     "PyNvVideoCodec": {"engine/sources/nvdec.py"},
     "ultralytics": set(),
