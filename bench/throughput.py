@@ -2,7 +2,8 @@
 
 The limit is one-thread `InferenceSession`s side by side, one a core, on ready tensors: what the model costs
 when nothing else has to be done. The engine runs `--offline --no-overlay` on real clips, as a user starts it.
-A plain loop (cv2.VideoCapture, letterbox, session, NMS in one process) is run beside it as the usual way.
+A plain loop (cv2.VideoCapture, letterbox, session, NMS in one process, `bench/plain.py`) is run beside it as the
+usual way, with onnxruntime's default of one thread for each core.
 Repetitions are interleaved, the median of the ratios counts.
 
     python -m bench.throughput --model yolov8n.onnx --clip a.mp4 [--clip b.mp4 …] [--repeat 3]
@@ -19,14 +20,19 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from bench.machine import describe_machine, heading, markdown_table
+from bench.plain import PlainDetector, frames_in_turn, session
+
+F64 = NDArray[np.float64]
 
 EDGE = 0.1
 """Share of frames at the start and at the end of a run that are left out."""
@@ -39,13 +45,6 @@ class Figures:
     limit: float
     engine: float
     loop: float
-
-
-def session(model: Path) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
 def limit_fps(sessions: list[ort.InferenceSession], seconds: float) -> float:
@@ -70,8 +69,8 @@ def limit_fps(sessions: list[ort.InferenceSession], seconds: float) -> float:
     return sum(counts) / (time.perf_counter() - start)
 
 
-def engine_fps(model: Path, clips: list[Path]) -> float:
-    """`engine-run` on the clips, one camera each; rate of all cameras together, from the times in the JSON lines."""
+def engine_lines(model: Path, clips: Sequence[Path]) -> list[dict[str, Any]]:
+    """`engine-run` on the clips, one camera each; its JSON lines. Raises `SystemExit` if it fails."""
     with tempfile.TemporaryDirectory() as out:
         sources = [argument for clip in clips for argument in ("--source", str(clip))]
         command = [
@@ -81,49 +80,60 @@ def engine_fps(model: Path, clips: list[Path]) -> float:
         done = subprocess.run(command, capture_output=True, text=True, timeout=900)
         if done.returncode:
             raise SystemExit(f"engine-run failed:\n{done.stderr[-2000:]}")
-        times = sorted(json.loads(line)["time"] for file in Path(out).glob("*.jsonl") for line in file.open())
-    cut = int(len(times) * EDGE)
-    span_s: float = times[-cut - 1] - times[cut]
-    return (len(times) - 2 * cut) / span_s
+        return [json.loads(line) for file in sorted(Path(out).glob("*.jsonl")) for line in file.open()]
 
 
-def loop_fps(one: ort.InferenceSession, clips: list[Path], seconds: float) -> float:
-    """The usual way: read, letterbox, run, threshold and NMS, all in one process, clips in turn."""
-    entry = one.get_inputs()[0]
-    height, width = (size if isinstance(size, int) else 640 for size in entry.shape[2:])
+def finished_s(line: dict[str, Any]) -> float:
+    """When a frame reached the output, in seconds since the Unix epoch: when it was read, and its latency."""
+    total_ms: float = line["latency_ms"]["total"]
+    read_s: float = line["time"]
+    return read_s + total_ms / 1e3
+
+
+def counted(times_s: Iterable[float]) -> F64:
+    """Times in order, without those at the start and at the end."""
+    ordered = np.sort(np.fromiter(times_s, np.float64))
+    cut = int(len(ordered) * EDGE)
+    return ordered[cut : len(ordered) - cut]
+
+
+def rate_of(times_s: Iterable[float]) -> float:
+    """Frames per second, from the times at which frames were finished.
+
+    The slope of the line through (time, number) by least squares: frames of a batch are finished all at once, and
+    counting from the middle of one batch to the middle of another would be wrong by up to a batch.
+    """
+    times = counted(times_s)
+    return float(np.polyfit(times - times[0], np.arange(len(times)), 1)[0])
+
+
+def engine_fps(model: Path, clips: Sequence[Path]) -> float:
+    """`engine-run` on the clips; rate of all cameras together."""
+    return rate_of(finished_s(line) for line in engine_lines(model, clips))
+
+
+def loop_fps(detector: PlainDetector, clips: Sequence[Path], seconds: float) -> float:
+    """The usual way: read, letterbox, run, threshold and suppression, all in one process, clips in turn."""
     frames, start = 0, time.perf_counter()
-    captures = [cv2.VideoCapture(str(clip)) for clip in clips]
-    while time.perf_counter() - start < seconds:
-        for index, capture in enumerate(captures):
-            ok, image = capture.read()
-            if not ok:
-                captures[index] = cv2.VideoCapture(str(clips[index]))
-                continue
-            scale = min(width / image.shape[1], height / image.shape[0])
-            small = cv2.resize(image, None, fx=scale, fy=scale)
-            canvas = np.full((height, width, 3), 114, np.uint8)
-            canvas[: small.shape[0], : small.shape[1]] = small
-            blob = np.ascontiguousarray(canvas[..., ::-1].transpose(2, 0, 1), np.float32)[None] / 255
-            rows = one.run(None, {entry.name: blob})[0][0]
-            rows = rows.T if rows.shape[0] < rows.shape[1] else rows
-            scores = rows[:, 4:].max(1)
-            keep = scores > 0.25
-            boxes = rows[keep, :4].tolist()
-            cv2.dnn.NMSBoxes(boxes, scores[keep].tolist(), 0.25, 0.45)
+    while True:
+        for image in frames_in_turn(clips):
+            detector.detect(image)
             frames += 1
-    return frames / (time.perf_counter() - start)
+            if (passed_s := time.perf_counter() - start) >= seconds:
+                return frames / passed_s
 
 
 def measure(model: Path, clips: list[Path], repeat: int, seconds: float) -> list[Figures]:
     """Interleaved repetitions: limit, engine, loop, limit again."""
     sessions = [session(model) for _ in range(os.cpu_count() or 1)]
+    detector = PlainDetector(model)
     limit_fps(sessions, 2.0)
     figures = []
     for _ in range(repeat):
         before = limit_fps(sessions, seconds)
         engine = engine_fps(model, clips)
         between = limit_fps(sessions, seconds)
-        loop = loop_fps(sessions[0], clips, seconds * 2)
+        loop = loop_fps(detector, clips, seconds * 2)
         figures.append(Figures((before + between) / 2, engine, loop))
     return figures
 
