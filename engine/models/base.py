@@ -25,6 +25,7 @@ class DetectorOptions:
     most_batch   bound on a measured batch: the frames that can be due at once
     backends     what may run the model, best first (`infer.backends`)
     labels       names of the classes where the file does not carry them
+    masks        whether anybody looks at the masks of a segmentation model
     """
 
     confidence: float = 0.1
@@ -39,6 +40,7 @@ class DetectorOptions:
     most_batch: int = 1
     backends: tuple[str, ...] = ("ort-cpu",)
     labels: tuple[str, ...] = ()
+    masks: bool = True
 
 
 @dataclass(slots=True)

@@ -5,21 +5,26 @@ The same for every backend and every head. Knows no sessions and no pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.errors import ConfigError
 from engine.models.base import DetectorOptions
 from engine.models.heads.base import Candidates, Head
 from engine.registry import nearest
-from engine.types import F32, Detections
+from engine.types import F32, I32, Detections, Masks
 from kernels import cpu as kernels
 from kernels.letterbox import Letterbox
 
 _MOST_CANDIDATES = 1024
 """Boxes that go into non-maximum suppression, whose time grows with their square: 3 ms for this many."""
+_CELLS_PER_PROTOTYPE_CELL = 2
+"""Outlines lie between prototype cells; a grid twice as fine loses next to nothing of them."""
+_MOST_CELLS = 128
+"""Rows or columns of one mask: 2 KiB for an object that fills the picture."""
 
 
 class Selection:
@@ -30,50 +35,106 @@ class Selection:
 
     def __init__(self, head: Head, labels: tuple[str, ...], options: DetectorOptions) -> None:
         self._head, self._labels, self._options = head, labels, options
-        self._wanted = np.isin(labels, options.classes) if options.classes else None
+        self._least = _least_scores(labels, options)
+        self._lowest = float(self._least.min(initial=np.inf))
         self.discarded = 0
 
     def detections(self, outputs: Sequence[F32], index: int, letterbox: Letterbox) -> Detections:
         """Detections of picture `index` of a batch, in source pixels, best score first."""
-        candidates = self._head.decode(outputs, index, self._options.confidence)
+        candidates = self._head.decode(outputs, index, self._lowest)
         candidates, discarded = _drop_senseless(candidates, len(self._labels))
         self.discarded += discarded
-        boxes, scores, class_ids = candidates.boxes_xyxy, candidates.scores, candidates.class_ids
-        if self._wanted is not None:
-            chosen = np.flatnonzero(self._wanted[class_ids])
-            boxes, scores, class_ids = boxes[chosen], scores[chosen], class_ids[chosen]
-        order = np.argsort(-scores, kind="stable")[:_MOST_CANDIDATES]
-        if self._head.needs_nms:
-            order = order[kernels.nms(boxes[order], scores[order], class_ids[order], self._options.nms_iou)]
-        source = kernels.boxes_to_source(boxes[order], letterbox)
+        candidates = _take(candidates, candidates.scores >= self._least[candidates.class_ids])
+        kept = candidates.take(self._survivors(candidates))
+        source = kernels.boxes_to_source(kept.boxes_xyxy, letterbox)
         # Boxes that lie in the padding have nothing left after clipping.
         real = (source[:, 2] > source[:, 0]) & (source[:, 3] > source[:, 1])
-        found = Detections(source, scores[order], class_ids[order])
-        return found.take(np.flatnonzero(real)[: self._options.max_objects])
+        shown = np.flatnonzero(real)[: self._options.max_objects]
+        kept, source = kept.take(shown), source[shown]
+        masks = None
+        if self._options.masks and kept.mask_coefficients is not None:
+            prototypes_chw = self._head.prototypes(outputs, index)
+            if prototypes_chw is not None:
+                masks = _masks(kept, prototypes_chw, source, letterbox)
+        return Detections(source, kept.scores, kept.class_ids, masks=masks)
+
+    def _survivors(self, candidates: Candidates) -> NDArray[np.intp]:
+        """The candidates that suppression leaves, best score first; ties in their order."""
+        order = _best_first(candidates.scores, _MOST_CANDIDATES)
+        if not self._head.needs_nms:
+            return order
+        best = candidates.take(order)
+        return order[kernels.nms(best.boxes_xyxy, best.scores, best.class_ids, self._options.nms_iou)]
 
 
 def labels_of(head: Head, options: DetectorOptions, path: Path) -> tuple[str, ...]:
     """The labels to use: the configured ones, else the head's. Raises `ConfigError` where names do not fit."""
-    labels = options.labels or head.labels
-    if head.counts_classes and len(labels) != len(head.labels):
+    labels, classes = options.labels or head.labels, len(head.labels)
+    missing = classes - len(labels)
+    if head.counts_classes and not 0 <= missing <= head.spare_classes:
         raise ConfigError(
-            f"{path}: labels names {len(labels)} classes, but the model has {len(head.labels)}; name them all"
+            f"{path}: labels names {len(labels)} classes, but the model has {classes}; name them all"
         )
-    unknown = [name for name in options.classes if name not in labels]
-    if unknown:
-        raise ConfigError(
-            f"{path}: classes names {unknown[0]!r}, which is not a label of this model"
-            f"{nearest(unknown[0], labels)}"
-        )
+    if head.counts_classes:
+        labels += tuple(f"class_{number}" for number in range(len(labels), classes))
+    _check_names("classes", options.classes, labels, path)
+    _check_names("thresholds", options.thresholds, labels, path)
     return labels
+
+
+def _check_names(setting: str, names: Iterable[str], labels: tuple[str, ...], path: Path) -> None:
+    unknown = next((name for name in names if name not in labels), None)
+    if unknown is not None:
+        raise ConfigError(
+            f"{path}: {setting} names {unknown!r}, which is not a label of this model{nearest(unknown, labels)}"
+        )
+
+
+def _least_scores(labels: tuple[str, ...], options: DetectorOptions) -> F32:
+    """float32 (classes,): the lowest score of each class, infinite where it is not wanted."""
+    wanted = frozenset(options.classes or labels)
+    scores = [options.thresholds.get(name, options.confidence) for name in labels]
+    return np.array(
+        [score if name in wanted else np.inf for name, score in zip(labels, scores, strict=True)], np.float32
+    )
 
 
 def _drop_senseless(candidates: Candidates, classes: int) -> tuple[Candidates, int]:
     """Without the boxes whose numbers are NaN, infinite or of no known class, and how many these were."""
     sound = np.isfinite(candidates.boxes_xyxy).all(axis=1) & np.isfinite(candidates.scores)
     sound &= (candidates.class_ids >= 0) & (candidates.class_ids < classes)
-    discarded = len(sound) - int(np.count_nonzero(sound))
-    if not discarded:
-        return candidates, 0
-    kept = Candidates(candidates.boxes_xyxy[sound], candidates.scores[sound], candidates.class_ids[sound])
-    return kept, discarded
+    return _take(candidates, sound), len(sound) - int(np.count_nonzero(sound))
+
+
+def _take(candidates: Candidates, chosen: NDArray[np.bool_]) -> Candidates:
+    return candidates if chosen.all() else candidates.take(chosen)
+
+
+def _best_first(scores: F32, most: int) -> NDArray[np.intp]:
+    """Positions of the `most` best scores, best first, ties in their order: a sort of the few that can be it."""
+    if len(scores) <= most:
+        return np.argsort(-scores, kind="stable")
+    likely = np.flatnonzero(scores >= np.partition(scores, -most)[-most])
+    return likely[np.argsort(-scores[likely], kind="stable")[:most]]
+
+
+def _masks(kept: Candidates, prototypes_chw: F32, source_xyxy: F32, letterbox: Letterbox) -> Masks:
+    """One grid for each box, over the part of it that lies in the picture."""
+    assert kept.mask_coefficients is not None
+    input_wh = (letterbox.input_width, letterbox.input_height)
+    start = np.array([letterbox.left, letterbox.top] * 2, np.float32)
+    stop = start + np.array([letterbox.width, letterbox.height] * 2, np.float32)
+    rects = np.clip(kept.boxes_xyxy, start, stop)
+    sizes_hw = _grid_sizes(rects, prototypes_chw.shape, input_wh)
+    cells = kernels.assemble_masks(prototypes_chw, kept.mask_coefficients, rects, sizes_hw, input_wh)
+    parts = np.split(cells.view(np.bool_), np.cumsum(sizes_hw.prod(axis=1))[:-1])
+    grids = [part.reshape(size) for part, size in zip(parts, sizes_hw.tolist(), strict=False)]
+    return Masks.of_grids(source_xyxy, grids)
+
+
+def _grid_sizes(rects_xyxy: F32, prototypes_shape: Sequence[int], input_wh: tuple[int, int]) -> I32:
+    """int32 (n, 2): rows and columns of the grid of each rectangle in input pixels."""
+    per_pixel_wh = np.array(prototypes_shape[:0:-1], np.float64) / np.array(input_wh)
+    cells_wh = (rects_xyxy[:, 2:] - rects_xyxy[:, :2]) * (per_pixel_wh * _CELLS_PER_PROTOTYPE_CELL)
+    sizes_hw: I32 = np.clip(np.ceil(cells_wh), 1, _MOST_CELLS).astype(np.int32)[:, ::-1]
+    return np.ascontiguousarray(sizes_hw)
