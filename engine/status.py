@@ -142,13 +142,16 @@ def frame_accounts(run: Supervisor, camera: str) -> FrameAccounts:
 
 
 def results_lost(run: Supervisor, camera: str) -> dict[str, dict[str, int]]:
-    """Results that did not reach an output, by place (`track`, `jsonl`, `video`) and reason; no zeros.
+    """Results that did not reach an output, by place (`track`, `masks`, `jsonl`, `video`) and reason; no zeros.
 
     overrun        overwritten before they were read: the reader was too slow, away or waiting for its disk
     output_failed  could not be written
     frame_gone     the frame to draw on had been overwritten
+    slot_full      the masks of so many objects found no room in the slot of their frame's results
     """
     found = {"track": {"overrun": int(run.processes["track"].snapshot.get("lost", {}).get(camera, 0))}}
+    results = run.processes["results"].snapshot.get("cameras", {}).get(camera, {})
+    found["masks"] = {"slot_full": int(results.get("masks_lost", 0))}
     for place, worker in (("jsonl", "results"), ("video", f"overlay:{camera}")):
         if worker in run.processes:
             cameras: dict[str, Any] = run.processes[worker].snapshot.get("cameras", {})

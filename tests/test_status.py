@@ -85,7 +85,7 @@ def infer(
     """One result that speaks of a frame and carries what was passed over so far."""
     with producer(run, "detections:gate").write() as slot:
         meta = ResultMeta(
-            frame_seq, frame_seq - 1, 0, 64, 48, count=Detections.empty().write_into(slot.array()),
+            frame_seq, frame_seq - 1, 0, 64, 48, count=Detections.empty().write_into(slot.array()).count,
             dropped_superseded=superseded, dropped_restart=restart, flags=END if end else FrameFlag.NONE,
         )  # fmt: skip
         meta.pack_into(slot.meta)

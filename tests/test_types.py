@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -18,16 +18,18 @@ from engine.types import (
     FrameFlag,
     FrameMeta,
     FrameNv12,
+    Masks,
     ResultMeta,
     Trace,
     Tracks,
+    Written,
     nv12_geometry,
 )
 from ipc.pool import META_BYTES
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 UINT32 = st.integers(0, 2**32 - 1)
-FLAGS = st.sampled_from([FrameFlag(bits) for bits in range(4)])
+FLAGS = st.sampled_from([FrameFlag(bits) for bits in range(8)])
 
 FRAME_METAS = st.builds(
     FrameMeta,
@@ -40,6 +42,8 @@ RESULT_METAS = st.builds(
     ResultMeta,
     frame_seq=INT64, index=INT64, wall_ns=INT64, pts_ns=INT64, width=UINT32, height=UINT32, count=UINT32,
     dropped_superseded=INT64, dropped_restart=INT64, next_track_id=INT64, flags=FLAGS, trace=TRACES,
+    dropped_rate=INT64, dropped_stale=INT64, mask_bytes=UINT32, masks_lost=UINT32,
+    dropped_empty=INT64, notices=INT64,
 )  # fmt: skip
 
 
@@ -149,7 +153,8 @@ def tracks(count: int) -> Tracks:
 
 
 def columns(objects: Detections | Tracks) -> dict[str, NDArray[np.generic]]:
-    return {f.name: getattr(objects, f.name) for f in fields(objects)}
+    """The arrays of every object; masks are looked at on their own."""
+    return {f.name: getattr(objects, f.name) for f in fields(objects) if f.name != "masks"}
 
 
 @pytest.mark.parametrize("make", [detections, tracks])
@@ -161,13 +166,15 @@ def test_objects_come_out_of_a_slot_as_they_went_in(
     objects = make(count)
     slot = np.full(room * objects.BYTES_PER_OBJECT + spare_bytes, 0xAA, np.uint8)
     written = objects.write_into(slot)
-    assert written == min(count, room)
-    found = type(objects).view(written, slot)
-    expected = objects.take(np.arange(written))
+    fitted = min(count, room)
+    assert written == Written(fitted, 0, 0)
+    found = type(objects).view(fitted, slot)
+    expected = objects.take(np.arange(fitted))
     for name, array in columns(found).items():
         np.testing.assert_array_equal(array, columns(expected)[name], err_msg=name, strict=True)
-        assert written == 0 or np.shares_memory(array, slot)
-    assert (slot[written * objects.BYTES_PER_OBJECT :] == 0xAA).all(), "wrote beyond its objects"
+        assert fitted == 0 or np.shares_memory(array, slot)
+    assert found.masks is None
+    assert (slot[fitted * objects.BYTES_PER_OBJECT :] == 0xAA).all(), "wrote beyond its objects"
 
 
 @pytest.mark.parametrize("make", [detections, tracks])
@@ -190,7 +197,7 @@ def test_objects_are_taken_by_mask_and_by_index(make: Make) -> None:
 def test_no_objects() -> None:
     assert len(Detections.empty()) == len(Tracks.empty()) == 0
     assert Tracks.empty().velocities_xy.shape == (0, 2)
-    assert Detections.empty().write_into(np.empty(0, np.uint8)) == 0
+    assert Detections.empty().write_into(np.empty(0, np.uint8)) == Written(0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -216,3 +223,131 @@ def test_columns_of_another_type_or_length_are_refused(
     objects = make(2)
     with pytest.raises(ValueError, match=f"{name} must be"):
         type(objects)(**{**columns(objects), name: array})  # type: ignore[arg-type]  # wrong on purpose
+
+
+def random_masks(sizes_hw: list[tuple[int, int]], seed: int = 0) -> Masks:
+    """Noise of these sizes."""
+    noise = np.random.default_rng(seed)
+    rects = noise.uniform(0, 900, (len(sizes_hw), 4)).astype(np.float32)
+    return Masks.of_grids(rects, [noise.random(size) < 0.5 for size in sizes_hw])
+
+
+def grids(masks: Masks) -> list[list[list[bool]]]:
+    return [masks.grid(index).tolist() for index in range(len(masks))]
+
+
+SIZES_HW = st.lists(st.tuples(st.integers(0, 17), st.integers(0, 17)), max_size=12)
+
+
+@given(SIZES_HW)
+def test_grids_of_any_size_come_back(sizes_hw: list[tuple[int, int]]) -> None:
+    noise = np.random.default_rng(1)
+    given_grids = [noise.random(size) < 0.5 for size in sizes_hw]
+    masks = Masks.of_grids(np.zeros((len(sizes_hw), 4), np.float32), given_grids)
+    for index, grid in enumerate(given_grids):
+        found = masks.grid(index)
+        if grid.size:
+            np.testing.assert_array_equal(found, grid, strict=True)
+        else:
+            assert found.shape == (0, 0) and not masks.present()[index]
+    assert masks.present().sum() == sum(grid.size > 0 for grid in given_grids)
+
+
+def test_a_grid_in_bits() -> None:
+    """Rows from the top, the first cell in the highest bit, the rest of the last byte empty."""
+    cells = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 1]], np.bool_)
+    masks = Masks.of_grids(np.zeros((2, 4), np.float32), [cells, np.ones((1, 2), np.bool_)])
+    assert masks.bits.tolist() == [0b10100111, 0b10000000, 0b11000000]
+    assert masks.sizes_hw.tolist() == [[3, 3], [1, 2]] and masks.grid_bytes().tolist() == [2, 1]
+
+
+@given(sizes_hw=SIZES_HW, data=st.data())
+def test_masks_are_taken_by_mask_and_by_index(sizes_hw: list[tuple[int, int]], data: st.DataObject) -> None:
+    masks, count = random_masks(sizes_hw), len(sizes_hw)
+    kept = np.array(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)), np.bool_)
+    any_order = np.array(data.draw(st.lists(st.integers(0, count - 1), max_size=8)) if count else [], np.intp)
+    for chosen, index in ((kept, np.flatnonzero(kept)), (any_order, any_order)):
+        taken = masks.take(chosen)
+        assert grids(taken) == [grids(masks)[position] for position in index]
+        np.testing.assert_array_equal(taken.rects_xyxy, masks.rects_xyxy[index])
+        for name in ("rects_xyxy", "sizes_hw", "bits"):
+            assert not np.shares_memory(getattr(taken, name), getattr(masks, name))
+
+
+@pytest.mark.parametrize("make", [detections, tracks])
+@given(sizes_hw=SIZES_HW, short=st.integers(-40, 400))
+def test_masks_come_out_of_a_slot_as_they_went_in(
+    make: Make, sizes_hw: list[tuple[int, int]], short: int
+) -> None:
+    """Where a slot is `short` of bytes the last masks stay behind, and are counted; no box does before."""
+    masks, count = random_masks(sizes_hw), len(sizes_hw)
+    objects = replace(make(count), masks=masks)
+    whole = count * (objects.BYTES_PER_OBJECT + Masks.BYTES_PER_OBJECT) + masks.bits.size
+    slot = np.full(max(count * objects.BYTES_PER_OBJECT, whole - short), 0xAA, np.uint8)
+    written = objects.write_into(slot)
+    found = type(objects).view(written.count, slot, written.mask_bytes)
+    assert written.count == count and len(found) == count
+    np.testing.assert_array_equal(found.boxes_xyxy, objects.boxes_xyxy)
+    end = count * objects.BYTES_PER_OBJECT + written.mask_bytes
+    assert (slot[end:] == 0xAA).all(), "wrote beyond its masks"
+    if not written.mask_bytes:
+        assert found.masks is None and written.masks_lost == masks.present().sum()
+        assert count == 0 or len(slot) < whole
+        return
+    assert found.masks is not None
+    for name in ("rects_xyxy", "sizes_hw"):
+        assert np.shares_memory(getattr(found.masks, name), slot)
+    np.testing.assert_array_equal(found.masks.rects_xyxy, masks.rects_xyxy)
+    here, there = masks.present(), found.masks.present()
+    assert written.masks_lost == here.sum() - there.sum() == (here & ~there).sum()
+    assert (written.masks_lost == 0) == (len(slot) >= whole)
+    lost = np.flatnonzero(here & ~there)
+    assert not there[lost[0] :].any() if len(lost) else True
+    for index in np.flatnonzero(there).tolist():
+        np.testing.assert_array_equal(found.masks.grid(index), masks.grid(index))
+
+
+def test_objects_that_do_not_fit_take_their_masks_with_them() -> None:
+    objects = replace(detections(3), masks=random_masks([(8, 8), (8, 8), (8, 8)]))
+    slot = np.zeros(2 * objects.BYTES_PER_OBJECT + 23, np.uint8)
+    assert objects.write_into(slot) == Written(2, 0, 2)
+
+
+@pytest.mark.parametrize("make", [detections, tracks])
+def test_objects_are_taken_with_their_masks(make: Make) -> None:
+    masks = random_masks([(3, 5), (0, 0), (9, 2), (4, 4)])
+    taken = replace(make(4), masks=masks).take(np.array([3, 0]))
+    assert taken.masks is not None and grids(taken.masks) == [grids(masks)[3], grids(masks)[0]]
+    assert make(4).take(np.array([3, 0])).masks is None
+
+
+def test_no_masks() -> None:
+    none = Masks.none(3)
+    assert len(none) == 3 and not none.present().any() and none.grid(1).shape == (0, 0)
+    assert len(Masks.none(0)) == len(Masks.of_grids(np.empty((0, 4), np.float32), [])) == 0
+    objects = replace(detections(3), masks=none)
+    assert objects.write_into(np.zeros(1000, np.uint8)) == Written(3, 3 * Masks.BYTES_PER_OBJECT, 0)
+
+
+@pytest.mark.parametrize("make", [detections, tracks])
+def test_masks_of_another_number_of_objects_are_refused(make: Make) -> None:
+    with pytest.raises(ValueError, match="masks must be of 2 objects, not 3"):
+        replace(make(2), masks=Masks.none(3))
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("rects_xyxy", np.zeros((2, 4), np.float64)),
+        ("rects_xyxy", np.zeros((2, 3), np.float32)),
+        ("sizes_hw", np.zeros((2, 2), np.int64)),
+        ("sizes_hw", np.zeros((1, 2), np.int32)),
+        ("bits", np.zeros(3, np.uint8)),
+        ("bits", np.zeros(2, np.int8)),
+    ],
+)
+def test_masks_of_another_type_or_length_are_refused(name: str, array: NDArray[np.generic]) -> None:
+    masks = random_masks([(2, 3), (1, 4)])
+    parts = {f.name: getattr(masks, f.name) for f in fields(masks)}
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        Masks(**{**parts, name: array})

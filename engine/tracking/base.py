@@ -39,7 +39,7 @@ class Tracker(ABC):
 
         Every detection that is worth showing is in the result: with its ID, or with ID 0 while it is not
         confirmed. `time_s` is the frame's time in seconds and may jump. `frame` is there for trackers that
-        look at pixels. Boxes of matched tracks are those of the detection.
+        look at pixels. Boxes and masks of matched tracks are those of the detection.
         """
 
 

@@ -116,9 +116,9 @@ class TwoStageTracker(Tracker):
         """Tracks after this frame; see `Tracker.update`.
 
         The result holds the detections with at least `show_score` and those that continue a confirmed track,
-        in the order given, without boxes that are no boxes. The class of a tracked object is the one that its
-        detections voted for. Velocities are the filter's. After a frame flagged `DISCONTINUITY` speeds are
-        learnt anew; when the picture size changes, tracks are scaled with it.
+        in the order given, with their masks, without boxes that are no boxes. The class of a tracked object is
+        the one that its detections voted for. Velocities are the filter's. After a frame flagged `DISCONTINUITY`
+        speeds are learnt anew; when the picture size changes, tracks are scaled with it.
         """
         step_s = self._pace.step(time_s)
         self._frame += 1
@@ -126,7 +126,7 @@ class TwoStageTracker(Tracker):
             self._follow_picture(frame)
         valid = self._valid(detections)
         chosen = self._choose(valid.scores)
-        found = self._look(valid.take(chosen))
+        found = self._look(valid, chosen)
         self._forget()
         self._filter.predict(self._tracks.states, step_s)
         row_of = self._associate(found)
@@ -165,11 +165,11 @@ class TwoStageTracker(Tracker):
             chosen = np.sort(chosen[best])
         return chosen
 
-    def _look(self, chosen: Detections) -> _Found:
-        boxes = chosen.boxes_xyxy.astype(np.float64)
+    def _look(self, valid: Detections, chosen: Rows) -> _Found:
+        boxes, scores = valid.boxes_xyxy[chosen].astype(np.float64), valid.scores[chosen]
         overlap = iou_matrix(boxes, boxes)
-        winners = shadowed_by(overlap, chosen.scores, self.settings.duplicate_overlap)
-        return _Found(boxes, chosen.scores, chosen.class_ids, overlap, winners)
+        winners = shadowed_by(overlap, scores, self.settings.duplicate_overlap)
+        return _Found(boxes, scores, valid.class_ids[chosen], overlap, winners)
 
     def _forget(self) -> None:
         tracks, patience_s = self._tracks, self.settings.patience_s(self._pace.interval_s)
@@ -260,6 +260,8 @@ class TwoStageTracker(Tracker):
         velocities = np.zeros((count, 2), np.float32)
         velocities[tracked] = tracks.states[rows, VELOCITY, :2]
         shown = (valid.scores >= self.show_score) | (track_ids > 0)
-        every = Tracks(valid.boxes_xyxy, valid.scores, class_ids, track_ids, ages, velocities)
+        every = Tracks(
+            valid.boxes_xyxy, valid.scores, class_ids, track_ids, ages, velocities, valid.masks
+        )  # fmt: skip
         # Also the copy that lets the caller's arrays, views of a slot, go.
         return every.take(shown)

@@ -34,6 +34,7 @@ class Camera:
 
     last_seq, last_index  newest result taken over, and the frame number it spoke of
     dropped               results that were not written, by reason
+    masks_lost            masks of written results that had found no room in a slot
     trouble               why nothing can be written at present, "" while it can
     retry_at_ns           a live output that failed is tried again then
     """
@@ -47,6 +48,7 @@ class Camera:
     last_index: int = -1
     written: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+    masks_lost: int = 0
     trouble: str = ""
     retry_at_ns: int = 0
     latency: dict[str, LatencyHistogram] = field(
@@ -92,6 +94,7 @@ def open_camera(context: Context, name: str) -> Camera:
     # What was acknowledged after the last status was written as well, if all went well.
     camera.written = told.get("written", 0) + camera.last_seq - told.get("last_seq", 0)
     camera.dropped.update(told.get("dropped", {}))
+    camera.masks_lost = told.get("masks_lost", 0)
     for stage, counts in context.before.get("latency", {}).get(name, {}).items():
         camera.latency[stage] = LatencyHistogram.from_dict(counts)
     return camera
@@ -123,6 +126,8 @@ def advance(context: Context, camera: Camera) -> bool:
         camera.dropped["overrun"] += lease.gap
         if meta.flags & FrameFlag.END_OF_STREAM:
             end_camera(context, camera)
+        elif meta.flags & FrameFlag.NOTICE:
+            pass  # nothing was found because nothing was looked at
         elif meta.index > camera.last_index:
             write(context, camera, meta, lease)
         else:
@@ -138,7 +143,7 @@ def write(context: Context, camera: Camera, meta: ResultMeta, lease: Lease) -> N
     result = FrameResult(
         camera=camera.name,
         meta=meta,
-        tracks=Tracks.view(meta.count, lease.array()),
+        tracks=Tracks.view(meta.count, lease.array(), meta.mask_bytes),
         labels=context.labels or (),
         emitted_ns=context.clock.now_ns(),
         skipped=meta.index - camera.last_index - 1,
@@ -158,6 +163,7 @@ def write(context: Context, camera: Camera, meta: ResultMeta, lease: Lease) -> N
         camera.trouble = ""
         context.log("info", f"{camera.name}: written again")
     measure(camera, result)
+    count_lost_masks(context, camera, meta)
     camera.last_index = meta.index
     camera.written += 1
     camera.rate.tick()
@@ -171,6 +177,17 @@ def failed(context: Context, camera: Camera, error: OutputError) -> None:
     camera.trouble = f"{camera.name}: {error}"
     camera.dropped["output_failed"] += 1
     camera.retry_at_ns = context.clock.now_ns() + round(RETRY_INTERVAL_S * 1e9)
+
+
+def count_lost_masks(context: Context, camera: Camera, meta: ResultMeta) -> None:
+    """Count the masks that a full slot has cost this result, and say so the first time."""
+    if meta.masks_lost and not camera.masks_lost:
+        context.log(
+            "warning",
+            f"{camera.name}: {meta.masks_lost} masks of frame {meta.index} did not fit into "
+            f"{context.config.pool.result_slot_kib} KiB; raise pool.result_slot_kib",
+        )
+    camera.masks_lost += meta.masks_lost
 
 
 def measure(camera: Camera, result: FrameResult) -> None:
@@ -199,6 +216,7 @@ def report(context: Context, cameras: list[Camera]) -> None:
             last_seq=camera.last_seq,
             fps=camera.rate.per_second(),
             dropped=dict(camera.dropped),
+            masks_lost=camera.masks_lost,
         )
     context.status["latency"] = {
         camera.name: {stage: histogram.to_dict() for stage, histogram in camera.latency.items()}

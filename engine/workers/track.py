@@ -74,10 +74,14 @@ def advance(context: Context, camera: Camera) -> bool:
             slot = camera.writer.producer.begin()
             if slot is None:
                 return False
-            tracks = track(camera, meta, Detections.view(meta.count, lease.array()))
-            count = tracks.write_into(slot.array())
+            tracks = track(camera, meta, Detections.view(meta.count, lease.array(), meta.mask_bytes))
+            written = tracks.write_into(slot.array())
             trace = replace(meta.trace, tracked_ns=context.clock.now_ns())
-            meta = replace(meta, count=count, trace=trace, next_track_id=camera.tracker.next_track_id)
+            meta = replace(
+                meta, count=written.count, mask_bytes=written.mask_bytes,
+                masks_lost=meta.masks_lost + written.masks_lost,
+                trace=trace, next_track_id=camera.tracker.next_track_id,
+            )  # fmt: skip
             meta.pack_into(slot.meta)
             camera.writer.producer.publish(slot)
             camera.writer.notify()
@@ -92,9 +96,9 @@ def advance(context: Context, camera: Camera) -> bool:
 def track(camera: Camera, meta: ResultMeta, detections: Detections) -> Tracks:
     """The tracker's answer, with the frame before its eyes unless that has been overwritten meanwhile.
 
-    The end of a stream holds no objects.
+    The end of a stream and a notice of frames passed over hold no objects.
     """
-    if meta.flags & FrameFlag.END_OF_STREAM:
+    if meta.flags & (FrameFlag.END_OF_STREAM | FrameFlag.NOTICE):
         return Tracks.empty()
     lease = camera.frames.lease(meta.frame_seq)
     if lease is None:

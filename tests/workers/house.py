@@ -6,7 +6,7 @@ import os
 import select
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -188,8 +188,8 @@ def publish_result(
     captured_ns = 1_000_000_000 + number * 40_000_000
     trace = Trace(captured_ns, captured_ns + 1_000_000, captured_ns + 2_000_000, captured_ns + 3_000_000)
     meta = ResultMeta(
-        frame_seq, number, captured_ns + 10**18, 64, 48, number * 40_000_000, objects.write_into(slot.array()),
-        next_track_id=next_track_id, flags=flags, trace=trace,
+        frame_seq, number, captured_ns + 10**18, 64, 48, number * 40_000_000,
+        **asdict(objects.write_into(slot.array())), next_track_id=next_track_id, flags=flags, trace=trace,
     )  # fmt: skip
     meta.pack_into(slot.meta)
     return producer.publish(slot)
