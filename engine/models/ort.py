@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,6 +28,8 @@ from engine.errors import (
 )  # fmt: skip
 from engine.models.backend import Backend, BackendOptions, Call
 from engine.models.heads.base import Graph, Tensor, parse_size
+from engine.models.ort_binding import Binding
+from engine.models.heads.inputs import constants_of, pictures_first, repeated
 from engine.types import F32
 
 _CPU = "CPUExecutionProvider"
@@ -71,6 +73,7 @@ class OrtBackend(Backend):
         declared = self.graph.inputs[0].shape[0]
         self.fixed_batch = isinstance(declared, int)
         self.batch = declared if isinstance(declared, int) else max(1, options.batch)
+        self._constants = repeated(self.graph.constants, self.batch)
         for _ in range(0 if self._shares_session() else max(1, options.lanes) - 1):
             self._sessions.append(self._open())
         self.description = f"{self.runtime()} on {self.provider}"
@@ -90,8 +93,10 @@ class OrtBackend(Backend):
     def run(self, call: Call, count: int, lane: int) -> list[F32]:
         # A fixed batch that is not full runs with old pictures in the rest, whose boxes nobody reads.
         pictures = call.input_nchw[: self.batch if self.fixed_batch else count]
+        feed = {name: rows[: len(pictures)] for name, rows in self._constants.items()}
+        feed[self.graph.inputs[0].name] = pictures
         try:
-            outputs = self._session(lane).run(None, {self.graph.inputs[0].name: pictures})
+            outputs = self._session(lane).run(None, feed)
         except _REFUSED as error:
             raise self._failure("failed", error) from error
         return [np.asarray(output, np.float32) for output in outputs]
@@ -174,11 +179,11 @@ class OrtBackend(Backend):
         batch = images.shape[0] if isinstance(images.shape[0], int) else 1
         picture = np.zeros((batch, 3, wh[1], wh[0]), images.dtype)
         try:
-            found = session.run(None, {images.name: picture})
+            found = session.run(None, {images.name: picture, **repeated(declared.constants, batch)})
         except _REFUSED as error:
             raise self._not_run(declared, error) from error
-        shapes = tuple(tuple(output.shape) for output in found)
-        return Graph(declared.inputs, declared.outputs, shapes, wh, declared.metadata)
+        examples = tuple(np.asarray(output, np.float32) for output in found)
+        return replace(declared, shapes=tuple(example.shape for example in examples), examples=examples)
 
     def _not_run(self, declared: Graph, error: Exception) -> ModelError:
         return self._failure(f"cannot run {self._path}", error)
@@ -207,22 +212,54 @@ class OrtCpu(OrtBackend, name="ort-cpu"):
         )
 
 
-class OrtCuda(OrtBackend, name="ort-cuda"):
-    """An NVIDIA GPU through CUDA and cuDNN."""
+class OrtNvidia(OrtBackend):
+    """An NVIDIA GPU. Pictures are read from its memory where CuPy is installed, else copied from the host."""
+
+    package = "onnxruntime-gpu"
+
+    def __init__(self, path: Path, options: BackendOptions) -> None:
+        """See `load`."""
+        super().__init__(path, options)
+        from kernels import device
+
+        self._device = device
+        try:
+            device.require(options.device)
+        except device.GpuError as error:
+            self.description += f", pictures copied from the host ({error})"
+        else:
+            self.on_gpu = True
+            self.description += f", {device.describe(options.device)}"
+
+    def new_call(self) -> Call:
+        call = super().new_call()
+        if self.on_gpu:
+            try:
+                call.input_nchw = self._device.to_device(call.input_nchw)
+            except self._device.GpuError as error:
+                raise self._failure("no room for pictures", error) from error
+        return call
+
+    def _compute(self, call: Call, frames: int, lane: int) -> list[F32]:
+        if not self.on_gpu:
+            return super()._compute(call, frames, lane)
+        return self._bound(call, frames, lane, ("cuda", self._options.device)).run()
+
+
+class OrtCuda(OrtNvidia, name="ort-cuda"):
+    """CUDA and cuDNN."""
 
     provider = "CUDAExecutionProvider"
-    package = "onnxruntime-gpu"
 
     def provider_options(self) -> dict[str, str]:
         # The default search tries every algorithm of every layer, for each number of frames that comes up anew.
         return {"device_id": str(self._options.device), "cudnn_conv_algo_search": "HEURISTIC"}
 
 
-class OrtTensorrt(OrtBackend, name="ort-tensorrt"):
-    """An NVIDIA GPU through TensorRT, in the precision of the file; what TensorRT cannot do goes to CUDA."""
+class OrtTensorrt(OrtNvidia, name="ort-tensorrt"):
+    """TensorRT in the precision of the file; what it cannot do goes to CUDA."""
 
     provider = "TensorrtExecutionProvider"
-    package = "onnxruntime-gpu"
 
     def provider_options(self) -> dict[str, str]:
         options = {"device_id": str(self._options.device), **self._profile()}
@@ -241,9 +278,15 @@ class OrtTensorrt(OrtBackend, name="ort-tensorrt"):
         if isinstance(images.inputs[0].shape[0], int):
             return {}
         width, height = images.input_wh
+        sizes = {images.inputs[0].name: (3, height, width)}
+        sizes |= {name: row.shape[1:] for name, row in images.constants.items()}
         counts = {"min": 1, "opt": max(1, self._options.batch), "max": max(1, self._options.batch)}
-        name = images.inputs[0].name
-        return {f"trt_profile_{kind}_shapes": f"{name}:{n}x3x{height}x{width}" for kind, n in counts.items()}
+        return {
+            f"trt_profile_{kind}_shapes": ",".join(
+                f"{name}:{'x'.join(map(str, (count, *size)))}" for name, size in sizes.items()
+            )
+            for kind, count in counts.items()
+        }
 
 
 class OrtOpenvino(OrtBackend, name="ort-openvino"):
@@ -290,24 +333,22 @@ def _declared(session: Any, path: Path) -> Graph:
     )
     metadata = dict(session.get_modelmeta().custom_metadata_map)
     graph = Graph(inputs, outputs, (), (0, 0), metadata)
-    if not _takes_pictures(inputs) or any(
-        not node.type.startswith("tensor(") for node in session.get_outputs()
-    ):
+    ordered = pictures_first(inputs)
+    if not ordered or any(not node.type.startswith("tensor(") for node in session.get_outputs()):
         raise ModelUnsupported(
             f"{path}: a detector has one input [batch, 3, height, width] of float32 or float16. "
             f"Found {graph.describe()}"
         )
-    _, _, height, width = inputs[0].shape
+    _, _, height, width = ordered[0].shape
     size_wh = parse_size(metadata.get("imgsz", ""))
     wh = (width if isinstance(width, int) else size_wh[0], height if isinstance(height, int) else size_wh[1])
-    return Graph(inputs, outputs, (), wh, metadata)
-
-
-def _takes_pictures(inputs: Sequence[Tensor]) -> bool:
-    if len(inputs) != 1 or inputs[0].dtype not in ("float32", "float16") or len(inputs[0].shape) != 4:
-        return False
-    channels = inputs[0].shape[1]
-    return channels == 3 or not isinstance(channels, int)
+    constants = constants_of(ordered[1:], wh)
+    if constants is None:
+        raise ModelUnsupported(
+            f"{path}: only orig_target_sizes and pixel_mask are known as inputs besides the pictures. "
+            f"Found {graph.describe()}"
+        )
+    return Graph(ordered, outputs, (), wh, metadata, constants)
 
 
 def _tensor(node: Any) -> Tensor:

@@ -6,7 +6,7 @@ Everything but the pictures is the same in every call, so a backend needs to kno
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,11 @@ def constants_of(further: Sequence[Tensor], input_wh: tuple[int, int]) -> dict[s
         else:
             return None
     return constants
+
+
+def repeated(constants: Mapping[str, NDArray[Any]], count: int) -> dict[str, NDArray[Any]]:
+    """What the further inputs are fed with for `count` pictures."""
+    return {name: np.repeat(row, count, axis=0) for name, row in constants.items()}
 
 
 def _takes_pictures(tensor: Tensor) -> bool:
