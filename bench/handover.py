@@ -12,16 +12,13 @@ as it is between camera frames.
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import importlib.metadata
 import importlib.util
-import json
 import multiprocessing
 import os
 import statistics
 import struct
-import sys
 import tempfile
 import time
 import timeit
@@ -30,13 +27,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.machine import describe_machine, heading, markdown_table
+from bench.machine import argument_parser, heading, markdown_table, write_json
 from ipc.notify import Notifier
 from ipc.pool import Consumer, PoolLayout, PoolMemory, Producer, Slot
 
@@ -387,12 +383,9 @@ def print_table(figures: list[Figures]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--samples", type=int, default=400, help="frames for each transport and size")
     parser.add_argument("--pause-ms", type=float, default=10.0, help="idle time before each frame")
-    parser.add_argument("--json", type=Path, help="write machine and figures to this file")
     args = parser.parse_args()
     load_before = os.getloadavg()[0]
     figures = [row for size in SIZES for row in measure(size, args.samples, args.pause_ms / 1e3)]
@@ -408,9 +401,7 @@ def main() -> None:
     print_table(figures)
     write_us, read_us = operation_costs_us()
     print(f"\nin a loop: begin + publish {write_us:.1f} µs, lease_newest + release {read_us:.1f} µs")
-    if args.json:
-        result = {"machine": describe_machine(), "peers": versions, "command": sys.argv[1:]}
-        args.json.write_text(json.dumps({**result, "figures": [asdict(row) for row in figures]}, indent=1))
+    write_json(args.json, peers=versions, figures=[asdict(row) for row in figures])
 
 
 if __name__ == "__main__":

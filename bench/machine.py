@@ -1,8 +1,10 @@
-"""What every benchmark prints with its figures: the machine, the versions and the command."""
+"""What every benchmark has in common: --json, and the machine, versions and command printed with its figures."""
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
+import json
 import os
 import platform
 import shlex
@@ -33,13 +35,21 @@ def describe_machine() -> dict[str, str]:
     }
 
 
+def command_line() -> str:
+    """The command that is running, as one would type it for the same figures: without --json."""
+    arguments = list(sys.argv[1:])
+    if "--json" in arguments:
+        at = arguments.index("--json")
+        del arguments[at : at + 2]
+    return shlex.join(["python", "-m", f"bench.{Path(sys.argv[0]).stem}", *arguments])
+
+
 def heading() -> str:
     """The machine in a line, and the command in another."""
     machine = describe_machine()
     versions = ", ".join(f"{name} {machine[name]}" for name in PACKAGES)
-    command = shlex.join(["python", "-m", f"bench.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
     where = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}"
-    return f"{where}, {versions}\n\ncommand: `{command}`\n"
+    return f"{where}, {versions}\n\ncommand: `{command_line()}`\n"
 
 
 def markdown_table(columns: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
@@ -47,3 +57,19 @@ def markdown_table(columns: tuple[str, ...], rows: list[tuple[object, ...]]) -> 
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def argument_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser that shows the module's docstring as it is, with the option that every benchmark has."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write machine and figures here as well")
+    return parser
+
+
+def write_json(file: Path | None, **figures: object) -> None:
+    """The machine, the command and the figures, if a file is asked for."""
+    if file:
+        document = {"machine": describe_machine(), "command": command_line(), **figures}
+        file.write_text(json.dumps(document, indent=1) + "\n")

@@ -40,7 +40,7 @@ import av
 
 from bench import peer_ultralytics
 from bench.data import FOUR_CLIPS, clip, weights
-from bench.machine import describe_machine, heading, markdown_table
+from bench.machine import argument_parser, heading, markdown_table, write_json
 from bench.throughput import counted, engine_lines, finished_s, rate_of
 from bench.usage import Usage
 
@@ -224,16 +224,13 @@ def verdict(rows: list[Row], cameras: int) -> dict[str, Any]:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--model", type=Path, default=weights("yolov8n_640_f32_dynbatch"))
     parser.add_argument("--clip", type=Path, action="append", help="may be repeated; default: four clips")
     parser.add_argument("--frames", type=int, default=160, help="for each way, shared out among its cameras")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=6.0, help="length of a measurement of the limit")
     parser.add_argument("--quick", action="store_true", help="32 frames, once: to see that every way runs")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write machine and figures here as well")
     args = parser.parse_args()
     args.clip = args.clip or [clip(name) for name in FOUR_CLIPS]
     if args.quick:
@@ -256,9 +253,7 @@ def main() -> int:
     for each in verdicts:
         cameras = f"{each['cameras']} camera" + "s" * (each["cameras"] > 1)
         print(f"\n{cameras}: {each['times']:.2f} times as fast as the fastest peer ({each['closest']})")
-    if args.json:
-        figures = {"machine": describe_machine(), "verdicts": verdicts, "rows": [asdict(row) for row in rows]}
-        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+    write_json(args.json, verdicts=verdicts, rows=[asdict(row) for row in rows])
     return 1 if any(row.not_run.startswith("failed") for row in rows) else 0
 
 

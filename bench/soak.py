@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.machine import describe_machine, heading, markdown_table
+from bench.machine import argument_parser, heading, markdown_table, write_json
 
 FRAMES = 30 * 60 * 24
 ANSWER_PATIENCE_S = 30.0
@@ -158,16 +158,13 @@ def row(name: str, trends: dict[str, Trend], limit_mib: float) -> tuple[object, 
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--clip", type=Path, required=True)
     parser.add_argument("--frames", type=int, default=FRAMES, help=f"default: {FRAMES}, 30 minutes at 24 fps")
     parser.add_argument("--overlay", action="store_true", help="write the video, too")
     parser.add_argument("--interval", type=float, default=2.0, metavar="S", help="from look to look")
     parser.add_argument("--limit-mib", type=float, default=2.0, help="memory that a run may add (default: 2)")
-    parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
 
@@ -195,12 +192,7 @@ def main() -> int:
     )
     columns = ("process", "resident MiB", "growth MiB", "files", "maps", "flat")
     print(markdown_table(columns, [row(name, trends[name], args.limit_mib) for name in sorted(trends)]))
-    if args.json:
-        document = {
-            "machine": describe_machine(),
-            "samples": {n: [asdict(s) for s in v] for n, v in samples.items()},
-        }
-        args.json.write_text(json.dumps(document))
+    write_json(args.json, samples={name: [asdict(look) for look in looks] for name, looks in samples.items()})
     return 0 if flat else 1
 
 

@@ -1,6 +1,6 @@
 """What reading a source costs: one thread, decoding and writing NV12 into a slot, against usual ways.
 
-    python -m bench.sources CLIP [CLIP …] [--repeat 3]
+    python -m bench.sources CLIP [CLIP …] [--repeat 3] [--json FILE]
 
 `engine` is the project's source. `planes` decodes with PyAV and copies nothing: the floor. `bgr24` is PyAV with
 its conversion to BGR, `opencv` is cv2.VideoCapture with its default of BGR. CPU milliseconds a frame, the median of
@@ -9,7 +9,6 @@ interleaved repetitions; cv2 may use its own decoding threads, its CPU time hold
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ import av
 import cv2
 import numpy as np
 
-from bench.machine import heading, markdown_table
+from bench.machine import argument_parser, heading, markdown_table, write_json
 from engine.sources.av import AvSource
 from engine.sources.base import SourceOptions
 from engine.types import FrameMeta, FrameNv12, nv12_geometry
@@ -83,9 +82,7 @@ READERS = {
 
 def main() -> None:
     """Measure every clip with every reader and print a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("clips", nargs="+", metavar="CLIP")
     parser.add_argument("--repeat", type=int, default=3)
     asked = parser.parse_args()
@@ -99,7 +96,9 @@ def main() -> None:
                 count = read(clip)
                 cpu_ms[name].append((time.process_time() - start_s) / count * 1e3)
         rows.append((Path(clip).name, *(f"{statistics.median(cpu_ms[name]):.2f}" for name in READERS)))
-    print(heading(), markdown_table(("clip", *(f"{name} ms" for name in READERS)), rows), sep="\n\n")
+    print(heading())
+    print(markdown_table(("clip", *(f"{name} ms" for name in READERS)), rows))
+    write_json(asked.json, rows=rows)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,13 @@ python -m bench.startup [--repeat 20]
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from bench.machine import describe_machine, heading, markdown_table
+from bench.machine import argument_parser, heading, markdown_table, write_json
 
 HEAVY = ("cv2", "onnxruntime", "torch", "av", "numpy", "scipy", "rich", "uvicorn", "starlette")
 
@@ -38,11 +36,8 @@ def loaded_packages(module: str) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--repeat", type=int, default=20)
-    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     rows: list[tuple[object, ...]] = []
     for program, module in (("engine-run", "engine.cli"), ("engine-models", "engine.models.cli")):
@@ -51,8 +46,7 @@ def main() -> None:
         rows.append((f"{program} --help", f"{statistics.median(times):.3f}", f"{max(times):.3f}", loaded))
     print(heading())
     print(markdown_table(("command", "median s", "slowest s", "heavy packages loaded"), rows))
-    if args.json:
-        args.json.write_text(json.dumps({"machine": describe_machine(), "rows": rows}))
+    write_json(args.json, rows=rows)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ Repetitions are interleaved, the median of the ratios counts.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -29,7 +28,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from bench.machine import describe_machine, heading, markdown_table
+from bench.machine import argument_parser, heading, markdown_table, write_json
 from bench.plain import PlainDetector, frames_in_turn, session
 
 F64 = NDArray[np.float64]
@@ -139,14 +138,11 @@ def measure(model: Path, clips: list[Path], repeat: int, seconds: float) -> list
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--clip", type=Path, action="append", required=True)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=6.0)
-    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     figures = measure(args.model, args.clip, args.repeat, args.seconds)
     ratios = [f.engine / f.limit for f in figures]
@@ -161,10 +157,7 @@ def main() -> None:
             ("model", "cameras", "limit fps", "engine fps", "ratio", "spread", "plain loop"), [row]
         )
     )
-    if args.json:
-        args.json.write_text(
-            json.dumps({"machine": describe_machine(), "figures": [vars(f) for f in figures]})
-        )
+    write_json(args.json, figures=[vars(f) for f in figures])
 
 
 if __name__ == "__main__":

@@ -9,9 +9,6 @@ the annotators marked as not to be judged are left out.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -21,7 +18,8 @@ import motmetrics
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.machine import describe_machine, heading, markdown_table
+from bench.data import data_folder
+from bench.machine import argument_parser, heading, markdown_table, write_json
 from bench.tracking_scenes import SceneFrame, covered_shares, detect, street
 from engine.tracking.association import iou_matrix
 from engine.tracking.base import Tracker, create_tracker
@@ -186,16 +184,11 @@ def all_sequences(data: Path | None) -> Iterator[Sequence]:
         yield Sequence.of_street(people, fps, seconds, seed=people)
 
 
-def find_data() -> Path | None:
-    """The test data: $ENGINE_TEST_DATA, or `shared/data` beside the checkout."""
-    folder = Path(os.environ.get("ENGINE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    return folder if (folder / "mot").is_dir() else None
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--data", type=Path, default=find_data(), help="folder of the test data")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    parser = argument_parser(__doc__)
+    folder = data_folder()
+    default = folder if (folder / "mot").is_dir() else None
+    parser.add_argument("--data", type=Path, default=default, help="folder of the test data")
     args = parser.parse_args()
     print(heading())
     scores = [
@@ -210,19 +203,18 @@ def main() -> None:
             [tuple(asdict(entry).values()) for entry in scores],
         )
     )
+    print()
     print(
         markdown_table(
             ("tracker", "objects", "p50 µs", "p95 µs", "p99 µs"),
             [tuple(asdict(entry).values()) for entry in timings],
         )
     )
-    if args.json:
-        figures = {
-            "machine": describe_machine(),
-            "scores": [asdict(entry) for entry in scores],
-            "timings": [asdict(entry) for entry in timings],
-        }
-        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+    write_json(
+        args.json,
+        scores=[asdict(entry) for entry in scores],
+        timings=[asdict(entry) for entry in timings],
+    )
 
 
 if __name__ == "__main__":
