@@ -1,7 +1,7 @@
-"""Backends that ONNX Runtime is: one class an execution provider. The only file that imports it.
+"""ONNX Runtime as a backend, and on the CPU. The only file that imports it; other providers: `ort_providers`.
 
-Knows sessions, providers and their errors. Does not know what a picture or a box is, nor which backend follows
-when one fails (`engine.models.chain`).
+Knows sessions, files and errors. Does not know what a picture or a box is, nor which backend follows when one
+fails (`engine.models.chain`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from engine.errors import (
@@ -28,8 +29,8 @@ from engine.errors import (
 )  # fmt: skip
 from engine.models.backend import Backend, BackendOptions, Call
 from engine.models.heads.base import Graph, Tensor, parse_size
-from engine.models.ort_binding import Binding
 from engine.models.heads.inputs import constants_of, pictures_first, repeated
+from engine.models.ort_binding import Binding
 from engine.types import F32
 
 _CPU = "CPUExecutionProvider"
@@ -61,7 +62,7 @@ class OrtBackend(Backend):
 
     def __init__(self, path: Path, options: BackendOptions) -> None:
         """See `load`."""
-        self._path, self._options = path, options
+        self._path, self.options = path, options
         available = onnxruntime.get_available_providers()
         if self.provider not in available:
             raise BackendMissing(
@@ -92,14 +93,32 @@ class OrtBackend(Backend):
 
     def run(self, call: Call, count: int, lane: int) -> list[F32]:
         # A fixed batch that is not full runs with old pictures in the rest, whose boxes nobody reads.
-        pictures = call.input_nchw[: self.batch if self.fixed_batch else count]
-        feed = {name: rows[: len(pictures)] for name, rows in self._constants.items()}
-        feed[self.graph.inputs[0].name] = pictures
+        frames = self.batch if self.fixed_batch else count
         try:
-            outputs = self._session(lane).run(None, feed)
+            return self.compute(call, frames, lane)
         except _REFUSED as error:
-            raise self._failure("failed", error) from error
-        return [np.asarray(output, np.float32) for output in outputs]
+            raise self.failure("failed", error) from error
+
+    def compute(self, call: Call, frames: int, lane: int) -> list[F32]:
+        """Run so many pictures of a call that lies in host memory. Raises what the session raises."""
+        pictures = call.input_nchw[:frames]
+        feed = {self.graph.inputs[0].name: pictures, **self._constants_for(frames)}
+        return [np.asarray(output, np.float32) for output in self._session(lane).run(None, feed)]
+
+    def bound(self, call: Call, frames: int, lane: int, device: tuple[str, int]) -> Binding:
+        """The binding of a call's memory on this device for so many frames, made when it is first needed."""
+        if call.private is None:
+            call.private = {}
+        session = self._session(lane)
+        key = (id(session), frames)
+        if key not in call.private:
+            pictures, constants = call.input_nchw[:frames], self._constants_for(frames)
+            call.private[key] = Binding(session, self.graph, pictures, constants, device)
+        binding: Binding = call.private[key]
+        return binding
+
+    def _constants_for(self, frames: int) -> dict[str, NDArray[Any]]:
+        return {name: rows[:frames] for name, rows in self._constants.items()}
 
     def close(self) -> None:
         self._sessions.clear()
@@ -112,7 +131,7 @@ class OrtBackend(Backend):
         """Who runs the operators that the provider does not have."""
         return (_CPU,)
 
-    def _declared_on_cpu(self) -> Graph:
+    def declared_on_cpu(self) -> Graph:
         """What the file declares, read before the provider is told about it."""
         try:
             session = onnxruntime.InferenceSession(str(self._path), self._session_options(), providers=[_CPU])
@@ -155,16 +174,17 @@ class OrtBackend(Backend):
     def _session_options(self) -> Any:
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 3
-        settings.intra_op_num_threads = max(1, self._options.threads)
+        settings.intra_op_num_threads = max(1, self.options.threads)
         settings.inter_op_num_threads = 1
         # Threads that wait by spinning take the core from decoding and tracking.
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return settings
 
     def _not_loaded(self, error: Exception) -> ModelError:
-        return self._failure(f"cannot load {self._path}", error)
+        return self.failure(f"cannot load {self._path}", error)
 
-    def _failure(self, what: str, error: Exception) -> BackendError:
+    def failure(self, what: str, error: Exception) -> BackendError:
+        """The error of this backend for one of the runtime or of the device."""
         kind = (
             DeviceOutOfMemory
             if _MEMORY.search(str(error)) or isinstance(error, MemoryError)
@@ -182,11 +202,12 @@ class OrtBackend(Backend):
             found = session.run(None, {images.name: picture, **repeated(declared.constants, batch)})
         except _REFUSED as error:
             raise self._not_run(declared, error) from error
-        examples = tuple(np.asarray(output, np.float32) for output in found)
-        return replace(declared, shapes=tuple(example.shape for example in examples), examples=examples)
+        shapes = tuple(tuple(output.shape) for output in found)
+        examples = tuple(np.array(output[:1] if output.ndim else output, np.float32) for output in found)
+        return replace(declared, shapes=shapes, examples=examples)
 
     def _not_run(self, declared: Graph, error: Exception) -> ModelError:
-        return self._failure(f"cannot run {self._path}", error)
+        return self.failure(f"cannot run {self._path}", error)
 
 
 class OrtCpu(OrtBackend, name="ort-cpu"):
@@ -197,7 +218,7 @@ class OrtCpu(OrtBackend, name="ort-cpu"):
     on_cores = True
 
     def _shares_session(self) -> bool:
-        return self._options.threads <= 1
+        return self.options.threads <= 1
 
     def _not_loaded(self, error: Exception) -> ModelError:
         if isinstance(error, ort_errors.InvalidArgument):
@@ -210,104 +231,6 @@ class OrtCpu(OrtBackend, name="ort-cpu"):
             f"{self._path}: does not run on a picture of {width} × {height}: {_one_line(error)}. "
             f"{declared.describe()}"
         )
-
-
-class OrtNvidia(OrtBackend):
-    """An NVIDIA GPU. Pictures are read from its memory where CuPy is installed, else copied from the host."""
-
-    package = "onnxruntime-gpu"
-
-    def __init__(self, path: Path, options: BackendOptions) -> None:
-        """See `load`."""
-        super().__init__(path, options)
-        from kernels import device
-
-        self._device = device
-        try:
-            device.require(options.device)
-        except device.GpuError as error:
-            self.description += f", pictures copied from the host ({error})"
-        else:
-            self.on_gpu = True
-            self.description += f", {device.describe(options.device)}"
-
-    def new_call(self) -> Call:
-        call = super().new_call()
-        if self.on_gpu:
-            try:
-                call.input_nchw = self._device.to_device(call.input_nchw)
-            except self._device.GpuError as error:
-                raise self._failure("no room for pictures", error) from error
-        return call
-
-    def _compute(self, call: Call, frames: int, lane: int) -> list[F32]:
-        if not self.on_gpu:
-            return super()._compute(call, frames, lane)
-        return self._bound(call, frames, lane, ("cuda", self._options.device)).run()
-
-
-class OrtCuda(OrtNvidia, name="ort-cuda"):
-    """CUDA and cuDNN."""
-
-    provider = "CUDAExecutionProvider"
-
-    def provider_options(self) -> dict[str, str]:
-        # The default search tries every algorithm of every layer, for each number of frames that comes up anew.
-        return {"device_id": str(self._options.device), "cudnn_conv_algo_search": "HEURISTIC"}
-
-
-class OrtTensorrt(OrtNvidia, name="ort-tensorrt"):
-    """TensorRT in the precision of the file; what it cannot do goes to CUDA."""
-
-    provider = "TensorrtExecutionProvider"
-
-    def provider_options(self) -> dict[str, str]:
-        options = {"device_id": str(self._options.device), **self._profile()}
-        if self._options.cache is not None:
-            folder = str(self._options.cache / "ort-tensorrt")
-            options |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": folder}
-            options |= {"trt_timing_cache_enable": "1", "trt_timing_cache_path": folder}
-        return options
-
-    def further_providers(self) -> tuple[str, ...]:
-        return ("CUDAExecutionProvider", _CPU)
-
-    def _profile(self) -> dict[str, str]:
-        """The sizes to build for: without them every new number of frames builds the engine again."""
-        images = self._declared_on_cpu()
-        if isinstance(images.inputs[0].shape[0], int):
-            return {}
-        width, height = images.input_wh
-        sizes = {images.inputs[0].name: (3, height, width)}
-        sizes |= {name: row.shape[1:] for name, row in images.constants.items()}
-        counts = {"min": 1, "opt": max(1, self._options.batch), "max": max(1, self._options.batch)}
-        return {
-            f"trt_profile_{kind}_shapes": ",".join(
-                f"{name}:{'x'.join(map(str, (count, *size)))}" for name, size in sizes.items()
-            )
-            for kind, count in counts.items()
-        }
-
-
-class OrtOpenvino(OrtBackend, name="ort-openvino"):
-    """An Intel processor through OpenVINO."""
-
-    provider = "OpenVINOExecutionProvider"
-    package = "onnxruntime-openvino"
-    on_cores = True
-
-    def provider_options(self) -> dict[str, str]:
-        return {"device_type": "CPU", "num_of_threads": str(max(1, self._options.threads))}
-
-
-class OrtCoreml(OrtBackend, name="ort-coreml"):
-    """The GPU and the neural engine of a Mac, as CoreML shares them out."""
-
-    provider = "CoreMLExecutionProvider"
-    package = "onnxruntime"
-
-    def provider_options(self) -> dict[str, str]:
-        return {"ModelFormat": "MLProgram", "MLComputeUnits": "ALL"}
 
 
 def _damaged(path: Path, error: Exception) -> ModelError:

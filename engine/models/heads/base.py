@@ -47,8 +47,8 @@ class Graph:
     metadata         free text that the exporter left in the file
     constants        what the further inputs are fed with in every call, by name: one row, repeated for every
                      picture of the batch (`engine.models.heads.inputs`)
-    examples         the outputs of that run as float32; heads that look alike are told apart by them, so that
-                     without them the more common one is taken
+    examples         the outputs of that run for its first picture, float32 (1, …); heads that look alike are
+                     told apart by them, so that without them the more common one is taken
     """
 
     inputs: tuple[Tensor, ...]
