@@ -15,6 +15,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 MUST_BE_THERE = frozenset({"data_dir", "ffprobe", "rtsp_server", "start_rtsp_server", "rtmp_url"})
 """Fixtures that stand for real data and real peers."""
+MAY_BE_ABSENT = frozenset({"small_disk", "load_on_device"})
+"""Fixtures that stand for what a machine cannot do at all."""
 
 
 def find_data_dir() -> Path | None:
@@ -80,7 +82,7 @@ def pytest_runtest_makereport(
     """
     report = yield
     wants_real_parts = not MUST_BE_THERE.isdisjoint(getattr(item, "fixturenames", ()))
-    may_skip = "small_disk" in getattr(item, "fixturenames", ())
+    may_skip = not MAY_BE_ABSENT.isdisjoint(getattr(item, "fixturenames", ()))
     if os.environ.get("STRICT") and report.skipped and wants_real_parts and not may_skip:
         reason: Any = report.longrepr
         report.outcome = "failed"

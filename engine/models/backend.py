@@ -19,10 +19,10 @@ from engine.types import F32
 
 _MODULES = {
     "tensorrt": "engine.models.trt",
-    "ort-tensorrt": "engine.models.ort",
-    "ort-cuda": "engine.models.ort",
-    "ort-openvino": "engine.models.ort",
-    "ort-coreml": "engine.models.ort",
+    "ort-tensorrt": "engine.models.ort_providers",
+    "ort-cuda": "engine.models.ort_providers",
+    "ort-openvino": "engine.models.ort_providers",
+    "ort-coreml": "engine.models.ort_providers",
     "ort-cpu": "engine.models.ort",
 }
 """Where the backends of `infer.backends` are, so that a runtime is imported only when it is asked for."""

@@ -57,8 +57,8 @@ class OrtBackend(Backend):
     """
 
     provider: ClassVar[str]
-    package: ClassVar[str]
-    """The package on PyPI whose build of ONNX Runtime has the provider."""
+    remedy: ClassVar[str]
+    """What to do where this build of ONNX Runtime does not have the provider."""
 
     def __init__(self, path: Path, options: BackendOptions) -> None:
         """See `load`."""
@@ -66,8 +66,8 @@ class OrtBackend(Backend):
         available = onnxruntime.get_available_providers()
         if self.provider not in available:
             raise BackendMissing(
-                f"{self.name}: this ONNX Runtime has no {self.provider} (it has {', '.join(available)}): "
-                f"pip install {self.package} in place of onnxruntime"
+                f"{self.name}: this ONNX Runtime has no {self.provider} (it has {', '.join(available)}); "
+                f"{self.remedy}"
             )
         self._sessions = [self._open()]
         self.graph = self._inspect(self._sessions[0])
@@ -214,7 +214,7 @@ class OrtCpu(OrtBackend, name="ort-cpu"):
     """Any machine. What it cannot load or run, no other provider can."""
 
     provider = _CPU
-    package = "onnxruntime"
+    remedy = "pip install onnxruntime"
     on_cores = True
 
     def _shares_session(self) -> bool:
