@@ -15,11 +15,13 @@ class LetterboxBuffers:
     Every placement fits the same scratch, so cameras of different sizes may take turns.
     """
 
-    def __init__(self, target_chw: NDArray[np.float32]) -> None:
-        """`target_chw` float32 (3, height, width): a slice of the model's input, written in place."""
+    def __init__(self, target_chw: NDArray[np.float32] | NDArray[np.float16]) -> None:
+        """`target_chw` float32 or float16 (3, height, width): a slice of the model's input, written in place."""
         channels, height, width = target_chw.shape
-        if channels != 3 or target_chw.dtype != np.float32:
-            raise ValueError(f"target must be float32 (3, h, w), not {target_chw.dtype} {target_chw.shape}")
+        if channels != 3 or target_chw.dtype not in (np.float32, np.float16):
+            raise ValueError(
+                f"target must be float32 or float16 (3, h, w), not {target_chw.dtype} {target_chw.shape}"
+            )
         self.target_chw = target_chw
         self.padding: tuple[Letterbox, PixelFormat] | None = None
         """What the area around the picture was filled for."""
@@ -41,7 +43,7 @@ class LetterboxBuffers:
         flat = self._bytes[first : first + channels].reshape(-1)[:size]
         return flat.reshape(letterbox.height, letterbox.width, channels)
 
-    def picture_chw(self, letterbox: Letterbox) -> NDArray[np.float32]:
+    def picture_chw(self, letterbox: Letterbox) -> NDArray[np.float32] | NDArray[np.float16]:
         """The part of the target that the picture covers."""
         rows = slice(letterbox.top, letterbox.top + letterbox.height)
         columns = slice(letterbox.left, letterbox.left + letterbox.width)

@@ -32,23 +32,47 @@ def nv12_to_input(
     uv            uint8 (⌈height/2⌉, ⌈width/2⌉, 2)
     ycbcr_to_rgb  float32 (3, 4) from `kernels.colour.ycbcr_to_rgb`, in the model's channel order
 
-    The planes are resized first, bilinear as these models were trained, and the small picture is converted;
-    chroma goes straight to the size of the result.
+    The planes are resized first and the small picture is converted. Luma is interpolated bilinearly, as these
+    models were trained. Chroma goes straight to the size of the result: the sample that a pixel lies in where
+    there are at least as many samples as pixels along both axes, bilinear where there are fewer.
     """
     size_wh = (letterbox.width, letterbox.height)
     luma, cb, cr = planes = buffers.planes(0, 3, letterbox)
     chroma = buffers.interleaved(3, 2, letterbox)
     ycbcr, rgb = buffers.interleaved(5, 3, letterbox), buffers.interleaved(8, 3, letterbox)
-    cv2.resize(y, size_wh, dst=luma, interpolation=cv2.INTER_LINEAR)
-    cv2.resize(uv, size_wh, dst=chroma, interpolation=cv2.INTER_LINEAR)
+    cv2.resize(y, size_wh, dst=luma, interpolation=_luma_interpolation(letterbox))
+    nearest = letterbox.chroma_is_finer
+    cv2.resize(
+        uv, size_wh, dst=chroma, interpolation=cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_LINEAR
+    )
     cv2.split(chroma, [cb, cr])
     cv2.merge(planes, dst=ycbcr)
     cv2.transform(ycbcr, ycbcr_to_rgb, dst=rgb)
     cv2.split(rgb, planes)
-    table = level_table(pixels)
     _pad(letterbox, pixels, buffers)
-    for plane, levels, target in zip(planes, table, buffers.picture_chw(letterbox), strict=True):
-        cv2.LUT(plane, levels, dst=target)
+    _normalise(planes, pixels, buffers.picture_chw(letterbox))
+
+
+def _luma_interpolation(letterbox: Letterbox) -> int:
+    """Bilinear; where it meets the middle of a source pixel each time, taking that pixel is the same."""
+    scale_x, scale_y = letterbox.scale_xy
+    return cv2.INTER_NEAREST_EXACT if scale_x % 2 == scale_y % 2 == 1 else cv2.INTER_LINEAR
+
+
+def _normalise(planes: list[U8], pixels: PixelFormat, target_chw: NDArray[Any]) -> None:
+    """Planes of grey levels as what the model wants."""
+    if target_chw.dtype == np.float16:
+        table = level_table(pixels).astype(np.float16).view(np.uint16)
+        for plane, levels, half in zip(planes, table, target_chw.view(np.uint16), strict=True):
+            cv2.LUT(plane, levels, dst=half)
+        return
+    # Three passes over a plane that is in the cache take half the time of one with a table.
+    for plane, mean, scale, target in zip(planes, pixels.mean, pixels.scale, target_chw, strict=True):
+        np.copyto(target, plane)
+        if mean != 0:
+            np.subtract(target, np.float32(mean), out=target)
+        if scale != 1:
+            np.multiply(target, np.float32(scale), out=target)
 
 
 def _pad(letterbox: Letterbox, pixels: PixelFormat, buffers: LetterboxBuffers) -> None:

@@ -40,6 +40,11 @@ class Letterbox:
         return self.source_width / self.width, self.source_height / self.height
 
     @property
+    def chroma_is_finer(self) -> bool:
+        """Whether a 4:2:0 source has at least as many chroma samples as the result has pixels, along both axes."""
+        return (self.source_width + 1) // 2 >= self.width and (self.source_height + 1) // 2 >= self.height
+
+    @property
     def padded(self) -> bool:
         """Whether any part of the input is not covered by the picture."""
         return self.width != self.input_width or self.height != self.input_height

@@ -25,7 +25,8 @@ def nv12_to_input(
     """See `kernels.cpu.nv12_to_input`."""
     size_wh = (letterbox.width, letterbox.height)
     luma = _resize_bilinear(y, size_wh)
-    cb, cr = (_resize_bilinear(uv[:, :, index], size_wh) for index in (0, 1))
+    resize = _resize_nearest if letterbox.chroma_is_finer else _resize_bilinear
+    cb, cr = (resize(uv[:, :, index], size_wh) for index in (0, 1))
     rgb = convert(np.stack([luma, cb, cr], axis=-1), ycbcr_to_rgb)
     values = np.full((letterbox.input_height, letterbox.input_width, 3), float(pixels.pad))
     rows = slice(letterbox.top, letterbox.top + letterbox.height)
@@ -146,6 +147,16 @@ def _resize_bilinear(plane: U8, size_wh: tuple[int, int]) -> U8:
     x = (np.arange(width) + 0.5) * plane.shape[1] / width
     y = (np.arange(height) + 0.5) * plane.shape[0] / height
     return _to_u8(sample_bilinear(plane.astype(np.float64), x, y))
+
+
+def _resize_nearest(plane: U8, size_wh: tuple[int, int]) -> U8:
+    """The sample in which the centre of each pixel lies; between two the second, where others may differ."""
+    columns, rows = (
+        (2 * np.arange(wanted) + 1) * length // (2 * wanted)
+        for wanted, length in zip(size_wh, plane.shape[::-1], strict=True)
+    )
+    resized: U8 = plane[rows][:, columns]
+    return resized
 
 
 def _to_u8(values: F64) -> U8:
