@@ -78,6 +78,12 @@ def capability(device: int | None = None) -> int:
         return int(cupy.cuda.Device(device).compute_capability)
 
 
+def name(device: int = 0) -> str:
+    """What the driver calls this GPU, such as `NVIDIA A10G`."""
+    with gpu_errors(f"GPU {device}"):
+        return str(cupy.cuda.runtime.getDeviceProperties(device)["name"].decode())
+
+
 def describe(device: int = 0) -> str:
     """Name, compute capability and memory, for the log."""
     with gpu_errors(f"GPU {device}"):
