@@ -22,6 +22,8 @@ DETECTIONS_TRACK = 0
 TRACKS_RESULTS, TRACKS_OVERLAY = 0, 1
 
 STATUS_SLOT_BYTES = 256 * 1024
+MOST_MEASURED_BATCH = 8
+"""Above this a CPU gains nothing any more; a device that does has its batch configured."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +77,29 @@ def lanes(config: RunConfig) -> int:
     return config.infer.lanes or usable_cores()
 
 
-def frames_in_flight(config: RunConfig) -> int:
-    """Frames of one camera that inference may hold: one batch in every lane, and one ready to be published.
+def most_calls(lanes: int) -> int:
+    """Calls of the detector in flight: one in every lane, and one that is prepared meanwhile."""
+    return lanes + 1
 
-    Offline also the batch that waits for the next lane.
+
+def most_batch(config: RunConfig) -> int:
+    """Most frames in one call: as configured; where it is measured, as many as can be due at once, within reason."""
+    return config.infer.batch or min(len(config.cameras), MOST_MEASURED_BATCH)
+
+
+def frames_in_flight(config: RunConfig) -> int:
+    """Frames of one camera that inference may hold, whatever layout is measured: and one ready to be published.
+
+    Live a camera has one frame in each call at most. Offline it has its share of all calls, or fills one alone;
+    that is enough for every lane to be busy, and two dozen cameras do not take memory for hundreds of frames each.
     On a machine with more cores than a pool has slots, one camera alone cannot fill all lanes.
     """
-    batches = lanes(config) + config.offline
-    return min(batches * max(1, config.infer.batch), MOST_FRAMES_HELD - config.pool.history) + 1
+    calls = most_calls(lanes(config))
+    needed = calls
+    if config.offline:
+        share = -(-calls * most_batch(config) // max(1, len(config.cameras)))
+        needed = max(calls, most_batch(config), share)
+    return min(needed, MOST_FRAMES_HELD - config.pool.history) + 1
 
 
 def usable_cores() -> int:

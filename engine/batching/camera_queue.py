@@ -154,6 +154,12 @@ class CameraQueue:
         self._come_to(seq)
         self.drops.empty += 1
 
+    def end(self, seq: int) -> None:
+        """The end of the stream has come, which is no frame."""
+        self._come_to(seq)
+        self.seen_seq = seq - 1
+        self.ended = True
+
     def lose(self, seq: int) -> None:
         """Frames up to this one went down with a predecessor."""
         self.drops.restart += max(0, seq - self.seen_seq)

@@ -1,131 +1,82 @@
-"""Inference worker: the newest frame of every due camera, batched, through the detector, in order out again.
+"""Inference worker: the frames of many cameras, batched, through the detector, in order out again.
 
-A detector offers `lanes` calls that may run side by side and `batch` frames per call. The main thread leases
-frames, hands batches to free lanes and publishes their results per camera in the order of the frames; lanes
-only compute. Live cameras: the newest frame wins and the ones passed over are counted. `--offline`: every frame.
+    look       what has come                                     (infer_cameras.Camera)
+    hand out   whose frames are run, together, and when          (engine.batching, infer_calls.Calls)
+    publish    results per camera in the order of the frames     (infer_cameras.Camera)
+
+Live cameras: the newest frame wins, the ones passed over are counted. `--offline`: every frame. The policy is in
+`engine.batching`; this worker brings it frames and time.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
-from queue import SimpleQueue
+from dataclasses import asdict, dataclass, field
 
 import cv2
 
 from engine import topology
-from engine.config import InferConfig
-from engine.metrics import RateMeter
-from engine.models.base import BatchItem, Detector, DetectorOptions
+from engine.batching.batcher import Batcher, BatchOptions
+from engine.batching.statistics import BatchStatistics
+from engine.config import RunConfig
+from engine.models.base import Detector, DetectorOptions
 from engine.models.detector import create_detector
-from engine.types import Detections, FrameFlag, FrameMeta, FrameNv12, ResultMeta
-from engine.workers.feed import Feed, Writer
+from engine.workers.infer_calls import Calls
+from engine.workers.infer_cameras import Camera, open_camera
 from engine.workers.runtime import Context
-from ipc.pool import Lease
+
+LONGEST_WAIT_S = 0.25
+"""Between two looks at everything when nothing wakes the worker."""
 
 
 @dataclass
-class Job:
-    """One frame on its way through the detector. `position` is its place in the batch's answer."""
+class Inference:
+    """What the worker works with."""
 
-    lease: Lease
-    meta: ResultMeta
-    future: Future[list[Detections]] | None = None
-    position: int = 0
-
-    def finished(self) -> bool:
-        """True when the lane has answered; the end of a stream has nothing to wait for."""
-        return self.future is None or self.future.done()
-
-    def detections(self) -> Detections:
-        """The answer. Raises what the lane raised."""
-        return Detections.empty() if self.future is None else self.future.result()[self.position]
-
-
-@dataclass
-class Camera:
-    """One camera's place in the inference process.
-
-    most_pending  frames this camera may have leased at a time
-    last_seq      newest frame leased so far
-    pending       frames in the detector, oldest first
-    """
-
-    name: str
-    feed: Feed
-    writer: Writer
-    rate: RateMeter
-    state: object | None
-    most_pending: int
-    last_seq: int = 0
-    superseded: int = 0
-    lost_at_restart: int = 0
-    restarted: bool = False
-    pending: deque[Job] = field(default_factory=deque)
-
-    def resume(self) -> None:
-        """Go on behind the last result that a killed predecessor has published."""
-        newest = self.writer.newest_meta()
-        if newest is None:
-            return
-        last = ResultMeta.unpack(newest)
-        self.last_seq = last.frame_seq
-        self.superseded, self.lost_at_restart = last.dropped_superseded, last.dropped_restart
-
-    def lease(self, *, offline: bool) -> Lease | None:
-        """The next frame to work on, with what was passed over counted under its reason."""
-        lease = self.feed.lease_next(self.last_seq) if offline else self.feed.lease_newest(self.last_seq)
-        if lease is None:
-            return None
-        if self.restarted:
-            self.lost_at_restart += lease.gap
-        else:
-            self.superseded += lease.gap
-        self.restarted = False
-        self.last_seq = lease.seq
-        return lease
+    context: Context
+    detector: Detector
+    cameras: dict[str, Camera]
+    batcher: Batcher
+    calls: Calls
+    statistics: BatchStatistics = field(default_factory=BatchStatistics)
 
 
 def run(context: Context) -> None:
     """Load the detector, then: publish what is done, hand out what is due, wait."""
-    cv2.setNumThreads(1)  # lanes are the parallelism; OpenCV's own threads would fight with them
-    detector = create_detector(context.params["model"], detector_options(context.config.infer))
+    cv2.setNumThreads(1)  # calls are the parallelism; OpenCV's own threads would fight with them
+    detector = create_detector(context.params["model"], detector_options(context.config))
     announce(context, detector)
-    offline = context.config.offline
-    cameras = [open_camera(context, detector, camera.name) for camera in context.config.cameras]
-
-    def report() -> None:
-        context.status["fps"] = {camera.name: camera.rate.per_second() for camera in cameras}
-
-    context.before_status = report
-    with closing(Lanes(context, detector)) as lanes:
+    inference = open_inference(context, detector)
+    context.before_status = lambda: report(inference)
+    with closing(inference.calls):
         while not context.stopping:
-            published = sum(publish_finished(context, camera) for camera in cameras)
-            handed_out = hand_out(context, lanes, cameras, offline=offline)
-            if not published and not handed_out:
-                context.wait(0.25)
-            else:
+            published = publish(inference)
+            handed_out, next_ns = hand_out(inference)
+            if published or handed_out:
                 context.tend()
-        while any(camera.pending for camera in cameras):
-            if not sum(publish_finished(context, camera) for camera in cameras):
+            else:
+                context.wait(seconds_until(next_ns, context.clock.now_ns()))
+        while any(camera.pending for camera in inference.cameras.values()):
+            if not publish(inference):
                 context.wait(0.05)
 
 
-def detector_options(config: InferConfig) -> DetectorOptions:
-    """The part of the configuration that detectors understand."""
+def detector_options(config: RunConfig) -> DetectorOptions:
+    """The part of the configuration that detectors understand, and the bounds of what they may measure."""
+    infer = config.infer
     return DetectorOptions(
-        confidence=config.confidence,
-        nms_iou=config.nms_iou,
-        max_objects=config.max_objects,
-        classes=config.classes,
-        lanes=config.lanes,
-        threads=config.threads,
-        batch=config.batch,
-        backends=config.backends,
-        thresholds=config.thresholds,
-        labels=config.labels,
+        confidence=infer.confidence,
+        thresholds=infer.thresholds,
+        nms_iou=infer.nms_iou,
+        max_objects=infer.max_objects,
+        classes=infer.classes,
+        lanes=infer.lanes,
+        threads=infer.threads,
+        batch=infer.batch,
+        most_lanes=topology.lanes(config),
+        most_batch=topology.most_batch(config),
+        backends=infer.backends,
+        labels=infer.labels,
     )
 
 
@@ -134,134 +85,102 @@ def announce(context: Context, detector: Detector) -> None:
     context.log("info", detector.description)
     for choice in detector.choices:
         context.log("info", f"{choice.what} = {choice.chosen}: {choice.reason}")
-    context.status.update(
-        model=detector.description,
-        choices=[asdict(choice) for choice in detector.choices],
-        lanes=detector.lanes,
-        batch=detector.batch,
-    )
+    context.status["model"] = detector.description
     context.send("labels", labels=list(detector.labels))
 
 
-def open_camera(context: Context, detector: Detector, name: str) -> Camera:
-    """Find the camera's pools and the place to go on."""
-    camera = Camera(
-        name=name,
-        feed=context.feeds.setdefault(f"frames:{name}", Feed()),
-        writer=context.writers[f"detections:{name}"],
-        rate=RateMeter(context.clock),
-        state=detector.new_state(),
-        most_pending=topology.frames_in_flight(context.config),
-        restarted=context.incarnation > 0,
+def open_inference(context: Context, detector: Detector) -> Inference:
+    """Open every camera, and put the policy before the detector."""
+    config = context.config
+    cameras = {
+        camera.name: open_camera(context, camera.name, detector.new_state()) for camera in config.cameras
+    }
+    options = BatchOptions(
+        batch=detector.batch,
+        collect=config.infer.collect,
+        cap_ns=round(config.infer.collect_ms * 1e6),
+        max_age_ns=round(config.infer.max_age_ms * 1e6),
+        live=not config.offline,
     )
-    camera.resume()
-    return camera
+    batcher = Batcher([camera.queue for camera in cameras.values()], options)
+    inference = Inference(context, detector, cameras, batcher, Calls(context, detector))
+    inference.statistics.go_on_from(context.before.get("inference", {}))
+    return inference
 
 
-class Lanes:
-    """The detector's parallel calls: knows whether more can be taken, and wakes the main thread when one is done.
+def publish(inference: Inference) -> int:
+    """Publish every camera's results that are ready; returns how many records that were."""
+    return sum(camera.publish() for camera in inference.cameras.values())
 
-    Offline one more batch than there are lanes is taken, so that a lane that is done goes on at once instead of
-    waiting for the main thread; live, that batch would only grow old.
+
+def hand_out(inference: Inference) -> tuple[int, int | None]:
+    """Begin as many calls as should begin now.
+
+    Returns how many records were sent on their way, and when to come again if nothing happens before.
     """
-
-    def __init__(self, context: Context, detector: Detector) -> None:
-        self.detector = detector
-        self._context = context
-        self._free = SimpleQueue[int]()
-        for lane in range(detector.lanes):
-            self._free.put(lane)
-        self._executor = ThreadPoolExecutor(detector.lanes, "lane")
-        self._room = detector.lanes + context.config.offline
-        self._taken: set[Future[list[Detections]]] = set()
-
-    def available(self) -> bool:
-        """True while another batch can be taken."""
-        self._taken = {future for future in self._taken if not future.done()}
-        return len(self._taken) < self._room
-
-    def submit(self, jobs: list[Job], batch: list[BatchItem]) -> None:
-        """Run a batch on the next free lane; each job gets the shared answer and its position in it."""
-        future = self._executor.submit(self._infer, batch)
-        self._taken.add(future)
-        for position, job in enumerate(jobs):
-            job.future, job.position = future, position
-        future.add_done_callback(lambda _: self._context.wake.notify())
-
-    def close(self) -> None:
-        """End the lanes once they have finished what they took."""
-        self._executor.shutdown()
-
-    def _infer(self, batch: list[BatchItem]) -> list[Detections]:
-        lane = self._free.get()
-        try:
-            return self.detector.infer(batch, lane)
-        finally:
-            self._free.put(lane)
-            batch.clear()
-
-
-def hand_out(context: Context, lanes: Lanes, cameras: list[Camera], *, offline: bool) -> int:
-    """Give the lanes as many batches of due frames as they take; `cameras` is kept in the order of service."""
+    for camera in inference.cameras.values():
+        camera.look()
     handed_out = 0
-    while lanes.available():
-        jobs, batch = gather(context, lanes.detector, cameras, offline=offline)
-        if batch:
-            lanes.submit([job for job in jobs if not job.meta.flags & FrameFlag.END_OF_STREAM], batch)
-        if not jobs:
-            break
-        handed_out += len(jobs)
-    return handed_out
+    while True:
+        now_ns = inference.context.clock.now_ns()
+        begins_ns = next_call_ns(inference, now_ns)
+        if begins_ns is not None and begins_ns <= now_ns:
+            handed_out += begin_call(inference, now_ns)
+        handed_out += sum(camera.finish() for camera in inference.cameras.values())
+        if begins_ns is None or begins_ns > now_ns:
+            return handed_out, begins_ns
 
 
-def gather(
-    context: Context, detector: Detector, cameras: list[Camera], *, offline: bool
-) -> tuple[list[Job], list[BatchItem]]:
-    """Lease due frames until the batch is full or nobody has any."""
-    jobs: list[Job] = []
-    batch: list[BatchItem] = []
-    while len(batch) < detector.batch and (due := lease_due(cameras, offline=offline)):
-        camera, lease = due
-        frame_meta = FrameMeta.unpack(lease.meta)
-        meta = ResultMeta.of_frame(lease.seq, frame_meta)
-        trace = replace(meta.trace, batched_ns=context.clock.now_ns())
-        meta = replace(
-            meta, trace=trace, dropped_superseded=camera.superseded, dropped_restart=camera.lost_at_restart
-        )
-        job = Job(lease, meta)
-        jobs.append(job)
-        camera.pending.append(job)
-        if not meta.flags & FrameFlag.END_OF_STREAM:
-            batch.append(BatchItem(FrameNv12.view(frame_meta, lease.array()), camera.state))
-    return jobs, batch
+def next_call_ns(inference: Inference, now_ns: int) -> int | None:
+    """When the next call should begin: when its batch should run and the detector has room for it."""
+    runs_ns = inference.batcher.runs_at(now_ns)
+    if runs_ns is None:
+        return None
+    frames = min(inference.batcher.queued(), inference.detector.batch)
+    room_ns = inference.calls.begins_at(now_ns, frames)
+    return None if room_ns is None else max(runs_ns, room_ns)
 
 
-def lease_due(cameras: list[Camera], *, offline: bool) -> tuple[Camera, Lease] | None:
-    """A frame of the least recently served camera that has one; the camera goes to the end of the list."""
-    for position, camera in enumerate(cameras):
-        if len(camera.pending) < camera.most_pending and (lease := camera.lease(offline=offline)):
-            cameras.append(cameras.pop(position))
-            return camera, lease
-    return None
+def begin_call(inference: Inference, now_ns: int) -> int:
+    """Lease the frames of a batch and give them to the detector; returns how many."""
+    picks = inference.batcher.take(now_ns)
+    taken = [
+        job_and_item for pick in picks if (job_and_item := inference.cameras[pick.queue.name].lease(pick))
+    ]
+    if not taken:
+        return 0
+    ahead = inference.calls.lanes_busy
+    answer = inference.calls.begin([item for _, item in taken], now_ns)
+    for position, (job, _) in enumerate(taken):
+        job.answer, job.position = answer, position
+    possible = min(inference.batcher.live_cameras(now_ns), inference.detector.batch)
+    inference.statistics.count(len(taken), possible, ahead=ahead)
+    return len(taken)
 
 
-def publish_finished(context: Context, camera: Camera) -> int:
-    """Publish the camera's results that are ready, in order; stops where the reader must catch up."""
-    published = 0
-    while camera.pending and camera.pending[0].finished():
-        slot = camera.writer.producer.begin()
-        if slot is None:
-            break
-        job = camera.pending.popleft()
-        detections = job.detections()
-        trace = replace(job.meta.trace, inferred_ns=context.clock.now_ns())
-        written = detections.write_into(slot.array())
-        replace(job.meta, **asdict(written), trace=trace).pack_into(slot.meta)
-        camera.writer.producer.publish(slot)
-        camera.writer.notify()
-        job.lease.release()
-        camera.feed.acknowledge(job.meta.frame_seq)
-        published += 1
-        if not job.meta.flags & FrameFlag.END_OF_STREAM:
-            camera.rate.tick()
-    return published
+def report(inference: Inference) -> None:
+    """Bring rates, batches and what runs worse than asked for into the status."""
+    context, detector, batcher = inference.context, inference.detector, inference.batcher
+    now_ns = context.clock.now_ns()
+    context.status.update(
+        fps={camera.name: camera.rate.per_second() for camera in inference.cameras.values()},
+        degraded=list(detector.degraded),
+        inference={
+            "lanes": detector.lanes,
+            "calls": detector.calls,
+            "batch": detector.batch,
+            "collect": context.config.infer.collect,
+            "choices": [asdict(choice) for choice in detector.choices],
+            "window_ms": batcher.window_ns(now_ns) / 1e6,
+            "live_cameras": batcher.live_cameras(now_ns),
+            "queue_depth": batcher.queued(),
+            **inference.statistics.to_dict(),
+        },
+    )
+
+
+def seconds_until(then_ns: int | None, now_ns: int) -> float:
+    """How long to wait for this time, at most `LONGEST_WAIT_S`."""
+    if then_ns is None:
+        return LONGEST_WAIT_S
+    return min(LONGEST_WAIT_S, max(0.0, (then_ns - now_ns) / 1e9))
