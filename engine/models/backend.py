@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from engine.errors import BackendMissing, ConfigError
+from engine.models.base import Choice
 from engine.models.heads.base import Graph
 from engine.registry import nearest
 from engine.types import F32
@@ -78,6 +79,8 @@ class Backend(ABC):
     fixed_batch: bool
     description: str
     """Runtime, version and device, for the log."""
+    choices: tuple[Choice, ...] = ()
+    """What the backend has decided by itself."""
 
     def __init_subclass__(cls, name: str = "") -> None:
         if name:

@@ -102,11 +102,16 @@ def shapes(bounds: Bounds, *, on_cores: bool) -> list[tuple[int, int]]:
     return [(count, cores // count) for count in sorted(possible, reverse=True)]
 
 
-def batches(bounds: Bounds, fixed_batch: int) -> list[int]:
-    """Frames in one call worth trying; `fixed_batch` is what the file insists on, 0 if on nothing."""
+def batches(bounds: Bounds, fixed_batch: int = 0, most: int = 0) -> list[int]:
+    """Frames in one call worth trying.
+
+    fixed_batch  what the file insists on, 0 if on nothing
+    most         what the loaded file takes, 0 if not known yet
+    """
     if fixed_batch:
         return [fixed_batch]
-    return [bounds.batch] if bounds.batch else sorted({1, max(1, bounds.frames)})
+    wanted = {bounds.batch} if bounds.batch else {1, max(1, bounds.frames)}
+    return sorted({min(count, most or count) for count in wanted})
 
 
 def measure(layouts: Sequence[Layout], trial: Callable[[Layout, int], float]) -> list[Measured]:
@@ -116,8 +121,11 @@ def measure(layouts: Sequence[Layout], trial: Callable[[Layout, int], float]) ->
     tries every layout once, so that whatever else the machine does meanwhile meets all of them alike; the median
     of the rounds counts. The first round only says how long a call takes.
     """
-    call_s = {layout: trial(layout, 1) for layout in _worth(layouts, {})}
-    kept = _worth(layouts, call_s)
+    call_s: dict[Layout, float] = {}
+    for layout in sorted(layouts, key=lambda one: one.batch):
+        if not _too_long(layout, call_s):
+            call_s[layout] = max(trial(layout, 1), 1e-6)
+    kept = list(call_s)
     rounds: dict[Layout, list[float]] = {layout: [] for layout in kept}
     spent_s, done = 0.0, 0
     while done < _MOST_ROUNDS and (spent_s < BUDGET_S if done >= _LEAST_ROUNDS else spent_s < HARD_LIMIT_S):
@@ -148,15 +156,11 @@ def describe(measured: Iterable[Measured]) -> str:
 
 
 def _measured(layout: Layout, calls_s: list[float]) -> Measured:
-    call_s = max(statistics.median(calls_s), 1e-9)
+    call_s = max(statistics.median(calls_s), 1e-6)
     return Measured(layout, layout.lanes * layout.batch / call_s, call_s)
 
 
-def _worth(layouts: Sequence[Layout], call_s: Mapping[Layout, float]) -> list[Layout]:
-    """All but the batches that take too long, where that is known of them."""
-    smallest = min(layout.batch for layout in layouts)
-    return [
-        layout
-        for layout in layouts
-        if layout.batch == smallest or call_s.get(layout, 0.0) <= _LONGEST_BATCH_S
-    ]
+def _too_long(layout: Layout, call_s: Mapping[Layout, float]) -> bool:
+    """Whether a batch is late however fast it is, judged by the smallest one in the same lanes and threads."""
+    smaller = [known for known in call_s if known[:2] == layout[:2]]
+    return any(call_s[known] * layout.batch / known.batch > _LONGEST_BATCH_S for known in smaller)

@@ -53,7 +53,8 @@ class _Running:
             self.backend.close()
             raise
         self.choices = (
-            started.choice, Choice("calls in flight", str(len(self.places)), reason), *self._about_the_file(options)
+            started.choice, Choice("calls in flight", str(len(self.places)), reason), *self.backend.choices,
+            *self._about_the_file(options),
         )  # fmt: skip
 
     @property

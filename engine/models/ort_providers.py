@@ -9,8 +9,10 @@ import contextlib
 from pathlib import Path
 
 from engine.models.backend import BackendOptions, Call
+from engine.models.gpu import gpu_work
 from engine.models.ort import OrtBackend
 from engine.types import F32
+from kernels import device
 
 
 class OrtNvidia(OrtBackend):
@@ -21,9 +23,6 @@ class OrtNvidia(OrtBackend):
     def __init__(self, path: Path, options: BackendOptions) -> None:
         """See `load`."""
         super().__init__(path, options)
-        from kernels import device
-
-        self._gpu = device
         try:
             device.require(options.device)
             self.description += f", {device.describe(options.device)}"
@@ -34,10 +33,8 @@ class OrtNvidia(OrtBackend):
     def new_call(self) -> Call:
         call = super().new_call()
         if self.on_gpu:
-            try:
-                call.input_nchw = self._gpu.to_device(call.input_nchw)
-            except self._gpu.GpuError as error:
-                raise self.failure("no room for pictures", error) from error
+            with gpu_work(self.name):
+                call.input_nchw = device.to_device(call.input_nchw)
         return call
 
     def compute(self, call: Call, frames: int, lane: int) -> list[F32]:

@@ -46,8 +46,9 @@ def start_backend(kind: type[Backend], path: Path, bounds: Bounds, folder: Path 
         for shape in wanted:
             loaded[shape] = _load(kind, path, bounds, shape, folder)
             on_error.callback(loaded[shape].close)
-        fixed = loaded[wanted[0]].batch if loaded[wanted[0]].fixed_batch else 0
-        layouts = [Layout(*shape, batch) for shape in wanted for batch in batches(bounds, fixed)]
+        first = loaded[wanted[0]]
+        counts = batches(bounds, first.batch if first.fixed_batch else 0, first.batch)
+        layouts = [Layout(*shape, count) for shape in wanted for count in counts]
         if len(layouts) == 1:
             best, reason = layouts[0], _nothing_to_measure(bounds, kind)
         else:
@@ -97,7 +98,7 @@ class Trials:
 
 def _load(kind: type[Backend], path: Path, bounds: Bounds, shape: Shape, folder: Path | None) -> Backend:
     # The largest batch in question, also where a smaller one is known to win: a GPU's engine is built for it.
-    most = max(batches(bounds, fixed_batch=0))
+    most = max(batches(bounds))
     return kind.load(path, BackendOptions(*shape, batch=most, cache=folder))
 
 
