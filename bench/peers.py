@@ -95,7 +95,10 @@ class Row:
 
 
 def cut_clip(source: Path, frames: int, target: Path) -> None:
-    """The first frames of a file, as they are: packets are copied in the order in which they are decoded."""
+    """The first frames of a file, as they are: packets are copied in the order in which they are decoded.
+
+    So nothing lacks what it was predicted from; the very last pictures may be later ones of the file.
+    """
     with av.open(str(source)) as reading, av.open(str(target), "w") as writing:
         stream = reading.streams.video[0]
         copied = writing.add_stream_from_template(stream)
