@@ -7,7 +7,7 @@ from collections import deque
 from pathlib import Path
 from typing import ClassVar
 
-from engine.errors import DeviceOutOfMemory
+from engine.errors import BackendMissing, DeviceOutOfMemory
 from engine.models.backend import BackendOptions, Call
 from engine.models.ort import OrtCpu
 from engine.types import F32
@@ -26,6 +26,7 @@ class Failing(OrtCpu, name="test-failing"):
     fails_at    the n of the next instances, in order; the last one stays
     """
 
+    on_cores = False  # as a GPU: no layouts to measure but batches
     fails_at: ClassVar[deque[int]] = deque([1])
     loaded: ClassVar[list[Failing]] = []
 
@@ -73,3 +74,13 @@ class Gated(OrtCpu, name="test-gated"):
         self.running.release()
         assert self.gate.wait(60)
         return super().run(call, count, lane)
+
+
+class Absent(OrtCpu, name="test-absent"):
+    """Cannot be had on this machine."""
+
+    on_cores = False
+    REASON: ClassVar[str] = "test-absent: is not installed; pip install it"
+
+    def __init__(self, path: Path, options: BackendOptions) -> None:
+        raise BackendMissing(self.REASON)

@@ -1,20 +1,37 @@
-"""What the detector does around the head, and what it says of files; models are made here."""
+"""What the detector does around the head, and when a backend fails; models are made here."""
 
+from __future__ import annotations
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
-from engine.errors import ConfigError, ModelCorrupt, ModelNotFound, ModelUnsupported
+from engine.errors import BackendMissing, ConfigError, DeviceOutOfMemory, ModelCorrupt, ModelNotFound
 from engine.models.base import BatchItem, DetectorOptions
 from engine.models.onnx_detector import OnnxDetector
 
+from .backends import Absent, Failing, FailingToo, Gated
 from .samples import grey_frame, toy_model
 
 NAMES = {"names": "{0: 'cat', 1: 'dog'}", "end2end": "True", "author": "Ultralytics"}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured here must neither come from the machine's own cache nor go there."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def arrange_failures(*runs: int) -> None:
+    """The runs at which the next failing backends run out of memory."""
+    Failing.loaded.clear()
+    Failing.fails_at.clear()
+    Failing.fails_at.extend(runs)
 
 
 def finished_boxes(*rows: tuple[float, ...], count: int = 10) -> dict[str, NDArray[np.float32]]:
@@ -146,35 +163,162 @@ def test_damaged_files_are_corrupt(tmp_path: Path, kind: str) -> None:
         OnnxDetector(path, DetectorOptions())
 
 
-def test_a_pytorch_file_says_export(tmp_path: Path) -> None:
-    import zipfile
-
-    path = tmp_path / "yolo.pt"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("data.pkl", b"x")
-    with pytest.raises(ModelUnsupported, match="export it to ONNX"):
-        OnnxDetector(path, DetectorOptions())
-
-
-def test_unknown_operators_are_unsupported(tmp_path: Path) -> None:
-    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 64, 64])
-    graph = helper.make_graph([helper.make_node("Nonsense", ["images"], ["y"])], "g", [images], [images])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 99)], ir_version=8)
-    path = tmp_path / "future.onnx"
-    path.write_bytes(model.SerializeToString())
-    with pytest.raises(ModelUnsupported, match=r"future\.onnx: ONNX Runtime cannot load it") as info:
-        OnnxDetector(path, DetectorOptions())
-    assert "\n" not in str(info.value)
+def test_a_model_with_a_fixed_batch_in_a_batched_profile_says_so(tmp_path: Path) -> None:
+    path = toy_model(tmp_path / "toy.onnx", finished_boxes((8, 20, 24, 40, 0.5, 1)), metadata=NAMES)
+    detector = OnnxDetector(path, DetectorOptions(lanes=1, threads=1, batch=8))
+    assert detector.batch == 1
+    [choice] = [choice for choice in detector.choices if choice.what == "batch"]
+    assert choice.chosen == "1" and "batches of 1; where 8 frames are due, they run one" in choice.reason
+    found = detector.infer([BatchItem(grey_frame(64, 64))] * 8)
+    assert [len(one) for one in found] == [1] * 8
 
 
-def test_a_graph_that_cannot_run_is_unsupported(tmp_path: Path) -> None:
-    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, "h", "w"])
-    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
-    shape = onnx.numpy_helper.from_array(np.array([7, 7]), "shape")
-    node = helper.make_node("Reshape", ["images", "shape"], ["y"])
-    graph = helper.make_graph([node], "g", [images], [result], [shape])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    path = tmp_path / "stuck.onnx"
-    path.write_bytes(model.SerializeToString())
-    with pytest.raises(ModelUnsupported, match="does not run on a picture of 640 × 640"):
-        OnnxDetector(path, DetectorOptions())
+def test_the_layout_is_measured_within_the_bounds(tmp_path: Path) -> None:
+    path = toy_model(tmp_path / "toy.onnx", finished_boxes(), ("batch", 3, 64, 64), metadata=NAMES)
+    detector = OnnxDetector(path, DetectorOptions(most_lanes=2, most_batch=3))
+    choices = {choice.what: choice for choice in detector.choices}
+    assert re.search(r"measured in .*2×1 batch 3 .*/s", choices["layout"].reason)
+    assert detector.lanes in (1, 2) and detector.batch in (1, 3)
+    assert detector.calls == detector.lanes + (detector.lanes == 1)
+    assert choices["calls in flight"].chosen == str(detector.calls)
+    assert (tmp_path / "cache" / "camring" / "layouts.json").is_file()
+
+
+def test_extra_calls_only_where_they_help(tmp_path: Path) -> None:
+    path = toy_model(tmp_path / "toy.onnx", finished_boxes(), metadata=NAMES)
+    a_lane_a_core = OnnxDetector(path, DetectorOptions(lanes=2, threads=1, most_lanes=2))
+    assert (a_lane_a_core.lanes, a_lane_a_core.calls) == (2, 2)
+    one_lane = OnnxDetector(path, DetectorOptions(lanes=1, threads=2, most_lanes=2))
+    assert (one_lane.lanes, one_lane.calls) == (1, 2)
+    assert "prepares its pictures" in str(one_lane.choices)
+
+
+def test_pictures_are_prepared_while_the_lane_is_taken(tmp_path: Path) -> None:
+    path = toy_model(tmp_path / "toy.onnx", finished_boxes((8, 20, 24, 40, 0.5, 1)), metadata=NAMES)
+    Gated.gate.set()
+    Gated.made.clear()
+    detector = OnnxDetector(path, DetectorOptions(lanes=1, threads=2, most_lanes=2, backends=("test-gated",)))
+    assert detector.calls == len(Gated.made) == 2
+    while Gated.running.acquire(blocking=False):
+        """Runs of the warm-up."""
+    Gated.gate.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(detector.infer, [BatchItem(grey_frame(64, 64))], 0)
+        assert Gated.running.acquire(timeout=30)
+        second = pool.submit(detector.infer, [BatchItem(grey_frame(64, 64))], 1)
+        deadline = time.monotonic() + 30
+        while not Gated.made[1].input_nchw.any() and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert Gated.made[1].input_nchw.any() and not first.done()
+        assert not Gated.running.acquire(timeout=0.05)  # one lane: the second waits for it
+        Gated.gate.set()
+        assert [len(future.result(30)[0]) for future in (first, second)] == [1, 1]
+
+
+def test_what_calls_take_is_known_after_a_few(tmp_path: Path) -> None:
+    path = toy_model(tmp_path / "toy.onnx", finished_boxes(), ("batch", 3, 64, 64), metadata=NAMES)
+    detector = OnnxDetector(path, DetectorOptions(batch=4))
+    assert detector.expected_s(4) == (0.0, 0.0)
+    detector.infer([BatchItem(grey_frame(64, 64))] * 4)
+    prepare_s, compute_s = detector.expected_s(4)
+    assert 0 < prepare_s < 1 and 0 < compute_s < 1
+
+
+def test_backends_that_are_missing_are_passed_over_and_named(tmp_path: Path) -> None:
+    path = toy_model(tmp_path / "toy.onnx", finished_boxes((8, 20, 24, 40, 0.5, 1)), metadata=NAMES)
+    detector = OnnxDetector(path, DetectorOptions(backends=("test-absent", "ort-cpu")))
+    assert detector.choices[0].what == "backend" and detector.choices[0].chosen == "ort-cpu"
+    assert detector.choices[0].reason == f"wanted: test-absent, ort-cpu; {Absent.REASON}"
+    assert detector.degraded == (f"ort-cpu runs toy.onnx instead of test-absent: {Absent.REASON}",)
+    assert len(detector.infer([BatchItem(grey_frame(64, 64))])[0]) == 1
+    with pytest.raises(BackendMissing, match="test-absent"):
+        OnnxDetector(path, DetectorOptions(backends=("test-absent",)))
+
+
+def test_a_device_that_fails_hands_the_very_batch_to_the_next(tmp_path: Path) -> None:
+    path = toy_model(
+        tmp_path / "toy.onnx", finished_boxes((8, 20, 24, 40, 0.5, 1)), ("batch", 3, 64, 64), metadata=NAMES
+    )
+    arrange_failures(3)  # warm-up, the first batch, and then
+    options = DetectorOptions(lanes=1, threads=1, batch=2, backends=("test-failing", "ort-cpu"))
+    detector = OnnxDetector(path, options)
+    assert not detector.degraded and detector.choices[0].chosen == "test-failing"
+    for _ in range(3):
+        found = detector.infer([BatchItem(grey_frame(64, 64))] * 2)
+        assert [one.boxes_xyxy.tolist() for one in found] == [[[8, 20, 24, 40]]] * 2
+    [failing] = Failing.loaded
+    assert (failing.runs, failing.runs_after_failure, failing.closed) == (3, 0, 1)
+    assert detector.choices[0].chosen == "ort-cpu"
+    assert "instead of test-failing: test-failing: out of memory, as arranged" in detector.degraded[0]
+    assert "CPUExecutionProvider" in detector.description
+
+
+def test_failing_under_many_calls_loses_no_frame(tmp_path: Path) -> None:
+    """Two devices fail one after the other while four threads work: every answer is there, and right."""
+    path = toy_model(tmp_path / "toy.onnx", finished_boxes((8, 20, 24, 40, 0.5, 1)), metadata=NAMES)
+    arrange_failures(21, 33)
+    options = DetectorOptions(
+        lanes=3, threads=1, most_lanes=4, backends=("test-failing", "test-failing-too", "ort-cpu")
+    )
+    detector = OnnxDetector(path, options)
+    assert detector.calls == 4
+
+    def work(call: int) -> int:
+        return sum(len(detector.infer([BatchItem(grey_frame(64, 64))], call)[0]) for _ in range(50))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(4))) == [50] * 4
+    assert [type(backend) for backend in Failing.loaded] == [Failing, FailingToo]
+    assert [backend.closed for backend in Failing.loaded] == [1, 1]
+    assert detector.choices[0].chosen == "ort-cpu" and len(detector.degraded) == 1
+
+
+def test_memory_that_is_short_at_the_start_already(tmp_path: Path) -> None:
+    path = toy_model(tmp_path / "toy.onnx", finished_boxes((8, 20, 24, 40, 0.5, 1)), metadata=NAMES)
+    arrange_failures(1)
+    detector = OnnxDetector(path, DetectorOptions(backends=("test-failing", "ort-cpu")))
+    assert detector.choices[0].chosen == "ort-cpu" and "out of memory" in detector.degraded[0]
+    assert [backend.closed for backend in Failing.loaded] == [1]
+
+
+def test_the_last_failure_is_raised(tmp_path: Path) -> None:
+    path = toy_model(tmp_path / "toy.onnx", finished_boxes(), metadata=NAMES)
+    arrange_failures(3)
+    detector = OnnxDetector(path, DetectorOptions(lanes=1, threads=1, backends=("test-failing",)))
+    detector.infer([BatchItem(grey_frame(64, 64))])
+    for _ in range(2):
+        with pytest.raises(DeviceOutOfMemory, match="as arranged"):
+            detector.infer([BatchItem(grey_frame(64, 64))])
+
+
+def test_numbers_meant_for_the_first_device_do_not_bind_the_cpu(tmp_path: Path) -> None:
+    """One lane of one thread suits a GPU; a CPU that stands in for it takes all its cores, in as many calls."""
+    path = toy_model(tmp_path / "toy.onnx", finished_boxes(), ("batch", 3, 64, 64), metadata=NAMES)
+    options = DetectorOptions(
+        lanes=1, threads=1, batch=8, most_lanes=2, most_batch=4, backends=("test-absent", "ort-cpu")
+    )
+    detector = OnnxDetector(path, options)
+    assert "measured in" in {choice.what: choice.reason for choice in detector.choices}["layout"]
+
+
+def test_discarded_boxes_are_counted_over_a_failure(tmp_path: Path) -> None:
+    bad = (float("nan"), 20, 24, 40, 0.9, 1)
+    path = toy_model(tmp_path / "toy.onnx", finished_boxes(bad), metadata=NAMES)
+    arrange_failures(4)
+    detector = OnnxDetector(path, DetectorOptions(lanes=1, threads=1, backends=("test-failing", "ort-cpu")))
+    for _ in range(5):
+        detector.infer([BatchItem(grey_frame(64, 64))])
+    assert detector.discarded == 5
+
+
+def test_closing_twice(tmp_path: Path) -> None:
+    path = toy_model(tmp_path / "toy.onnx", finished_boxes(), metadata=NAMES)
+    detector = OnnxDetector(path, DetectorOptions())
+    detector.close()
+    detector.close()
+
+
+def test_a_backend_that_nobody_knows_is_a_mistake(tmp_path: Path) -> None:
+    path = toy_model(tmp_path / "toy.onnx", finished_boxes(), metadata=NAMES)
+    with pytest.raises(ConfigError, match="did you mean 'ort-cpu'"):
+        OnnxDetector(path, DetectorOptions(backends=("ort_cpu",)))

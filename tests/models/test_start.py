@@ -58,12 +58,18 @@ def test_a_fixed_batch_is_measured_in_no_other(tmp_path: Path) -> None:
     assert "2×1 batch 2 " in started.choice.reason and "batch 8" not in started.choice.reason
 
 
+class FailingCores(Failing, name="test-failing-cores"):
+    """With lanes and threads to choose from."""
+
+    on_cores = True
+
+
 def test_a_failure_while_measuring_closes_everything(toy: Path) -> None:
     Failing.loaded.clear()
     Failing.fails_at.clear()
     Failing.fails_at.append(3)
     with pytest.raises(DeviceOutOfMemory):
-        start_backend(Failing, toy, Bounds(cores=2))
+        start_backend(FailingCores, toy, Bounds(cores=2))
     assert [backend.closed for backend in Failing.loaded] == [1, 1]
 
 
