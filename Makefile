@@ -33,7 +33,7 @@ check: $(VENV)/.dev ## lint, format and types
 accept: $(VENV)/.dev peers ## the checks from the outside, where they are present
 	@if [ -x $(ACCEPT) ]; then BIN=$(CURDIR)/$(BIN) $(ACCEPT); else echo "no $(ACCEPT): nothing to do"; fi
 
-bench: $(VENV)/.dev ## measure everything (about 15 minutes); see docs/benchmarks.md
+bench: $(VENV)/.dev ## measure everything (about half an hour; ARGS=--list); see docs/benchmarks.md
 	$(BIN)/python -m bench.all $(ARGS)
 
 peers: ## install the system packages that tests talk to (Debian, as root); elsewhere those tests skip
