@@ -121,7 +121,8 @@ class WorkerProcess:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             # `-m` would look for modules in the present folder first, where the user may have an `engine` too.
-            env={**os.environ, "PYTHONSAFEPATH": "1"},
+            # Workers are the parallelism: numpy's threads for small products would only fight with them.
+            env={"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONSAFEPATH": "1"},
             start_new_session=True,  # a Ctrl-C in the terminal is the supervisor's alone
         )
         theirs.close()

@@ -20,6 +20,7 @@ HEAVY = {
     "prometheus_client": {"engine/control/metrics.py"},
     "uvicorn": {"engine/control/server.py"},
     "rich": {"engine/terminal.py", "engine/models/cli.py"},
+    "pycocotools": {"engine/outputs/masks.py"},
     "torch": set(),
     "triton": {"kernels/triton_kernels.py", "kernels/triton_compile.py"},
     "cupy": {"kernels/device.py"},

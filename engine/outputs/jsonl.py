@@ -19,6 +19,7 @@ import orjson
 
 from engine.errors import OutputError
 from engine.outputs.base import FrameResult, Output
+from engine.outputs.masks import MASK_FORMATS
 from engine.types import FrameNv12
 
 SCHEMA = "camring.frame/1"
@@ -35,8 +36,11 @@ def frame_schema() -> dict[str, Any]:
     return schema
 
 
-def frame_record(result: FrameResult) -> dict[str, Any]:
-    """The record of one frame, as plain Python values rounded to what they are worth."""
+def frame_record(result: FrameResult, masks: str = "polygon") -> dict[str, Any]:
+    """The record of one frame, as plain Python values rounded to what they are worth.
+
+    `masks` names one of `engine.outputs.masks.MASK_FORMATS`, or is `none`: objects then have no key `mask`.
+    """
     return {
         "schema": SCHEMA,
         "camera": result.camera,
@@ -46,11 +50,11 @@ def frame_record(result: FrameResult) -> dict[str, Any]:
             stage: None if span is None else round(span, 1) for stage, span in result.latency_ms().items()
         },
         "skipped": result.skipped,
-        "objects": _objects(result),
+        "objects": _objects(result, masks),
     }
 
 
-def _objects(result: FrameResult) -> list[dict[str, Any]]:
+def _objects(result: FrameResult, mask_format: str) -> list[dict[str, Any]]:
     tracks = result.tracks
     boxes = tracks.boxes_xyxy.astype(np.float64)
     boxes_xywh = np.concatenate((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), axis=1).round(1)
@@ -61,10 +65,16 @@ def _objects(result: FrameResult) -> list[dict[str, Any]]:
         boxes_xywh.tolist(),
         strict=True,
     )
-    return [
+    objects: list[dict[str, Any]] = [
         {"id": track_id or None, "label": result.label_of(class_id), "confidence": score, "bbox": bbox}
         for track_id, class_id, score, bbox in columns
     ]
+    masks = tracks.masks
+    if masks is not None and mask_format in MASK_FORMATS:
+        form, size = MASK_FORMATS[mask_format], (result.meta.width, result.meta.height)
+        for index, present in enumerate(masks.present().tolist()):
+            objects[index]["mask"] = form(masks, index, *size) if present else None
+    return objects
 
 
 class JsonlOutput(Output):
@@ -77,10 +87,14 @@ class JsonlOutput(Output):
     last_frame: int = -1
     """Number of the last frame in the file, -1 while it holds none."""
 
-    def __init__(self, path: str | Path, resume: bool = False) -> None:
-        """Open the file. Raises `OutputError`: no permission, another run writes it, not a file of ours."""
+    def __init__(self, path: str | Path, resume: bool = False, masks: str = "polygon") -> None:
+        """Open the file; `masks` as in `frame_record`.
+
+        Raises `OutputError`: no permission, another run writes it, not a file of ours.
+        """
         self._path = Path(path)
         self._lines = 0
+        self._masks = masks
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +116,7 @@ class JsonlOutput(Output):
 
         A later call may succeed again, once there is space.
         """
-        line = orjson.dumps(frame_record(result), option=orjson.OPT_APPEND_NEWLINE)
+        line = orjson.dumps(frame_record(result, self._masks), option=orjson.OPT_APPEND_NEWLINE)
         try:
             written = os.write(self._fd, line)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Drawing on NV12 planes in place: boxes, labels, a status line.
+"""Drawing on NV12 planes in place: masks, boxes, labels, a status line.
 
 Everything is a function of its arguments; there is no state. Brightness is drawn on the Y plane at full size,
 colour on the UV plane at half size, so nothing is converted to RGB and back. Works for any frame size: line
@@ -14,13 +14,16 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
+import numpy as np
 
 from engine.outputs.base import FrameResult
-from engine.types import U8, ColourMatrix
+from engine.types import U8, ColourMatrix, Tracks
+from kernels import cpu as kernels
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _GOLDEN_RATIO = 0.618033988749895
 _DARK_INK_FROM_Y = 115
+_MASK_OPACITY = 0.4
 _LUMA_WEIGHTS = {ColourMatrix.BT601: (0.299, 0.114), ColourMatrix.BT709: (0.2126, 0.0722)}
 
 
@@ -95,6 +98,7 @@ def draw_result(y: U8, uv: U8, result: FrameResult, style: Style) -> None:
     uv  uint8 (⌈height/2⌉, ⌈width/2⌉, 2): Cb, Cr
     """
     tracks = result.tracks
+    draw_masks(y, uv, tracks, style)
     boxes_xyxy = tracks.boxes_xyxy.round().astype(int).tolist()
     track_ids = tracks.track_ids.tolist()
     for box, track_id in zip(boxes_xyxy, track_ids, strict=True):
@@ -111,6 +115,22 @@ def draw_result(y: U8, uv: U8, result: FrameResult, style: Style) -> None:
             text = f"{result.label_of(class_id)} {track_id} {score:.2f}"
             draw_label(y, uv, box, text, colour_of(track_id, style.matrix, style.full_range), style)
     draw_status(y, uv, status_text(result), style)
+
+
+def draw_masks(y: U8, uv: U8, tracks: Tracks, style: Style) -> None:
+    """Tint what each object covers in the colour of its box; small objects over large ones."""
+    masks = tracks.masks
+    if masks is None:
+        return
+    sides = masks.rects_xyxy[:, 2:] - masks.rects_xyxy[:, :2]
+    present = masks.present()
+    for index in np.argsort(-sides.prod(axis=1), kind="stable").tolist():
+        if present[index]:
+            track_id = int(tracks.track_ids[index])
+            colour = colour_of(track_id, style.matrix, style.full_range) if track_id else style.grey
+            left, top, right, bottom = masks.rects_xyxy[index].tolist()
+            rect_xyxy = (left, top, right, bottom)
+            kernels.blend_mask(y, uv, masks.grid(index), rect_xyxy, colour, _MASK_OPACITY)
 
 
 def status_text(result: FrameResult) -> str:

@@ -108,7 +108,7 @@ def open_output(context: Context, name: str) -> Output:
         encoder = EncoderSettings(settings.encoder, settings.preset, settings.crf)
         return VideoOutput(directory / f"{name}.mp4", encoder, resume=resume)
     if settings.jsonl:
-        return JsonlOutput(directory / f"{name}.jsonl", resume=resume)
+        return JsonlOutput(directory / f"{name}.jsonl", resume=resume, masks=settings.masks)
     return NoOutput()
 
 

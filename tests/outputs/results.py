@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -10,9 +11,11 @@ import numpy as np
 
 from engine.outputs.base import FrameResult
 from engine.types import (
+    Bools,
     ColourMatrix,
     FrameMeta,
     FrameNv12,
+    Masks,
     ResultMeta,
     Trace,
     Tracks,
@@ -47,9 +50,19 @@ def make_tracks(rows: list[ObjectRow]) -> Tracks:
     )
 
 
-def make_result(index: int = 0, rows: list[ObjectRow] | None = None, skipped: int = 0) -> FrameResult:
-    """A result for frame `index` that took 70 ms."""
+def disc(rows: int, columns: int) -> Bools:
+    """A grid of cells with the ellipse that touches its edges."""
+    y, x = np.ogrid[:rows, :columns]
+    return np.asarray(((x + 0.5) / columns - 0.5) ** 2 + ((y + 0.5) / rows - 0.5) ** 2 < 0.25)
+
+
+def make_result(
+    index: int = 0, rows: list[ObjectRow] | None = None, skipped: int = 0, grids: list[Bools] | None = None
+) -> FrameResult:
+    """A result for frame `index` that took 70 ms; `grids` lie over the boxes."""
     tracks = make_tracks([PERSON] if rows is None else rows)
+    if grids is not None:
+        tracks = replace(tracks, masks=Masks.of_grids(tracks.boxes_xyxy, grids))
     meta = ResultMeta(index + 1, index, WALL_NS, 320, 240, count=len(tracks), trace=TRACE)
     return FrameResult("cam0", meta, tracks, ("person",), CAPTURED_NS + 70_000_000, skipped)
 

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
+from pycocotools import mask as coco
 
 from engine.errors import OutputError
 from engine.outputs.jsonl import JsonlOutput, frame_record, frame_schema
 from tests.conftest import MountDisk
-from tests.outputs.results import PERSON, ObjectRow, make_result
+from tests.outputs.results import PERSON, ObjectRow, disc, make_result
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -86,6 +88,50 @@ def test_a_line_says_what_was_seen(path: Path) -> None:
             ],
         }
     ]
+
+
+BLANK = np.zeros((0, 0), np.bool_)
+
+
+def test_a_line_has_the_outlines_that_the_detector_gave(path: Path) -> None:
+    rows: list[ObjectRow] = [PERSON, (8, 0.5, (100.0, 20.0, 140.0, 60.0)), (0, 0.4, (0.0, 0.0, 40.0, 40.0))]
+    grids = [disc(40, 20), np.ones((4, 4), np.bool_), BLANK]
+    output = JsonlOutput(path)
+    output.write(make_result(1, rows, grids=grids))
+    output.write(make_result(2, rows))
+    output.close()
+    with_masks, without = read_lines(path)
+    (outline,) = with_masks["objects"][0]["mask"]
+    assert len(outline) >= 16 and (min(outline[::2]), max(outline[::2])) == (10.0, 60.0)
+    assert sorted(with_masks["objects"][1]["mask"][0][::2]) == [100.0, 100.0, 140.0, 140.0]
+    assert with_masks["objects"][2]["mask"] is None
+    assert all("mask" not in thing for thing in without["objects"])
+
+
+# What COCO's tools return from `decode` does not know numpy 2's `copy` yet.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_a_line_has_run_lengths_or_nothing_where_that_is_asked_for(path: Path) -> None:
+    lines = {}
+    for form in ("rle", "none"):
+        output = JsonlOutput(path, masks=form)
+        output.write(make_result(1, grids=[disc(40, 20)]))
+        output.close()
+        (lines[form],) = read_lines(path)
+    (thing,) = lines["rle"]["objects"]
+    assert thing["mask"]["size"] == [240, 320]
+    pixels = coco.decode({**thing["mask"], "counts": thing["mask"]["counts"].encode()})
+    assert pixels.shape == (240, 320) and pixels.sum() == pytest.approx(np.pi / 4 * 50 * 130, rel=0.01)
+    assert "mask" not in lines["none"]["objects"][0]
+
+
+@pytest.mark.parametrize(
+    "mask", [[[1, 2, 3, 4]], [[1, 2, 3, 4, 5, -1]], {"size": [1, 2]}, {"size": [0, 2], "counts": "1"}, "all"]
+)
+def test_the_schema_refuses_what_is_no_mask(mask: object) -> None:
+    good = json.loads(json.dumps(frame_record(make_result(grids=[disc(9, 9)]))))
+    VALIDATOR.validate(good)
+    good["objects"][0]["mask"] = mask
+    assert not VALIDATOR.is_valid(good)
 
 
 def test_no_objects_and_no_times_are_a_record_too(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,18 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.outputs.base import FrameResult
+from engine.outputs.masks import full_size
 from engine.outputs.overlay import (
     YCbCr,
     colour_of,
     draw_box,
     draw_label,
+    draw_masks,
     draw_result,
     draw_status,
     status_text,
     style_for,
 )
-from engine.types import U8, ColourMatrix, FrameNv12
-from tests.outputs.results import ObjectRow, make_frame, make_result
+from engine.types import U8, Bools, ColourMatrix, FrameNv12
+from tests.outputs.results import ObjectRow, disc, make_frame, make_result
 
 BT601, BT709 = ColourMatrix.BT601, ColourMatrix.BT709
 RED = YCbCr(81, 90, 240)
@@ -166,6 +170,60 @@ def test_objects_that_are_not_confirmed_are_thin_grey_and_nameless() -> None:
     assert thin < style.line_px
 
 
+def masked_object(track_id: int, box: tuple[float, float, float, float], grid: Bools) -> FrameResult:
+    return make_result(1, [(track_id, 0.9, box)], grids=[grid])
+
+
+@pytest.mark.parametrize("track_id", [2, 0])
+def test_what_an_object_covers_is_tinted_in_the_colour_of_its_box(track_id: int) -> None:
+    box = (100.0, 60.0, 300.0, 360.0)
+    style = style_for(480, BT601, False)
+    result = masked_object(track_id, box, disc(30, 20))
+    tinted, plain = make_frame(640, 480), make_frame(640, 480)
+    draw_result(tinted.y, tinted.uv, result, style)
+    draw_result(plain.y, plain.uv, replace(result, tracks=replace(result.tracks, masks=None)), style)
+    assert result.tracks.masks is not None
+    inside = full_size(result.tracks.masks, 0, 640, 480)
+    np.testing.assert_array_equal((tinted.y != plain.y) & ~inside, False)
+    # Behind line and label nothing shows.
+    seen = inside & (plain.y == GREY_Y)
+    assert seen.sum() > 0.9 * inside.sum()
+    colour = colour_of(track_id, BT601, False) if track_id else style.grey
+    expected = [
+        round(old + 0.4 * (new - old)) for old, new in zip((GREY_Y, GREY_UV, GREY_UV), colour, strict=True)
+    ]
+    assert set(tinted.y[seen].tolist()) == {expected[0]}
+    centre = tinted.uv[100:110, 95:105].reshape(-1, 2)
+    assert (centre == expected[1:]).all()
+
+
+def test_small_objects_lie_over_large_ones_whatever_their_order() -> None:
+    rows: list[ObjectRow] = [(1, 0.9, (200.0, 200.0, 260.0, 260.0)), (2, 0.9, (100.0, 100.0, 500.0, 400.0))]
+    solid = [np.ones((4, 4), np.bool_)] * 2
+    frames = [make_frame(640, 480), make_frame(640, 480)]
+    for frame, order in zip(frames, (1, -1), strict=True):
+        tracks = make_result(1, rows[::order], grids=solid).tracks
+        draw_masks(frame.y, frame.uv, tracks, style_for(480, BT601, False))
+    np.testing.assert_array_equal(frames[0].y, frames[1].y)
+    np.testing.assert_array_equal(frames[0].uv, frames[1].uv)
+    small, large = (np.array(colour_of(number, BT601, False)[1:]) for number in (1, 2))
+    mixed = 128 + 0.4 * (large - 128)
+    np.testing.assert_allclose(frames[0].uv[115, 115], mixed + 0.4 * (small - mixed), atol=1)
+
+
+def test_objects_without_a_mask_have_their_box_only() -> None:
+    rows: list[ObjectRow] = [(1, 0.9, (200.0, 200.0, 260.0, 260.0))]
+    frame = make_frame(640, 480)
+    draw_masks(
+        frame.y,
+        frame.uv,
+        make_result(1, rows, grids=[np.zeros((0, 0), np.bool_)]).tracks,
+        style_for(480, BT601, False),
+    )
+    draw_masks(frame.y, frame.uv, make_result(1, rows).tracks, style_for(480, BT601, False))
+    assert not changed_y(frame).any() and (frame.uv == GREY_UV).all()
+
+
 def test_the_status_line_is_in_the_lower_left_corner() -> None:
     result = make_result(1234, [])
     assert status_text(result) == "cam0  frame 1234  70 ms"
@@ -192,13 +250,15 @@ coordinates = st.floats(-5000, 5000, width=32)
 @given(
     size=st.tuples(st.integers(1, 300), st.integers(1, 200)),
     boxes=st.lists(st.tuples(coordinates, coordinates, coordinates, coordinates), max_size=6),
+    masked=st.booleans(),
 )
 def test_nothing_outside_of_the_frame_is_touched(
-    size: tuple[int, int], boxes: list[tuple[float, float, float, float]]
+    size: tuple[int, int], boxes: list[tuple[float, float, float, float]], masked: bool
 ) -> None:
     frame = make_frame(*size)
     rows: list[ObjectRow] = [(index, 0.5, box) for index, box in enumerate(boxes)]
-    draw_result(frame.y, frame.uv, make_result(1, rows), style_for(size[1], BT601, False))
+    result = make_result(1, rows, grids=[disc(7, 5)] * len(rows) if masked else None)
+    draw_result(frame.y, frame.uv, result, style_for(size[1], BT601, False))
     assert (padding_of(frame) == PADDING).all()
 
 
