@@ -12,7 +12,7 @@ from threading import Thread
 from engine.errors import BackendError
 from engine.models.backend import Backend, BackendOptions, Call
 from engine.models.base import Choice
-from engine.models.layout import Bounds, Layout, batches, choose, describe, measure, shapes
+from engine.models.layout import QUIET, Bounds, Layout, batches, choose, describe, measure, shapes
 from engine.models.layout_cache import LayoutCache, layout_key
 
 Shape = tuple[int, int]
@@ -52,10 +52,14 @@ def start_backend(kind: type[Backend], path: Path, bounds: Bounds, folder: Path 
         if len(layouts) == 1:
             best, reason = layouts[0], _nothing_to_measure(bounds, kind)
         else:
-            table = measure(layouts, Trials(loaded))
-            cache.store(key, table)
-            best = choose(table).layout
+            trials = Trials(loaded)
+            table = measure(layouts, trials)
+            best = choose(table, quiet=trials.share >= QUIET).layout
             reason = f"measured in {time.monotonic() - began:.1f} s: {describe(table)}"
+            if trials.share >= QUIET:
+                cache.store(key, table)
+            else:
+                reason += f"; not remembered, as other work had {1 - trials.share:.0%} of the cores meanwhile"
         on_error.pop_all()
     chosen = loaded.pop(best[:2])
     for other in loaded.values():
@@ -64,11 +68,19 @@ def start_backend(kind: type[Backend], path: Path, bounds: Bounds, folder: Path 
 
 
 class Trials:
-    """Times layouts on backends that are loaded: all lanes at once, a thread each, on empty pictures."""
+    """Times layouts on backends that are loaded: all lanes at once, a thread each, on empty pictures.
+
+    share  of the time that lanes of one thread had a core for themselves, 0..1; 1 where there are no such lanes
+    """
 
     def __init__(self, backends: Mapping[Shape, Backend]) -> None:
         self._backends = backends
         self._calls: dict[Shape, list[Call]] = {}
+        self._wanted_s = self._had_s = 0.0
+
+    @property
+    def share(self) -> float:
+        return min(1.0, self._had_s / self._wanted_s) if self._wanted_s else 1.0
 
     def __call__(self, layout: Layout, calls: int) -> float:
         """Seconds until every lane has made so many calls. Raises `BackendError`."""
@@ -76,16 +88,19 @@ class Trials:
         if shape not in self._calls:
             self._calls[shape] = [backend.new_call() for _ in range(layout.lanes)]
         failures: list[BackendError] = []
+        lanes_s: list[float] = []
 
         def work(lane: int, call: Call) -> None:
+            lane_began = time.perf_counter()
             try:
                 for _ in range(calls):
                     backend.run(call, layout.batch, lane)
             except BackendError as error:
                 failures.append(error)
+            lanes_s.append(time.perf_counter() - lane_began)
 
         threads = [Thread(target=work, args=lane) for lane in enumerate(self._calls[shape])]
-        began = time.perf_counter()
+        began, began_cpu_s = time.perf_counter(), time.process_time()
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -93,6 +108,9 @@ class Trials:
         took_s = time.perf_counter() - began
         if failures:
             raise failures[0]
+        if backend.on_cores and layout.threads == 1:
+            self._wanted_s += sum(lanes_s)
+            self._had_s += time.process_time() - began_cpu_s
         return took_s
 
 

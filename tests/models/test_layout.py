@@ -100,6 +100,14 @@ def test_what_is_as_good_goes_to_the_smaller_batch_and_the_shorter_call() -> Non
     assert choose(table[:2]).layout == Layout(2, 1)
 
 
+def test_on_a_busy_machine_lanes_of_one_thread_need_not_be_faster() -> None:
+    table = [
+        Measured(Layout(2, 1, 8), 70.0, 0.2), Measured(Layout(2, 1), 61.0, 0.033), Measured(Layout(1, 2), 68.0, 0.015),
+    ]  # fmt: skip
+    assert choose(table, quiet=False).layout == Layout(2, 1)
+    assert choose([*table, Measured(Layout(1, 4), 99.0, 0.01)], quiet=False).layout == Layout(1, 4)
+
+
 def held_up_now_and_then(dice: random.Random) -> Callable[[], float]:
     return lambda: dice.choice([1.0, 1.0, 1.02, dice.uniform(1.2, 4.0)])
 

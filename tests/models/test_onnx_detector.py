@@ -181,7 +181,6 @@ def test_the_layout_is_measured_within_the_bounds(tmp_path: Path) -> None:
     assert detector.lanes in (1, 2) and detector.batch in (1, 3)
     assert detector.calls == detector.lanes + (detector.lanes == 1)
     assert choices["calls in flight"].chosen == str(detector.calls)
-    assert (tmp_path / "cache" / "camring" / "layouts.json").is_file()
 
 
 def test_extra_calls_only_where_they_help(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -37,7 +40,10 @@ def test_one_core_and_one_camera_leave_nothing_to_measure(toy: Path, tmp_path: P
     assert started.layout == Layout(1, 1) and "nothing to choose" in started.choice.reason
 
 
-def test_what_is_measured_is_shown_and_remembered(toy: Path, tmp_path: Path) -> None:
+def test_what_is_measured_is_shown_and_remembered(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.models.start.QUIET", 0.0)  # whatever else this machine does
     bounds = Bounds(cores=2, frames=4)
     started = start_backend(OrtCpu, toy, bounds, tmp_path)
     for layout in ("2×1 ", "1×2 ", "2×1 batch 4 ", "1×2 batch 4 "):
@@ -81,4 +87,21 @@ def test_trials_run_all_lanes_and_leave_no_threads(data_dir: Path) -> None:
     trials = Trials({(2, 1): started.backend})
     once, many = trials(Layout(2, 1), 1), trials(Layout(2, 1), 20)
     assert threading.active_count() == threads_before
-    assert 0 < once < many
+    assert 0 < once < many and 0 < trials.share <= 1
+
+
+@pytest.mark.data
+def test_a_busy_machine_is_noticed_and_its_figures_are_not_remembered(data_dir: Path, tmp_path: Path) -> None:
+    path = data_dir / "weights" / "light_person_detector_192_f32.onnx"
+    spin = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
+    hogs = [subprocess.Popen(spin, stdout=subprocess.PIPE) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        for hog in hogs:
+            assert hog.stdout is not None and hog.stdout.readline()
+        started = start_backend(OrtCpu, path, Bounds(cores=2), tmp_path)
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.communicate()
+    assert "not remembered, as other work had" in started.choice.reason
+    assert not (tmp_path / "layouts.json").exists()
