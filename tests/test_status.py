@@ -249,7 +249,7 @@ def test_a_camera_from_end_to_end(run: Supervisor) -> None:
     tell(run, "infer", fps={"gate": 12.5})
     tell(
         run, "results", latency={"gate": {"total": total.to_dict()}},
-        cameras={"gate": {"written": 77, "fps": 12.0, "dropped": {"overrun": 2, "output_failed": 0}}},
+        cameras={"gate": {"written": 77, "fps": 12.0, "masks_lost": 9, "dropped": {"overrun": 2, "output_failed": 0}}},
     )  # fmt: skip
     tell(run, "overlay:gate", cameras={"gate": {"written": 70, "dropped": {"frame_gone": 3}}})
     tell(run, "track", lost={"gate": 5, "yard": 0})
@@ -265,6 +265,7 @@ def test_a_camera_from_end_to_end(run: Supervisor) -> None:
     assert found["results_out"] == 77
     assert found["results_lost"] == {
         "track": {"overrun": 5},
+        "masks": {"slot_full": 9},
         "jsonl": {"overrun": 2},
         "video": {"frame_gone": 3},
     }

@@ -184,8 +184,8 @@ def count_lost_masks(context: Context, camera: Camera, meta: ResultMeta) -> None
     if meta.masks_lost and not camera.masks_lost:
         context.log(
             "warning",
-            f"{camera.name}: {meta.masks_lost} masks of frame {meta.index} did not fit into "
-            f"{context.config.pool.result_slot_kib} KiB; raise pool.result_slot_kib",
+            f"{camera.name}: no room in {context.config.pool.result_slot_kib} KiB for the masks of "
+            f"{meta.masks_lost} object(s) in frame {meta.index}; raise pool.result_slot_kib",
         )
     camera.masks_lost += meta.masks_lost
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from engine.tracking.base import create_tracker
 from engine.tracking.botsort import BotSort
 from engine.tracking.bytetrack import ByteTrack
 from engine.tracking.two_stage import TrackerSettings, TwoStageTracker
-from engine.types import Detections, FrameFlag, FrameMeta, FrameNv12, Tracks
+from engine.types import Detections, FrameFlag, FrameMeta, FrameNv12, Masks, Tracks
 
 Box = tuple[float, float, float, float]
 PERSON, CAR, TRUCK = 0, 2, 7
@@ -93,6 +94,43 @@ def test_the_box_is_the_detections(tracker: TwoStageTracker) -> None:
         tracks = tracker.update(detections, k / 30)
         np.testing.assert_array_equal(tracks.boxes_xyxy, detections.boxes_xyxy)
     assert not np.shares_memory(tracks.boxes_xyxy, detections.boxes_xyxy)
+
+
+def striped(detections: Detections, hatched: list[int]) -> Detections:
+    """With a mask of as many rows as the object's number says for each, and none where that is 0."""
+    grids = [np.arange(5 * rows).reshape(rows, 5) % 3 == 0 for rows in hatched]
+    return replace(detections, masks=Masks.of_grids(detections.boxes_xyxy, grids))
+
+
+def test_a_track_has_the_mask_of_its_detection(tracker: TwoStageTracker) -> None:
+    """In whatever order they come, with boxes that are no boxes or not worth showing between them."""
+    rng = np.random.default_rng(2)
+    expected: dict[int, int] = {}
+    for k in range(12):
+        objects = [(at(200.0 * number + 2 * k), 0.9) for number in range(1, 5)]
+        objects += [((50.0, 50.0, 40.0, 90.0), 0.9), (at(1500), 0.12)]
+        order = rng.permutation(len(objects)).tolist()
+        detections = striped(found(*[objects[i] for i in order]), [[3, 4, 0, 6, 7, 8][i] for i in order])
+        tracks = tracker.update(detections, k / 25)
+        assert tracks.masks is not None and len(tracks.masks) == len(tracks) == 4
+        np.testing.assert_array_equal(tracks.masks.rects_xyxy, tracks.boxes_xyxy)
+        rows = dict(zip(ids(tracks), tracks.masks.sizes_hw[:, 0].tolist(), strict=True))
+        expected = expected or rows
+        assert rows == expected and sorted(rows.values()) == [0, 3, 4, 6]
+        for index, count in enumerate(tracks.masks.sizes_hw[:, 0].tolist()):
+            np.testing.assert_array_equal(tracks.masks.grid(index).reshape(-1), np.arange(5 * count) % 3 == 0)
+        assert detections.masks is not None
+        assert not np.shares_memory(tracks.masks.bits, detections.masks.bits)
+
+
+def test_a_track_that_is_not_seen_has_no_mask_and_without_masks_there_are_none(
+    tracker: TwoStageTracker,
+) -> None:
+    tracker.update(striped(found((at(0), 0.9), (at(300), 0.9)), [3, 4]), 0.0)
+    tracks = tracker.update(striped(found((at(301), 0.9)), [6]), 0.1)
+    assert ids(tracks) == [2]
+    assert tracks.masks is not None and tracks.masks.sizes_hw.tolist() == [[6, 5]]
+    assert tracker.update(found((at(1), 0.9), (at(302), 0.9)), 0.2).masks is None
 
 
 def test_low_scores_continue_a_track_but_start_none(tracker: TwoStageTracker) -> None:

@@ -6,8 +6,8 @@ import os
 import select
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from engine.types import (
     FrameFlag,
     FrameMeta,
     FrameNv12,
+    Masks,
     ResultMeta,
     Trace,
     Tracks,
@@ -31,6 +32,8 @@ from engine.workers.runtime import Context
 from ipc.channel import Channel, Message
 from ipc.notify import Notifier
 from ipc.pool import Consumer, PoolLayout, PoolMemory, Producer
+
+Objects = TypeVar("Objects", Detections, Tracks)
 
 
 @dataclass
@@ -199,6 +202,12 @@ def detections_of(*boxes_xyxy: tuple[float, float, float, float], score: float =
     """Detections of class 0."""
     boxes = np.array(boxes_xyxy, np.float32).reshape(len(boxes_xyxy), 4)
     return Detections(boxes, np.full(len(boxes), score, np.float32), np.zeros(len(boxes), np.int32))
+
+
+def with_masks(objects: Objects, side: int) -> Objects:
+    """The same objects, each with a mask of so many rows and columns that fills its box."""
+    solid = [np.ones((side, side), np.bool_)] * len(objects)
+    return replace(objects, masks=Masks.of_grids(objects.boxes_xyxy, solid))
 
 
 def metas_in(pool: Consumer) -> list[ResultMeta]:

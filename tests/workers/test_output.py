@@ -7,9 +7,11 @@ import json
 import resource
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ from engine.workers import output
 from engine.workers.feed import Feed
 from engine.workers.output import RETRY_INTERVAL_S, Camera, advance, open_camera, report
 from engine.workers.runtime import Context
-from tests.workers.house import House, Worker, publish_frame, publish_result, until
+from tests.workers.house import House, Worker, publish_frame, publish_result, until, with_masks
 
 OpenHouse = Callable[[RunConfig], House]
 END = FrameFlag.END_OF_STREAM
@@ -131,6 +133,66 @@ def test_every_result_is_a_line_with_its_object(house: House) -> None:
     assert camera.written == 4 and lost(camera) == {}
     assert house.memory("tracks:a").statistics().acknowledged[0] == 4
     assert camera.latency["total"].count == 4
+    camera.output.close()
+
+
+def publish_masked(house: House, side: int, count: int = 1) -> None:
+    frames, tracks = house.producer("frames:a"), house.producer("tracks:a")
+    for _ in range(count):
+        seq = publish_frame(frames, frames.newest_seq(), value=100)
+        publish_result(tracks, seq, with_masks(one_object(0), side))
+
+
+@pytest.mark.parametrize("form", ["polygon", "rle", "none"])
+def test_masks_stand_in_the_lines_as_configured(open_house: OpenHouse, tmp_path: Path, form: str) -> None:
+    config = config_of(tmp_path)
+    house = open_house(replace(config, output=replace(config.output, masks=form)))
+    house.create_frame_pool("a", 64, 48)
+    worker, camera = start(house)
+    publish_masked(house, 8)
+    assert advance(worker.context, camera)
+    camera.output.close()
+    (thing,) = lines(house)[0]["objects"]
+    if form == "none":
+        assert "mask" not in thing
+    elif form == "rle":
+        assert thing["mask"]["size"] == [48, 64]
+    else:
+        assert sorted(thing["mask"][0][::2]) == [0.0, 0.0, 20.0, 20.0]
+
+
+def test_an_object_is_tinted_in_the_video(house: House, tmp_path: Path) -> None:
+    worker, camera = start(house, "overlay:a")
+    publish_masked(house, 8, count=10)
+    assert advance_all(worker.context, camera) == 10
+    camera.output.close()
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        *_, picture = container.decode(video=0)
+        rgb = picture.to_ndarray(format="rgb24").astype(int)
+    assert np.ptp(rgb[24, 55]) < 12, "grey where nothing is"
+    inside = rgb[20:27, 6:14].reshape(-1, 3)  # between label and status line
+    assert (np.ptp(inside, axis=1) > 40).mean() > 0.9
+
+
+def test_masks_that_found_no_room_are_counted_and_said_once(open_house: OpenHouse, tmp_path: Path) -> None:
+    config = config_of(tmp_path)
+    house = open_house(replace(config, pool=replace(config.pool, result_slot_kib=4)))
+    house.create_frame_pool("a", 64, 48)
+    worker, camera = start(house)
+    publish_masked(house, 200, count=2)
+    publish_masked(house, 8)
+    assert advance_all(worker.context, camera) == 3
+    report(worker.context, [camera])
+    told = worker.context.status
+    assert told["cameras"]["a"]["masks_lost"] == 2
+    (warning,) = [message for message in worker.heard("log") if message["level"] == "warning"]
+    assert warning["text"] == (
+        "a: no room in 4 KiB for the masks of 1 object(s) in frame 0; raise pool.result_slot_kib"
+    )
+    assert ["mask" in line["objects"][0] for line in lines(house)] == [True, True, True]
+    kill(house, camera)
+    worker, camera = start(house, before=json.loads(json.dumps(told)))
+    assert camera.masks_lost == 2
     camera.output.close()
 
 

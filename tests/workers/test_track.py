@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from engine.config import CameraConfig, PoolConfig, RunConfig, TrackConfig
@@ -12,7 +13,7 @@ from engine.workers.feed import Feed
 from engine.workers.runtime import Context
 from engine.workers.track import Camera, advance, open_camera
 from ipc.pool import Producer
-from tests.workers.house import House, detections_of, metas_in, publish_frame, publish_result
+from tests.workers.house import House, detections_of, metas_in, publish_frame, publish_result, with_masks
 
 OpenHouse = Callable[[RunConfig], House]
 END = FrameFlag.END_OF_STREAM
@@ -91,6 +92,48 @@ def test_every_record_is_tracked_once_and_in_order(house: House) -> None:
     assert house.memory("detections:a").statistics().acknowledged[0] == 6
     assert house.memory("frames:a").statistics().leased == (0, 0, 0)
     assert {name for name, wake in house.wakes.items() if wake.wait(0)} >= {"results", "overlay:a"}
+
+
+def test_masks_ride_along(house: House) -> None:
+    context, camera = start(house)
+    frames, results = house.producer("frames:a"), house.producer("detections:a")
+    for index in range(3):
+        found = detections_of((index, 0, index + 12, 18), (index, 24, index + 12, 42))
+        publish_result(results, publish_frame(frames, index), with_masks(found, 5))
+        assert advance(context, camera)
+    lease = house.reader("tracks:a").lease(3)
+    assert lease is not None
+    with lease:
+        meta = ResultMeta.unpack(lease.meta)
+        tracks = Tracks.view(meta.count, lease.array(), meta.mask_bytes)
+        assert tracks.masks is not None and tracks.masks.grid(1).tolist() == [[True] * 5] * 5
+        np.testing.assert_array_equal(tracks.masks.rects_xyxy, tracks.boxes_xyxy)
+        assert np.shares_memory(tracks.masks.rects_xyxy, lease.array()) and meta.masks_lost == 0
+        del tracks
+
+
+def test_masks_that_found_no_room_on_either_way_are_counted(open_house: OpenHouse) -> None:
+    """Tracks take more room than detections, so that more is lost behind the tracker than before it."""
+    config = RunConfig("m3-cpu", (CameraConfig("a", "test://"),), pool=PoolConfig(result_slot_kib=4))
+    house = open_house(config)
+    house.create_frame_pool("a", 64, 48)
+    context, camera = start(house)
+    frames, results = house.producer("frames:a"), house.producer("detections:a")
+    boxes = [
+        (column * 6.0, row * 6.0, column * 6 + 5.0, row * 6 + 5.0) for row in range(5) for column in range(8)
+    ]
+    publish_result(results, publish_frame(frames, 0), with_masks(detections_of(*boxes), 20))
+    before = metas_in(house.reader("detections:a"))[0]
+    # 4096 bytes hold 40 objects of 24 + 24 bytes, and of their 40 masks of 50 bytes those of 43 and 27.
+    assert (before.count, before.masks_lost) == (40, 0)
+    assert advance(context, camera)
+    after = metas_in(house.reader("tracks:a"))[0]
+    assert (after.count, after.masks_lost) == (40, 13)
+    many = with_masks(detections_of(*boxes), 30)
+    publish_result(results, publish_frame(frames, 1), many)
+    assert metas_in(house.reader("detections:a"))[1].masks_lost == 40 - 19
+    assert advance(context, camera)
+    assert metas_in(house.reader("tracks:a"))[1].masks_lost == 40 - 12
 
 
 def test_ids_go_on_after_the_worker_was_killed(house: House) -> None:
