@@ -17,7 +17,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # tests that import onnxrun
 
 MUST_BE_THERE = frozenset({"data_dir", "ffprobe", "rtsp_server", "start_rtsp_server", "rtmp_url"})
 """Fixtures that stand for real data and real peers."""
-MAY_BE_ABSENT = frozenset({"small_disk", "load_on_device"})
+MAY_BE_ABSENT = frozenset({"small_disk", "load_on_device", "nvdec_here", "gpu_here"})
 """Fixtures that stand for what a machine cannot do at all."""
 
 

@@ -1,32 +1,28 @@
-"""Files and network streams, decoded in software by FFmpeg through PyAV.
+"""Files and network streams, opened by FFmpeg through PyAV.
 
-Knows how packets become NV12 pictures with the time of their arrival. What FFmpeg is told to open, and what
-its errors mean, is in `av_container`; when to connect again is `reconnect`'s to decide.
+Knows how packets become pictures with the time of their arrival. What FFmpeg is told to open, and what its errors
+mean, is in `av_container`; what decodes is `decoding`'s to choose; when to connect again is `reconnect`'s.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-import av.error
-from av.codec.context import ThreadType
 from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
-from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 from engine.clock import Clock, SystemClock
 from engine.errors import SourceDisconnected, SourceError, SourceUnsupported
 from engine.sources.av_container import Address, AvConnection, address_of
 from engine.sources.base import Picture, Source, SourceOptions, scheme_of
+from engine.sources.decoder import DamagedPacket, DecodedPicture, DecoderUnusable, VideoDecoder
+from engine.sources.decoding import open_decoder, software_decoder
 from engine.sources.feed import LiveFeed
-from engine.sources.nv12 import copy_nv12, copy_yuv420p
 from engine.sources.timeline import GUESSED_FPS, Timeline
-from engine.types import U8, ColourMatrix
+from engine.types import U8
 
 ARRIVALS_KEPT = 256
 """Arrival times kept for frames still inside the decoder; far more than any decoder holds back."""
@@ -37,13 +33,10 @@ OPENING_FACTOR = 2
 NO_PICTURE_FACTOR = 3
 """A live source that sends data but no picture gets this many time-outs: the next key frame may be far."""
 
-AVCOL_SPC_BT709 = 1
-AVCOL_RANGE_JPEG = 2
-
 
 @dataclass(frozen=True, slots=True)
 class _Decoded:
-    frame: VideoFrame
+    picture: DecodedPicture
     captured_ns: int
     wall_ns: int
 
@@ -62,8 +55,8 @@ class AvSource(Source, schemes=("file", "rtsp", "rtsps", "rtmp", "rtmps", "http"
         self._feed: LiveFeed[AvConnection, Packet[VideoStream]] | None = None
         self._connection: AvConnection | None = None
         self._file_packets: Iterator[Packet[VideoStream]] = iter(())
-        self._reformatter = VideoReformatter()
-        self._frame: VideoFrame | None = None
+        self._decoder: VideoDecoder | None = None
+        self._picture: DecodedPicture | None = None
         self._time_base: Fraction | None = None
         self._timeline = Timeline()
         self._discontinuity = False
@@ -107,14 +100,11 @@ class AvSource(Source, schemes=("file", "rtsp", "rtsps", "rtmp", "rtmps", "http"
         self._attach(connection)
 
     def _attach(self, connection: AvConnection) -> None:
-        decoder = connection.stream.codec_context
-        # Always said explicitly: FFmpeg's default of frame threads delays live pictures.
-        decoder.thread_count = max(1, self.options.decoder_threads)
-        by_frame = self.options.offline and not self.live and decoder.thread_count > 1
-        decoder.thread_type = ThreadType.FRAME if by_frame else ThreadType.SLICE
-        self.fps = connection.fps
-        self.description = _describe(connection, decoder)
+        # First, so that `close` lets go of it where there is no decoder.
         self._connection = connection
+        self._decoder = open_decoder(connection.stream, self.options, live=self.live)
+        self.fps = connection.fps
+        self.description = _describe(connection, self._decoder)
         # Frames that come out at the flush carry no time base of their own.
         self._time_base = connection.stream.time_base
         self._forget_pass()
@@ -153,7 +143,7 @@ class AvSource(Source, schemes=("file", "rtsp", "rtsps", "rtmp", "rtmps", "http"
             else:
                 return None
         decoded = self._decoded.popleft()
-        self._frame = decoded.frame
+        self._picture = decoded.picture
         picture = self._picture_of(decoded)
         if self._feed is not None and self.live and self._connection is not None and self._connection.is_hls:
             # HLS brings a segment at once: hand its pictures out at the pace at which they were taken.
@@ -171,45 +161,32 @@ class AvSource(Source, schemes=("file", "rtsp", "rtsps", "rtmp", "rtmps", "http"
         if self.skipped_packets != self._skipped_seen:
             self._skipped_seen, self._discontinuity = self.skipped_packets, True
         discontinuity, self._discontinuity = self._discontinuity, False
-        frame = decoded.frame
+        picture = decoded.picture
         return Picture(
-            frame.width,
-            frame.height,
+            picture.width,
+            picture.height,
             decoded.captured_ns,
             decoded.wall_ns,
-            self._timeline.pts_ns(frame.pts, self._time_base),
-            matrix=ColourMatrix.BT709 if frame.colorspace == AVCOL_SPC_BT709 else ColourMatrix.BT601,
-            full_range=_is_full_range(frame),
+            self._timeline.pts_ns(picture.pts, self._time_base),
+            matrix=picture.matrix,
+            full_range=picture.full_range,
             discontinuity=discontinuity,
         )
 
     def read_into(self, y: U8, uv: U8) -> None:
-        frame, self._frame = self._frame, None
-        assert frame is not None, "read_into without a picture from grab"
-        name = frame.format.name
-        # Negative line sizes are pictures stored bottom-up.
-        upright = all(plane.line_size > 0 for plane in frame.planes)
-        if name in ("yuv420p", "yuvj420p") and upright:
-            copy_yuv420p(frame.planes, y, uv)
-            return
-        if name != "nv12" or not upright:
-            is_709 = frame.colorspace == AVCOL_SPC_BT709
-            frame = self._reformatter.reformat(
-                frame,
-                format="nv12",
-                dst_colorspace=Colorspace.ITU709 if is_709 else Colorspace.ITU601,
-                dst_color_range=ColorRange.JPEG if _is_full_range(frame) else ColorRange.MPEG,
-                # More threads get rows at their borders wrong for some formats and odd heights.
-                threads=1,
-            )
-        copy_nv12(frame.planes, y, uv)
+        picture, self._picture = self._picture, None
+        assert picture is not None, "read_into without a picture from grab"
+        picture.read_into(y, uv)
 
     def close(self) -> None:
-        self._frame = None
+        self._picture = None
         self._disconnect()
         self._forget_pass()
 
     def _disconnect(self) -> None:
+        decoder, self._decoder = self._decoder, None
+        if decoder is not None:
+            decoder.close()
         connection, self._connection = self._connection, None
         feed, self._feed = self._feed, None
         self._file_packets = iter(())
@@ -226,27 +203,35 @@ class AvSource(Source, schemes=("file", "rtsp", "rtsps", "rtmp", "rtmps", "http"
             packet = self._next_packet()
         except SourceError as error:
             self._failure = error
-        frames = self._decode(packet)
-        for frame in frames:
+        pictures = self._decode(packet)
+        for picture in pictures:
             arrival = self._latest_arrival
-            if frame.pts is not None:
-                arrival, self._last_pts = self._arrivals.get(frame.pts, arrival), frame.pts
-            self._decoded.append(_Decoded(frame, *arrival))
-        if frames:
-            self._pictures += len(frames)
+            if picture.pts is not None:
+                arrival, self._last_pts = self._arrivals.get(picture.pts, arrival), picture.pts
+            self._decoded.append(_Decoded(picture, *arrival))
+        if pictures:
+            self._pictures += len(pictures)
             self._last_picture_ns, self._corrupt_at_picture = self._clock.now_ns(), self.corrupt_packets
         if packet is None:
             self._ended = True
             self._failure = self._reason_of_end()
 
-    def _decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
-        assert self._connection is not None
+    def _decode(self, packet: Packet[VideoStream] | None) -> Sequence[DecodedPicture]:
+        assert self._decoder is not None and self._connection is not None
         try:
-            return self._connection.stream.codec_context.decode(packet)
-        except av.error.FFmpegError:
+            return self._decoder.decode(packet)
+        except DamagedPacket:
             # A packet that lost a part on the way: the next key frame repairs the picture.
             self.corrupt_packets += 1
-            return []
+        except DecoderUnusable as error:
+            self._decoder.close()
+            self._decoder = software_decoder(
+                self._connection.stream, self.options, live=self.live, why=str(error)
+            )
+            self.description = _describe(self._connection, self._decoder)
+            self.corrupt_packets += packet is not None
+            self._discontinuity = True
+        return ()
 
     def _next_packet(self) -> Packet[VideoStream] | None:
         if self._feed is None:
@@ -299,13 +284,8 @@ class AvSource(Source, schemes=("file", "rtsp", "rtsps", "rtmp", "rtmps", "http"
         return None
 
 
-def _is_full_range(frame: VideoFrame) -> bool:
-    return frame.format.name.startswith("yuvj") or frame.color_range == AVCOL_RANGE_JPEG
-
-
-def _describe(connection: AvConnection, decoder: VideoCodecContext) -> str:
-    size = f" {decoder.width}x{decoder.height}" if decoder.width else ""
+def _describe(connection: AvConnection, decoder: VideoDecoder) -> str:
+    context = connection.stream.codec_context
+    size = f" {context.width}x{context.height}" if context.width else ""
     rate = f" {connection.fps:.4g} fps" if connection.fps else ""
-    kind = "frame" if decoder.thread_type == ThreadType.FRAME else "slice"
-    threads = "1 thread" if decoder.thread_count == 1 else f"{decoder.thread_count} {kind} threads"
-    return f"{decoder.name}{size}{rate}, decoded in software, {threads}"
+    return f"{context.name}{size}{rate}, {decoder.description}"

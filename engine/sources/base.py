@@ -24,6 +24,8 @@ class SourceOptions:
     rtsp_transport tcp (default) or udp
     timeout_s      longest silence of a live source before it counts as gone; also the connect time-out
     decoder_threads  threads of the software decoder; 1 is best where cores are shared with inference
+    backend        what decodes: software, nvdec, or auto (nvdec where it can)
+    device         number of the GPU that decodes
     """
 
     url: str
@@ -32,6 +34,8 @@ class SourceOptions:
     rtsp_transport: str = "tcp"
     timeout_s: float = 5.0
     decoder_threads: int = 1
+    backend: str = "software"
+    device: int = 0
 
 
 @dataclass(frozen=True, slots=True)

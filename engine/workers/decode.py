@@ -57,6 +57,7 @@ def run(context: Context) -> None:
         rtsp_transport=camera.rtsp_transport,
         timeout_s=context.config.decode.timeout_s,
         decoder_threads=context.config.decode.threads,
+        backend=context.config.decode.backend,
     )
 
     def open_source() -> Source:
