@@ -70,7 +70,8 @@ def benchmarks(data: Path) -> list[Benchmark]:
                   ("bench.kernels",), minutes=0.2),
         Benchmark("preprocess", "From an NV12 frame to the model's input", "3 times as fast as cvtColor, resize and "
                   "blobFromImage; mean difference of 1 grey level at most, detections unchanged",
-                  ("bench.preprocess",), minutes=1),
+                  ("bench.preprocess", "--clip", clips[0], "--model", str(data / "weights" / f"{yolov8n}.onnx")),
+                  minutes=1),
         Benchmark("overlay", "Drawing", "none asked for",
                   ("bench.overlay",), minutes=1),
         Benchmark("sources", "Reading a source", "none asked for",

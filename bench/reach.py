@@ -34,7 +34,27 @@ def times_as_fast_as_peers(cameras: int) -> Callable[[Any], str]:
     return read
 
 
+def preprocessing(figures: Any) -> str:
+    ms, counts = figures["ms"], figures["detections"]
+    times = ms["cvtColor → resize → blobFromImage"] / ms["kernels.cpu"]
+    mean = dict(row[:2] for row in figures["grey_levels"])["full conversion"]
+    changed = counts["only with the chain"] + counts["only with ours"]
+    detections = f"{changed} of {counts['with the chain']} detections changed"
+    return f"{times:.1f} × ({ms['kernels.cpu']:.2f} ms), mean diff {mean}, {detections}"
+
+
+def layouts(figures: Any) -> str:
+    return ", ".join(
+        f"{model['model']} {model['chosen_against_worst']:.2f} × ({model['chosen']})"
+        for model in figures["models"]
+    )
+
+
 GOALS = (
+    Goal("preprocess of one 1080p NV12 frame to a 640 RGB float tensor, against cvtColor → resize → blobFromImage",
+         "≥ 3 × faster, mean diff ≤ 1 grey level, detections unchanged", "preprocess", preprocessing),
+    Goal("session layout chosen at start by measuring, against the worst choice on this machine",
+         "≥ 1.5 × for small models", "layout", layouts),
     Goal("engine on one stream, against ultralytics, OpenCV loops", "faster than each", "peers",
          times_as_fast_as_peers(1)),
     Goal("engine on four streams, against the same and a process per camera", "faster than each", "peers",
