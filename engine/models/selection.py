@@ -21,8 +21,9 @@ from kernels.letterbox import Letterbox
 
 _MOST_CANDIDATES = 1024
 """Boxes that go into non-maximum suppression, whose time grows with their square: 3 ms for this many."""
-_CELLS_PER_PROTOTYPE_CELL = 2
-"""Outlines lie between prototype cells; a grid twice as fine loses next to nothing of them."""
+_CELLS_PER_PROTOTYPE_CELL = 4
+"""Outlines lie between prototype cells. Against full resolution, thin objects keep an IoU of 0.96 with two cells,
+0.975 with four, which are the input's own pixels."""
 _MOST_CELLS = 128
 """Rows or columns of one mask: 2 KiB for an object that fills the picture."""
 
