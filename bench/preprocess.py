@@ -50,8 +50,8 @@ def chain_blob(y: U8, uv: U8, letterbox: Letterbox) -> F32:
     """Convert the whole picture, resize it, blobFromImage."""
     bgr = cv2.cvtColorTwoPlane(y, uv, cv2.COLOR_YUV2BGR_NV12)
     small = cv2.resize(bgr, (letterbox.width, letterbox.height)).astype(np.uint8, copy=False)
-    blob: F32 = cv2.dnn.blobFromImage(padded(letterbox, small), 1 / 255, swapRB=True)
-    return blob.reshape(blob.shape[1:])
+    blob = cv2.dnn.blobFromImage(padded(letterbox, small), 1 / 255, swapRB=True)
+    return blob.reshape(blob.shape[1:]).astype(np.float32, copy=False)
 
 
 def chain_numpy(y: U8, uv: U8, letterbox: Letterbox) -> F32:

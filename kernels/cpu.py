@@ -184,7 +184,7 @@ def blend_mask(
     luma, cb, cr = ycbcr
     for plane, scale, colour in ((y[:, :, None], 1.0, (luma,)), (uv, 0.5, (cb, cr))):
         left, top, right, bottom = (edge * scale for edge in rect_xyxy)
-        rows, columns = _covered(top, bottom, plane.shape[0]), _covered(left, right, plane.shape[1])
+        rows, columns = covered(top, bottom, plane.shape[0]), covered(left, right, plane.shape[1])
         if not (len(rows) and len(columns)):
             continue
         picture = plane[rows.start : rows.stop, columns.start : columns.stop]
@@ -207,7 +207,7 @@ def _centres(start: float, stop: float, count: int) -> F64:
     return start + (np.arange(count, dtype=np.float64) + 0.5) * ((stop - start) / count)
 
 
-def _covered(start: float, stop: float, length: int) -> range:
+def covered(start: float, stop: float, length: int) -> range:
     """The pixels whose centre lies between two edges, inside the picture."""
     return range(max(0, math.ceil(start - 0.5)), min(length, math.ceil(stop - 0.5)))
 

@@ -72,6 +72,12 @@ def require(device: int = 0) -> None:
         cupy.cuda.Device(device).use()
 
 
+def current() -> int:
+    """Number of the thread's own GPU."""
+    with gpu_errors("GPU"):
+        return int(cupy.cuda.runtime.getDevice())
+
+
 def capability(device: int | None = None) -> int:
     """Compute capability as one number, such as 86 or 90; of the thread's own GPU if none is named."""
     with gpu_errors("compute capability"):
@@ -111,6 +117,18 @@ def to_device(array: NDArray[Any]) -> DeviceArray:
         copied = cupy.asarray(np.ascontiguousarray(array))
         cupy.cuda.get_current_stream().synchronize()
         return copied
+
+
+def upload(host: NDArray[Any], target: DeviceArray) -> None:
+    """Put a small host array into a device array of the same shape, in order with the current stream.
+
+    The host array must be packed and not pinned; the driver has copied it when this returns.
+    """
+    if host.nbytes != target.nbytes or not host.flags.c_contiguous:
+        raise ValueError(f"copy of {host.dtype} {host.shape} into {target.dtype} {target.shape}")
+    with gpu_errors("copy to the GPU"):
+        kind, stream = cupy.cuda.runtime.memcpyHostToDevice, cupy.cuda.get_current_stream()
+        cupy.cuda.runtime.memcpyAsync(target.data.ptr, host.ctypes.data, host.nbytes, kind, stream.ptr)
 
 
 def to_host(array: DeviceArray) -> NDArray[Any]:
@@ -153,6 +171,23 @@ def elapsed_ms(start: Event, stop: Event) -> float:
     """Milliseconds between two marks that were made with `timing` and have been passed."""
     with gpu_errors("event"):
         return float(cupy.cuda.get_elapsed_time(start.raw, stop.raw))
+
+
+class Kernel:
+    """Machine code for the thread's own GPU, loaded and ready."""
+
+    def __init__(self, cubin: bytes, name: str, threads: int, shared_bytes: int) -> None:
+        """`threads` in a block, which gets `shared_bytes` of shared memory. Raises `GpuError`."""
+        self._block, self._shared_bytes, self._name = (threads,), shared_bytes, name
+        with gpu_errors(f"loading kernel {name}"):
+            module = cupy.cuda.function.Module()
+            module.load(cubin)
+            self._function = module.get_function(name)
+
+    def launch(self, grid: tuple[int, ...], arguments: Sequence[np.generic]) -> None:
+        """Start `grid` blocks in the current stream. Arguments are numpy numbers, addresses as uint64."""
+        with gpu_errors(f"kernel {self._name}"):
+            self._function(grid, self._block, arguments, self._shared_bytes)
 
 
 class Graph:
