@@ -72,3 +72,40 @@ def toy_model(
     helper.set_model_props(model, dict(metadata or {}))
     onnx.save(model, path)
     return path
+
+
+def sized_model(path: Path, batch: int | str, further: str = "orig_target_sizes") -> Path:
+    """Write a model as RT-DETR's own exporter does: images of 128 × 64, and the sizes that boxes are scaled to.
+
+    It answers every picture with one object of class 2, score 0.75, from (1/4, 1/2) to (1/2, 1) of that size.
+    """
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Mul", ["mean", "nothing"], ["zero"]),
+        helper.make_node("Reshape", ["zero", "column"], ["zeros"]),
+        helper.make_node("Cast", [further], ["sizes"], to=TensorProto.FLOAT),
+        helper.make_node("Concat", ["sizes", "sizes"], ["sides"], axis=1),
+        helper.make_node("Mul", ["sides", "parts"], ["corners"]),
+        helper.make_node("Unsqueeze", ["corners", "one"], ["boxes"]),
+        helper.make_node("Add", ["zeros", "score"], ["scores"]),
+        helper.make_node("Add", ["zeros", "class"], ["class_f32"]),
+        helper.make_node("Cast", ["class_f32"], ["labels"], to=TensorProto.INT64),
+    ]
+    values = {
+        "nothing": np.zeros(1, np.float32), "column": np.array([-1, 1]), "one": np.array([1]),
+        "parts": np.array([[0.25, 0.5, 0.5, 1.0]], np.float32),
+        "score": np.full((1, 1), 0.75, np.float32), "class": np.full((1, 1), 2, np.float32),
+    }  # fmt: skip
+    inputs = [
+        helper.make_tensor_value_info(further, TensorProto.INT64, [batch, 2]),
+        helper.make_tensor_value_info("images", TensorProto.FLOAT, [batch, 3, 64, 128]),
+    ]
+    results = [
+        helper.make_tensor_value_info("labels", TensorProto.INT64, [batch, 1]),
+        helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [batch, 1, 4]),
+        helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, 1]),
+    ]
+    initial = [numpy_helper.from_array(value, name) for name, value in values.items()]
+    graph = helper.make_graph(nodes, "sized", inputs, results, initial)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path

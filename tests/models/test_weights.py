@@ -23,6 +23,8 @@ WEIGHTS = [
     "yolov8n-seg_320_int8", "yolov8n-seg_320_f32_dynbatch", "yolox_nano_416_f32", "nanodet_m_320_f32",
     "light_person_detector_192_f32",
 ]  # fmt: skip
+REID_WEIGHTS = ["osnet_x0_25_msmt17_dynbatch", "person_reid_retail_0248"]
+"""Give a vector for a person, not boxes: expected values are of another kind, and as detectors they are refused."""
 PICTURES = ["bus.jpg", "zidane.jpg"]
 
 
@@ -61,6 +63,12 @@ def test_expected_boxes(data_dir: Path, name: str) -> None:
             assert any(abs(found_score - score) < 0.08 for found_score in scores), (picture, label, score)
         assert np.count_nonzero(found.scores >= 0.6) <= len(expected[picture])
         assert (np.diff(found.scores) <= 0).all()
+
+
+def test_every_weight_file_of_the_manifest_is_tested(data_dir: Path) -> None:
+    items = tomllib.loads((data_dir / "MANIFEST.toml").read_text())["item"]
+    files = {Path(item["file"]).stem for item in items if item["kind"] == "weights"}
+    assert files == {*WEIGHTS, *REID_WEIGHTS} and len(files) == 11
 
 
 def test_labels_come_from_the_file(data_dir: Path) -> None:
@@ -119,7 +127,7 @@ def test_the_head_and_the_backend_are_named_with_reasons(data_dir: Path) -> None
     assert "ort-cpu" in degraded and "onnxruntime-gpu" in degraded
 
 
-@pytest.mark.parametrize("name", ["osnet_x0_25_msmt17_dynbatch", "person_reid_retail_0248"])
+@pytest.mark.parametrize("name", REID_WEIGHTS)
 def test_what_is_no_detector_says_what_was_found(data_dir: Path, name: str) -> None:
     with pytest.raises(
         ModelUnsupported, match=r"Found inputs: (images|inputs:0) float32 \[.*outputs: "
