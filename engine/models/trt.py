@@ -246,7 +246,7 @@ class Tensorrt(Backend, name="tensorrt"):
     def _enqueue(self, context: Any, lane: _Lane, memory: _CallMemory, host: list[NDArray[Any]]) -> None:
         """Compute, and copy the answer to the host, both in the lane's stream. Does not wait."""
         if not context.execute_async_v3(lane.stream.address):
-            kind = device.GpuOutOfMemory if _is_memory(self._last_error()) else device.GpuError
+            kind = device.GpuOutOfMemory if is_memory(self._last_error()) else device.GpuError
             raise kind(self._last_error())
         for tensor, target in zip(self.graph.outputs, host, strict=True):
             device.download_async(memory.outputs[tensor.name][: len(target)], target, lane.stream)
@@ -278,7 +278,7 @@ class Tensorrt(Backend, name="tensorrt"):
 
     def _refused(self, what: str) -> BackendError:
         reason = self._last_error()
-        kind = DeviceOutOfMemory if _is_memory(reason) else BackendError
+        kind = DeviceOutOfMemory if is_memory(reason) else BackendError
         return kind(f"{self.name}: {what}: {reason}")
 
     def _last_error(self) -> str:
@@ -301,7 +301,7 @@ def _locate(path: Path, place: Place, options: BackendOptions) -> tuple[Path, En
     return engine, record
 
 
-def _is_memory(reason: str) -> bool:
+def is_memory(reason: str) -> bool:
     """Whether TensorRT's own words mean that the device's memory is used up."""
     return (
         re.search(r"out ?of ?memory|cudaErrorMemoryAllocation|failed to allocate", reason, re.I) is not None
@@ -312,4 +312,4 @@ def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200]
 
 
-__all__ = ["Tensorrt", "import_tensorrt", "logger", "place_here"]
+__all__ = ["Tensorrt", "import_tensorrt", "is_memory", "logger", "place_here"]
