@@ -74,7 +74,7 @@ class Batcher:
         due = [queue for queue in self.queues.values() if queue.due]
         if not due:
             return None
-        since_ns = min(queue.due_since_ns for queue in due)
+        since_ns = min(now_ns, *(queue.due_since_ns for queue in due))
         if (len(due) if self._options.live else self.queued()) >= self._options.batch:
             return since_ns
         missing = tuple(self._missing(queue, since_ns) for queue in self._absent(now_ns))

@@ -19,8 +19,9 @@ from engine import topology
 from engine.batching.batcher import Batcher, BatchOptions
 from engine.batching.statistics import BatchStatistics
 from engine.config import RunConfig
-from engine.models.base import Detector, DetectorOptions
+from engine.models.base import Choice, Detector, DetectorOptions
 from engine.models.detector import create_detector
+from engine.models.layout import inference_cores
 from engine.workers.infer_calls import Calls
 from engine.workers.infer_cameras import Camera, open_camera
 from engine.workers.runtime import Context
@@ -39,6 +40,7 @@ class Inference:
     batcher: Batcher
     calls: Calls
     statistics: BatchStatistics = field(default_factory=BatchStatistics)
+    degraded: tuple[str, ...] = ()
 
 
 def run(context: Context) -> None:
@@ -48,7 +50,7 @@ def run(context: Context) -> None:
     announce(context, detector)
     inference = open_inference(context, detector)
     context.before_status = lambda: report(inference)
-    with closing(inference.calls):
+    with closing(detector), closing(inference.calls):
         while not context.stopping:
             published = publish(inference)
             handed_out, next_ns = hand_out(inference)
@@ -59,6 +61,12 @@ def run(context: Context) -> None:
         while any(camera.pending for camera in inference.cameras.values()):
             if not publish(inference):
                 context.wait(0.05)
+
+
+def cores_choice(config: RunConfig) -> Choice:
+    """How many cores inference takes, and why."""
+    cores, reason = inference_cores(topology.usable_cores(), 0 if config.offline else len(config.cameras))
+    return Choice("cores", str(cores), reason)
 
 
 def detector_options(config: RunConfig) -> DetectorOptions:
@@ -73,20 +81,26 @@ def detector_options(config: RunConfig) -> DetectorOptions:
         lanes=infer.lanes,
         threads=infer.threads,
         batch=infer.batch,
-        most_lanes=topology.lanes(config),
+        most_lanes=int(cores_choice(config).chosen),
         most_batch=topology.most_batch(config),
         backends=infer.backends,
         labels=infer.labels,
+        masks=config.output.overlay or (config.output.jsonl and config.output.masks != "none"),
     )
 
 
 def announce(context: Context, detector: Detector) -> None:
     """Tell the supervisor what was loaded, which choices were made and what the classes are called."""
     context.log("info", detector.description)
-    for choice in detector.choices:
+    for choice in all_choices(context.config, detector):
         context.log("info", f"{choice.what} = {choice.chosen}: {choice.reason}")
     context.status["model"] = detector.description
     context.send("labels", labels=list(detector.labels))
+
+
+def all_choices(config: RunConfig, detector: Detector) -> list[Choice]:
+    """Every automatic decision about inference."""
+    return [cores_choice(config), *detector.choices]
 
 
 def open_inference(context: Context, detector: Detector) -> Inference:
@@ -162,6 +176,10 @@ def report(inference: Inference) -> None:
     """Bring rates, batches and what runs worse than asked for into the status."""
     context, detector, batcher = inference.context, inference.detector, inference.batcher
     now_ns = context.clock.now_ns()
+    if detector.degraded != inference.degraded:
+        inference.degraded = detector.degraded
+        context.log("warning", "; ".join(detector.degraded) or "as asked for again")
+        announce(context, detector)
     context.status.update(
         fps={camera.name: camera.rate.per_second() for camera in inference.cameras.values()},
         degraded=list(detector.degraded),
@@ -170,10 +188,11 @@ def report(inference: Inference) -> None:
             "calls": detector.calls,
             "batch": detector.batch,
             "collect": context.config.infer.collect,
-            "choices": [asdict(choice) for choice in detector.choices],
+            "choices": [asdict(choice) for choice in all_choices(context.config, detector)],
             "window_ms": batcher.window_ns(now_ns) / 1e6,
             "live_cameras": batcher.live_cameras(now_ns),
             "queue_depth": batcher.queued(),
+            "discarded_boxes": detector.discarded,
             **inference.statistics.to_dict(),
         },
     )

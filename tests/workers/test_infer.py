@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from engine import topology
 from engine.config import CameraConfig, InferConfig, PoolConfig, RunConfig
 from engine.models.base import BatchItem, Detector
 from engine.types import Detections, FrameFlag, ResultMeta
 from engine.workers import infer
-from engine.workers.infer import Camera, Lanes, gather, hand_out, open_camera, publish_finished
+from engine.workers.infer_cameras import NOTICE_AFTER_FRAMES, NOTICE_AFTER_NS, Camera
 from ipc.pool import Producer
 from tests.workers.house import House, Worker, metas_in, publish_frame
 
@@ -31,13 +33,13 @@ class Brightness(Detector):
     description = "mean of the luma plane"
 
     def __init__(self, lanes: int = 1, batch: int = 1) -> None:
-        self.lanes, self.batch = lanes, batch
+        self.lanes, self.calls, self.batch = lanes, lanes, batch
         self.held: dict[int, threading.Event] = {}
-        self.calls: list[list[int]] = []
+        self.batches: list[list[int]] = []
 
-    def infer(self, batch: Sequence[BatchItem], lane: int = 0) -> list[Detections]:
+    def infer(self, batch: Sequence[BatchItem], call: int = 0) -> list[Detections]:
         values = [int(item.frame.y.mean()) for item in batch]
-        self.calls.append(values)
+        self.batches.append(values)
         for value in values:
             if value in self.held:
                 assert self.held[value].wait(20)
@@ -56,47 +58,51 @@ class Inference:
     house: House
     worker: Worker
     detector: Brightness
-    cameras: list[Camera]
-    lanes: Lanes
-
-    @property
-    def offline(self) -> bool:
-        return self.house.config.offline
+    parts: infer.Inference
 
     def hand_out(self) -> int:
-        return hand_out(self.worker.context, self.lanes, self.cameras, offline=self.offline)
+        return infer.hand_out(self.parts)[0]
+
+    def next_in_s(self) -> float | None:
+        """After handing out what is due: when the worker wants to come again."""
+        _, next_ns = infer.hand_out(self.parts)
+        return None if next_ns is None else (next_ns - self.house.clock.now_ns()) / 1e9
 
     def publish(self) -> int:
-        return sum(publish_finished(self.worker.context, camera) for camera in self.cameras)
+        return infer.publish(self.parts)
 
     def camera(self, name: str) -> Camera:
-        return next(camera for camera in self.cameras if camera.name == name)
+        return self.parts.cameras[name]
 
-    def finish_lanes(self) -> None:
-        """Wait until every lane that may answer has answered."""
-        for camera in self.cameras:
+    def room(self) -> bool:
+        """Whether another call may begin now."""
+        now_ns = self.house.clock.now_ns()
+        begins_ns = self.parts.calls.begins_at(now_ns, 1)
+        return begins_ns is not None and begins_ns <= now_ns
+
+    def finish_calls(self) -> None:
+        """Wait until every call that may answer has answered."""
+        for camera in self.parts.cameras.values():
             for job in camera.pending:
-                if job.future is not None:
-                    job.future.exception(20)
-        while not self.lanes.available():
+                if job.answer is not None:
+                    job.answer.exception(20)
+        while not self.room():
             self.worker.context.wake.wait(1)
 
     def work(self) -> None:
         """What the worker's loop does, until there is nothing to do any more."""
-        self.finish_lanes()
+        self.finish_calls()
         while self.publish() + self.hand_out():
-            self.finish_lanes()
+            self.finish_calls()
 
 
 def start(house: House, detector: Brightness) -> Inference:
     worker = house.start("infer")
-    names = [camera.name for camera in house.config.cameras]
-    cameras = [open_camera(worker.context, detector, name) for name in names]
-    return Inference(house, worker, detector, cameras, Lanes(worker.context, detector))
+    return Inference(house, worker, detector, infer.open_inference(worker.context, detector))
 
 
 def kill(inference: Inference) -> None:
-    inference.lanes.close()
+    inference.parts.calls.close()
     inference.house.kill("infer")
 
 
@@ -106,26 +112,32 @@ def open_inference(open_house: OpenHouse) -> Iterator[Callable[..., Inference]]:
     opened: list[Inference] = []
 
     def open_one(
-        *names: str, lanes: int = 1, batch: int = 1, offline: bool = False, result_history: int = 24
+        *names: str,
+        lanes: int = 1,
+        batch: int = 1,
+        offline: bool = False,
+        result_history: int = 24,
+        fps: float = 0.0,
+        detector: Brightness | None = None,
     ) -> Inference:
         config = RunConfig(
             "m3-cpu",
             tuple(CameraConfig(name, "test://") for name in names),
-            infer=InferConfig(lanes=lanes, batch=batch),
+            infer=InferConfig(lanes=lanes, batch=batch, fps=fps),
             pool=PoolConfig(result_history=result_history),
             offline=offline,
         )
         house = open_house(config)
         for name in names:
             house.create_frame_pool(name, 64, 48)
-        opened.append(start(house, Brightness(lanes, batch)))
+        opened.append(start(house, detector or Brightness(lanes, batch)))
         return opened[-1]
 
     yield open_one
     for inference in opened:
         for event in inference.detector.held.values():
             event.set()
-        inference.lanes.close()
+        inference.parts.calls.close()
 
 
 def results(house: House, camera: str = "a") -> list[ResultMeta]:
@@ -144,10 +156,10 @@ def test_a_result_speaks_of_its_frame(open_inference: Callable[..., Inference]) 
     house = inference.house
     frames = house.producer("frames:a")
     publish_frame(frames, 7, value=51)
-    house.clock.advance(1)
+    house.clock.advance(0.5)
     batched_ns = house.clock.now_ns()
     inference.hand_out()
-    inference.finish_lanes()
+    inference.finish_calls()
     house.clock.advance(1)
     assert inference.publish() == 1
     reader = house.reader("detections:a")
@@ -237,8 +249,8 @@ def test_offline_a_killed_worker_loses_nothing(open_inference: Callable[..., Inf
     for index in range(4):
         publish_frame(frames, index)
     inference.hand_out()
-    inference.finish_lanes()
-    publish_finished(inference.worker.context, inference.cameras[0])
+    inference.finish_calls()
+    inference.publish()
     inference.hand_out()
     kill(inference)
     start(house, Brightness(2)).work()
@@ -257,9 +269,9 @@ def test_cameras_take_turns_however_busy_one_of_them_is(open_inference: Callable
         if turn == 5:
             publish_frame(frames["rare"], turn, value=3)
         inference.hand_out()
-        inference.finish_lanes()
+        inference.finish_calls()
         inference.publish()
-        served.append("?busy calm rare".replace("?", " ").split()[inference.detector.calls[-1][0] - 1])
+        served.append("?busy calm rare".replace("?", " ").split()[inference.detector.batches[-1][0] - 1])
     assert served.count("rare") == 1 and served.index("rare") == 5, "the one served longest ago comes first"
     assert served.count("calm") >= 5
     assert served.count("busy") >= 5
@@ -277,7 +289,7 @@ def test_a_batch_holds_one_frame_of_each_camera_before_a_second_one(
     assert inference.hand_out() == 8, "one batch in the lane, and offline one more that waits for it"
     inference.detector.held[10].set()
     inference.work()
-    assert inference.detector.calls == [[10, 20, 30, 11], [21, 12, 13, 14]]
+    assert inference.detector.batches == [[10, 20, 30, 11], [21, 12, 13, 14]]
     for name, count in (("a", 5), ("b", 2), ("c", 1)):
         metas = results(inference.house, name)
         assert [meta.index for meta in metas] == list(range(count))
@@ -292,7 +304,7 @@ def test_a_single_camera_fills_a_batch_offline(open_inference: Callable[..., Inf
     assert inference.hand_out() == 5
     inference.detector.held[0].set()
     inference.work()
-    assert inference.detector.calls == [[0, 1, 2], [3, 4]]
+    assert inference.detector.batches == [[0, 1, 2], [3, 4]]
 
 
 def test_live_no_frame_waits_for_a_lane(open_inference: Callable[..., Inference]) -> None:
@@ -300,18 +312,17 @@ def test_live_no_frame_waits_for_a_lane(open_inference: Callable[..., Inference]
     for name in "ab":
         publish_frame(inference.house.producer(f"frames:{name}"), 0, value=ord(name))
     inference.detector.held = {ord("a"): threading.Event()}
-    assert inference.hand_out() == 1 and not inference.lanes.available()
+    assert inference.hand_out() == 1 and not inference.room()
 
 
 def test_a_batch_is_never_larger_than_the_detector_takes(open_inference: Callable[..., Inference]) -> None:
     inference = open_inference("a", "b", "c", batch=2)
     for name in "abc":
         publish_frame(inference.house.producer(f"frames:{name}"), 0, value=ord(name))
-    jobs, batch = gather(
-        inference.worker.context, inference.detector, inference.cameras, offline=inference.offline
-    )
-    assert len(jobs) == len(batch) == 2
-    assert [camera.name for camera in inference.cameras] == ["c", "a", "b"]
+    inference.detector.held = {ord(name): threading.Event() for name in "abc"}
+    assert inference.hand_out() == 2
+    assert sorted(len(camera.pending) for camera in inference.parts.cameras.values()) == [0, 1, 1]
+    assert inference.parts.batcher.queued() == 1, "the third waits for the next call"
 
 
 def scores(house: House) -> list[int]:
@@ -336,16 +347,16 @@ def test_results_come_in_the_order_of_the_frames_whatever_lane_is_first(
     for value in (1, 2, 3):
         publish_frame(frames, value, value=value)
         assert inference.hand_out() == 1
-    assert not inference.lanes.available()
-    (camera,) = inference.cameras
+    assert not inference.room()
+    camera = inference.camera("a")
     detector.held[3].set()
     detector.held[2].set()
     for job in list(camera.pending)[1:]:
-        assert job.future is not None
-        job.future.result(20)
+        assert job.answer is not None
+        job.answer.result(20)
     assert inference.publish() == 0, "frame 1 is still on its way"
     detector.held[1].set()
-    inference.finish_lanes()
+    inference.finish_calls()
     assert inference.publish() == 3
     assert scores(inference.house) == [1, 2, 3]
 
@@ -356,7 +367,7 @@ def test_a_lane_that_is_done_wakes_the_worker_and_is_free(open_inference: Callab
     publish_frame(inference.house.producer("frames:a"), 0)
     inference.hand_out()
     assert inference.worker.context.wake.wait(20)
-    assert inference.lanes.available()
+    assert inference.room()
 
 
 def test_no_more_frames_are_held_than_the_pool_allows(open_inference: Callable[..., Inference]) -> None:
@@ -369,11 +380,11 @@ def test_no_more_frames_are_held_than_the_pool_allows(open_inference: Callable[.
         frames.abort(slot)
         publish_frame(frames, index)
         taken += inference.hand_out()
-        inference.finish_lanes()
+        inference.finish_calls()
         inference.publish()
-    (camera,) = inference.cameras
+    camera = inference.camera("a")
     # The tracker reads nothing: its pool is full, results wait here, and so do frames and the decoder.
-    assert len(camera.pending) == camera.most_pending == 4
+    assert len(camera.pending) == camera.queue.most_in_flight == 4
     assert frames.begin() is None
     published = inference.house.memory("detections:a").newest_seq()
     assert taken == published + 4
@@ -396,23 +407,285 @@ def test_the_end_travels_behind_the_last_frame(open_inference: Callable[..., Inf
     publish_frame(frames, 1, flags=END)
     assert inference.hand_out() == 2
     assert inference.publish() == 0, "the end may not overtake"
-    assert inference.lanes.available(), "the end needs no lane"
+    assert inference.room(), "the end needs no lane"
     detector.held[5].set()
-    inference.finish_lanes()
+    inference.finish_calls()
     assert inference.publish() == 2
     metas = results(inference.house)
     assert [(meta.index, meta.flags, meta.count) for meta in metas] == [(0, FrameFlag.NONE, 1), (1, END, 0)]
     assert inference.camera("a").rate.total == 1
 
 
-def test_live_the_end_is_not_superseded(open_inference: Callable[..., Inference]) -> None:
+def test_live_the_end_supersedes_nothing_and_is_not_superseded(
+    open_inference: Callable[..., Inference],
+) -> None:
     inference = open_inference("a")
     frames = inference.house.producer("frames:a")
     publish_frame(frames, 0)
     publish_frame(frames, 1)
     publish_frame(frames, 2, flags=END)
     inference.work()
-    assert [(meta.index, meta.dropped_superseded) for meta in results(inference.house)] == [(2, 2)]
+    assert [(meta.index, meta.dropped_superseded) for meta in results(inference.house)] == [(1, 1), (2, 1)]
+
+
+def show(inference: Inference, index: int, *names: str, value: int = 0) -> None:
+    """A frame of each of these cameras, and the clock two milliseconds after its capture."""
+    clock = inference.house.clock
+    for name in names:
+        publish_frame(inference.house.producer(f"frames:{name}"), index, value=value)
+    clock.advance((1_000_000_000 + index * 40_000_000 + 2_000_000 - clock.now_ns()) / 1e9)
+
+
+def test_live_a_batch_waits_for_its_window_or_for_everybody(open_inference: Callable[..., Inference]) -> None:
+    inference = open_inference("a", "b", "c", batch=3)
+    show(inference, 0, "a", value=1)
+    assert inference.next_in_s() == pytest.approx(0.099, abs=1e-4), "the first window"
+    inference.house.clock.advance(0.05)
+    assert inference.hand_out() == 0
+    assert inference.house.memory("frames:a").statistics().leased == (0, 0, 0), "nothing is held meanwhile"
+    show(inference, 2, "b", "c", value=1)
+    assert inference.hand_out() == 3
+    inference.finish_calls()
+    inference.publish()
+    show(inference, 3, "a", value=2)
+    assert inference.hand_out() == 0
+    inference.house.clock.advance(0.1)
+    assert inference.hand_out() == 1, "the window is over"
+    inference.finish_calls()
+    assert inference.detector.batches == [[1, 1, 1], [2]]
+    statistics = inference.parts.statistics.to_dict()
+    assert (statistics["batches"], statistics["frames"], statistics["batch_frames"]) == (2, 4, 2.0)
+    assert statistics["occupancy"] == pytest.approx(4 / 6)
+
+
+def all_accounts(house: House) -> dict[str, int]:
+    """Where the frames of camera `a` went, by its newest record; the sum is `in`."""
+    last = results(house)[-1]
+    found = {
+        "in": house.memory("frames:a").newest_seq(),
+        "processed": house.memory("detections:a").newest_seq() - last.notices,
+        "superseded": last.dropped_superseded,
+        "restart": last.dropped_restart,
+        "rate": last.dropped_rate,
+        "stale": last.dropped_stale,
+        "empty": last.dropped_empty,
+    }
+    assert found["in"] == sum(count for reason, count in found.items() if reason != "in"), found
+    return {reason: count for reason, count in found.items() if count}
+
+
+def test_live_a_camera_is_thinned_to_its_rate(open_inference: Callable[..., Inference]) -> None:
+    inference = open_inference("a", fps=10)
+    for index in range(100):
+        show(inference, index, "a")
+        inference.work()
+    inference.house.clock.advance(NOTICE_AFTER_NS / 1e9)
+    inference.work()
+    inference.house.clock.advance(NOTICE_AFTER_NS / 1e9)
+    inference.work()
+    assert all_accounts(inference.house) == {"in": 100, "processed": 40, "rate": 60}
+
+
+def test_drops_are_told_even_where_no_result_comes(open_inference: Callable[..., Inference]) -> None:
+    """Every frame is too old when it is looked at; without a notice nobody would ever know."""
+    inference = open_inference("a")
+    for index in range(20):
+        publish_frame(inference.house.producer("frames:a"), index)
+        inference.house.clock.advance(1)
+        inference.work()
+    inference.house.clock.advance(1)
+    inference.work()
+    assert all_accounts(inference.house) == {"in": 20, "stale": 20}
+    last = results(inference.house)[-1]
+    assert last.flags == FrameFlag.NOTICE and last.frame_seq == 20 and last.count == 0
+    assert inference.camera("a").rate.total == 0
+
+
+def test_a_successor_goes_on_with_the_counts_of_a_notice(open_inference: Callable[..., Inference]) -> None:
+    inference = open_inference("a", fps=1)
+    for index in range(20):
+        show(inference, index, "a")
+        inference.work()
+    assert results(inference.house)[-1].flags & FrameFlag.NOTICE
+    told = results(inference.house)[-1].dropped_rate
+    kill(inference)
+    successor = start(inference.house, Brightness())
+    for index in range(20, 45):
+        show(successor, index, "a")
+        successor.work()
+    successor.house.clock.advance(NOTICE_AFTER_NS / 1e9)
+    successor.work()
+    successor.house.clock.advance(NOTICE_AFTER_NS / 1e9)
+    successor.work()
+    found = all_accounts(inference.house)
+    assert found["in"] == 45 and found["processed"] == 2
+    assert 0 < told < 19 and found["restart"] == 19 - told
+
+
+def test_a_frame_without_pixels_is_refused_and_counted(open_inference: Callable[..., Inference]) -> None:
+    inference = open_inference("a")
+    frames = inference.house.producer("frames:a")
+    publish_frame(frames, 0)
+    inference.work()
+    for size in ((0, 48), (64, 0), (0, 0)):
+        publish_frame(frames, frames.newest_seq(), size=size)
+        inference.work()
+    publish_frame(frames, 4)
+    inference.work()
+    assert all_accounts(inference.house) == {"in": 5, "processed": 2, "empty": 3}
+
+
+def test_offline_thinning_lets_the_decoder_go_on(open_inference: Callable[..., Inference]) -> None:
+    """Far more frames between two that are wanted than a pool has slots."""
+    inference = open_inference("a", offline=True, fps=0.5)
+    house = inference.house
+    frames = house.producer("frames:a")
+    tracker = house.start("track").context
+    overlay = house.start("overlay:a").context
+    told = 0
+    for index in range(200):
+        for _ in range(3):
+            if (slot := frames.begin()) is not None:
+                frames.abort(slot)
+                break
+            inference.work()
+            for seq, packed in tracker.feeds["detections:a"].metas_after(told):
+                frame_seq = ResultMeta.unpack(packed).frame_seq
+                tracker.feeds["detections:a"].acknowledge(seq)
+                tracker.feeds["frames:a"].acknowledge(frame_seq)
+                overlay.feeds["frames:a"].acknowledge(frame_seq)
+                told = seq
+        publish_frame(frames, index)
+    publish_frame(frames, 200, flags=END)
+    inference.work()
+    metas = results(house)
+    assert [meta.index for meta in metas if meta.flags == FrameFlag.NONE] == [0, 50, 100, 150]
+    assert all(
+        after.frame_seq - before.frame_seq >= NOTICE_AFTER_FRAMES
+        for before, after in itertools.pairwise(metas)
+        if after.flags & FrameFlag.NOTICE
+    )
+    last = metas[-1]
+    assert (last.flags, last.dropped_rate) == (END, 196)
+    assert house.memory("detections:a").newest_seq() == 4 + last.notices + 1
+
+
+def test_offline_a_kill_counts_nothing_twice(open_inference: Callable[..., Inference]) -> None:
+    """The queue looks ahead of the results; a result tells of the frames before its own only."""
+    inference = open_inference("a", offline=True, fps=10)
+    house, frames = inference.house, inference.house.producer("frames:a")
+    inference.detector.held = {9: threading.Event()}
+    for index in range(6):
+        publish_frame(frames, index, value=9 if index else 0)
+    inference.hand_out()
+    inference.camera("a").pending[0].answer.result(20)  # type: ignore[union-attr]  # it was handed out
+    assert inference.publish() == 1
+    assert results(house)[-1].dropped_rate == 0 < inference.camera("a").queue.drops.rate
+    inference.detector.held[9].set()
+    kill(inference)
+    successor = start(house, Brightness())
+    successor.work()
+    publish_frame(frames, 6, flags=END)
+    successor.work()
+    last = results(house)[-1]
+    processed = house.memory("detections:a").newest_seq() - 1 - last.notices
+    assert processed + last.dropped_rate == 6 and last.dropped_restart == 0
+
+
+class Preparing(Brightness):
+    """Prepares one call ahead: 10 ms, and 100 ms in the lane."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 2
+
+    def expected_s(self, frames: int) -> tuple[float, float]:
+        return 0.010, 0.100
+
+
+def test_live_the_next_call_is_prepared_just_in_time(open_inference: Callable[..., Inference]) -> None:
+    detector = Preparing()
+    inference = open_inference("a", detector=detector)
+    detector.held = {1: threading.Event(), 2: threading.Event()}
+    show(inference, 0, "a", value=1)
+    assert inference.hand_out() == 1
+    show(inference, 1, "a", value=9)
+    ahead_s = inference.next_in_s()
+    assert ahead_s == pytest.approx(0.110 - 0.040 - 0.010 * 1.25 - 0.001, abs=0.003)
+    show(inference, 2, "a", value=2)
+    inference.house.clock.advance(0.06)
+    assert inference.hand_out() == 1, "the newest by then"
+    assert inference.next_in_s() is None and not inference.room()
+    detector.held[1].set()
+    detector.held[2].set()
+    inference.work()
+    assert sorted(detector.batches) == [[1], [2]]
+    assert inference.parts.statistics.ahead == 1
+    assert [meta.dropped_superseded for meta in results(inference.house)] == [0, 1]
+
+
+def test_offline_the_next_call_begins_at_once(open_inference: Callable[..., Inference]) -> None:
+    detector = Preparing()
+    inference = open_inference("a", offline=True, detector=detector)
+    detector.held = {value: threading.Event() for value in (1, 2)}
+    for value in (1, 2, 3):
+        publish_frame(inference.house.producer("frames:a"), value, value=value)
+    assert inference.hand_out() == 2
+    for event in detector.held.values():
+        event.set()
+    inference.work()
+    assert len(results(inference.house)) == 3
+
+
+def test_a_frame_is_given_back_when_it_is_done_with_not_when_it_is_published(
+    open_inference: Callable[..., Inference],
+) -> None:
+    inference = open_inference("a", lanes=2)
+    detector, frames = inference.detector, inference.house.producer("frames:a")
+    detector.held = {1: threading.Event()}
+    for value in (1, 2):
+        publish_frame(frames, value, value=value)
+        assert inference.hand_out() == 1
+    inference.camera("a").pending[1].answer.exception(20)  # type: ignore[union-attr]  # it was handed out
+    assert inference.publish() == 0
+    assert inference.house.memory("frames:a").statistics().leased == (1, 0, 0)
+    detector.held[1].set()
+
+
+def test_what_runs_worse_than_asked_for_is_told_as_it_changes(
+    open_inference: Callable[..., Inference],
+) -> None:
+    class Failing(Brightness):
+        worse: tuple[str, ...] = ()
+
+        @property
+        def degraded(self) -> tuple[str, ...]:
+            return self.worse
+
+    detector = Failing(lanes=1, batch=4)
+    inference = open_inference("a", batch=4, detector=detector)
+    infer.report(inference.parts)
+    status = inference.worker.context.status
+    assert status["degraded"] == []
+    assert [choice["what"] for choice in status["inference"].pop("choices")] == ["cores"]
+    assert status["inference"] == {
+        "lanes": 1, "calls": 1, "batch": 4, "collect": "adaptive", "window_ms": 100.0,
+        "live_cameras": 0, "queue_depth": 0, "batches": 0, "frames": 0, "ahead": 0, "batch_frames": None,
+        "occupancy": None,
+    }  # fmt: skip
+    detector.worse = ("tensorrt failed, ort-cpu runs",)
+    infer.report(inference.parts)
+    assert status["degraded"] == ["tensorrt failed, ort-cpu runs"]
+
+
+def test_a_detector_is_told_its_bounds() -> None:
+    cameras = tuple(CameraConfig(f"c{number}", "test://") for number in range(11))
+    options = infer.detector_options(RunConfig("m3-cpu", cameras, infer=InferConfig(lanes=3)))
+    assert (options.lanes, options.batch, options.most_batch) == (3, 0, 8)
+    assert 1 <= options.most_lanes <= topology.usable_cores()
+    options = infer.detector_options(RunConfig("m3-cpu", cameras[:2], infer=InferConfig(batch=16)))
+    assert (options.batch, options.most_batch) == (16, 16)
+    assert infer.detector_options(RunConfig("m3-cpu", cameras[:2])).most_batch == 2
 
 
 def test_what_a_lane_raises_reaches_the_worker(open_inference: Callable[..., Inference]) -> None:
@@ -421,10 +694,10 @@ def test_what_a_lane_raises_reaches_the_worker(open_inference: Callable[..., Inf
             raise ZeroDivisionError("in a lane")
 
     inference = open_inference("a")
-    inference.lanes.detector = Broken()
+    inference.parts.calls.detector = Broken()
     publish_frame(inference.house.producer("frames:a"), 0)
     inference.hand_out()
-    inference.finish_lanes()
+    inference.finish_calls()
     with pytest.raises(ZeroDivisionError, match="in a lane"):
         inference.publish()
 
@@ -446,5 +719,5 @@ def test_the_worker_runs_until_told_to_stop(open_inference: Callable[..., Infere
     thread.join(20)
     assert not thread.is_alive()
     assert [message["labels"] for message in worker.heard("labels")] == [["motion"]]
-    assert worker.context.status["model"].startswith("motion") and worker.context.status["lanes"] == 1
+    assert worker.context.status["model"].startswith("motion") and worker.context.status["fps"] == {"a": 0.0}
     assert [meta.index for meta in results(house)] == [0, 1, 2]
