@@ -30,8 +30,9 @@ from engine.outputs.overlay import draw_result, style_for
 from engine.types import U8, Bools, ColourMatrix, Masks, ResultMeta, Tracks
 
 WIDTH, HEIGHT = 1920, 1080
-CELL_PX = 6
-"""A model for 640 × 640 sees 1080p three times smaller, and its masks have a cell for each two by two of that."""
+CELL_PX, MOST_CELLS = 3, 128
+"""A model for 640 × 640 sees 1080p three times smaller, and its masks have a cell for each pixel of that, up to
+as many a side (`engine.models.selection`)."""
 OPACITY = 0.4
 
 
@@ -50,7 +51,7 @@ def scene(objects: int) -> FrameResult:
     size_wh = np.stack((noise.uniform(80, 280, objects), noise.uniform(200, 640, objects)), axis=1)
     corner_xy = noise.uniform(0, 1, (objects, 2)) * ((WIDTH, HEIGHT) - size_wh)
     boxes_xyxy = np.concatenate((corner_xy, corner_xy + size_wh), axis=1).astype(np.float32)
-    cells_wh = np.ceil(size_wh / CELL_PX).astype(int).tolist()
+    cells_wh = np.minimum(np.ceil(size_wh / CELL_PX), MOST_CELLS).astype(int).tolist()
     tracks = Tracks(
         boxes_xyxy, noise.uniform(0.3, 0.95, objects).astype(np.float32), np.zeros(objects, np.int32),
         np.arange(1, objects + 1), np.full(objects, 10, np.int32), np.zeros((objects, 2), np.float32),

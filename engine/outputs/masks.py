@@ -20,8 +20,9 @@ from kernels import cpu as kernels
 
 F64 = NDArray[np.float64]
 
-LARGEST_DEVIATION_CELLS = 0.35
-"""How far a simplified outline may be from the exact one: less than what one cell more or less would move it."""
+LARGEST_DEVIATION_CELLS = 0.5
+"""How far a simplified outline may be from the exact one: the grid itself says no more than which side of a
+cell's centre the object ends at."""
 
 _NO_CHROMA = np.empty((0, 0, 2), np.uint8)
 
