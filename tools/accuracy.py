@@ -82,10 +82,12 @@ def iou(a_xyxy: F32, b_xyxy: F32) -> F32:
     """Intersection over union of every box of `a` (n, 4) with every one of `b` (m, 4): float32 (n, m)."""
     corners = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
     opposite = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])
-    shared = np.prod(np.maximum(opposite - corners, 0), axis=2)
+    shared: F32 = np.prod(np.maximum(opposite - corners, 0), axis=2)
     area_a, area_b = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (a_xyxy, b_xyxy))
     union = area_a[:, None] + area_b[None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    overlaps = np.zeros_like(shared)
+    np.divide(shared, union, out=overlaps, where=union > 0)
+    return overlaps
 
 
 def at_least(detections: Detections, score: float) -> Detections:

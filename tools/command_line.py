@@ -18,7 +18,9 @@ from engine.errors import ConfigError, EngineError, OutputError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
-EXIT_STATUS = "Exit status: 0 done, 1 not done or out of tolerance, 2 a flag or a package is missing or wrong."
+EXIT_STATUS = (
+    "Exit status: 0 done, 1 not done or out of tolerance, 2 a flag or a package is missing or wrong."
+)
 
 
 def run_tool(
@@ -49,9 +51,9 @@ def needs(extra: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        missing = error.name or str(error)
         raise ConfigError(
-            f"this needs the package {missing}: pip install 'camring[{extra}]' (in a checkout: pip install -e '.[{extra}]')"
+            f"this needs the package {error.name or error}: pip install 'camring[{extra}]', or in a checkout "
+            f"pip install -e '.[{extra}]'"
         ) from error
 
 

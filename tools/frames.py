@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
 from engine.errors import ConfigError, SourceError
 from engine.models.heads.base import Head
 from engine.models.prepare import CpuPreparation
+from engine.secrets import mask_url
 from engine.sources.base import Picture, SourceOptions, create_source
 from engine.types import F32, FrameMeta, FrameNv12, nv12_geometry
 from kernels.letterbox import Letterbox
@@ -38,7 +38,7 @@ def read_frames(urls: Sequence[str], count: int, every: int = 1, first: int = 0)
             found += 1
             yield frame
         if not found:
-            raise SourceError(f"source {url}: no picture from number {first} on")
+            raise SourceError(f"source {mask_url(url)}: no picture from number {first} on")
 
 
 def _frames(url: str) -> Iterator[FrameNv12]:
@@ -69,8 +69,3 @@ def prepared(frame: FrameNv12, head: Head, input_wh: tuple[int, int]) -> tuple[F
     letterbox = preparation.prepare(frame, 0)
     preparation.wait()
     return tensor, letterbox
-
-
-def source_urls(paths: Sequence[Path]) -> list[str]:
-    """Clips, pictures' folders and URLs as the engine's sources take them."""
-    return [str(path) for path in paths]
