@@ -214,12 +214,12 @@ def test_a_profile_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_results_that_do_not_fit_their_slot_are_refused() -> None:
-    load(environ={"ENGINE_INFER_MAX_OBJECTS": "1489"})
+    load(environ={"ENGINE_INFER_MAX_OBJECTS": "2978"})
     with pytest.raises(ConfigError) as caught:
-        load(environ={"ENGINE_INFER_MAX_OBJECTS": "1490"})
+        load(environ={"ENGINE_INFER_MAX_OBJECTS": "2979"})
     assert str(caught.value) == (
-        "environment variable ENGINE_INFER_MAX_OBJECTS: infer.max_objects = 1490 needs "
-        "pool.result_slot_kib of at least 65, found 64 (default)"
+        "environment variable ENGINE_INFER_MAX_OBJECTS: infer.max_objects = 2979 needs "
+        "pool.result_slot_kib of at least 129, found 128 (default)"
     )
 
 
