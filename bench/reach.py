@@ -65,16 +65,16 @@ JUDGED = frozenset(goal.benchmark for goal in GOALS)
 """Names of the benchmarks whose figures are kept."""
 
 
-def measured(goal: Goal, results: Path) -> str:
-    """The figure in words, or that there is none."""
+def row(goal: Goal, results: Path) -> tuple[object, ...]:
+    """The line of one goal; without its figures it says so, and how to get them."""
     file = results / f"{goal.benchmark}.json"
-    return goal.measured(json.loads(file.read_text())) if file.exists() else "not measured"
+    if not file.exists():
+        return (goal.what, goal.asked, "not measured", f"`python -m bench.all --only {goal.benchmark}`")
+    figures = json.loads(file.read_text())
+    return (goal.what, goal.asked, goal.measured(figures), f"`{figures['command']}`")
 
 
 def section(results: Path) -> str:
     """The table, from the kept figures."""
-    rows: list[tuple[object, ...]] = [
-        (goal.what, goal.asked, measured(goal, results), f"`python -m bench.{goal.benchmark}`")
-        for goal in GOALS
-    ]
+    rows = [row(goal, results) for goal in GOALS]
     return f"## Reach\n\n{markdown_table(('what', 'asked for', 'measured', 'command'), rows)}\n"

@@ -52,9 +52,12 @@ def test_figures_of_the_table_come_from_the_file(tmp_path: Path) -> None:
         {"cameras": cameras, "closest": "plain OpenCV loop", "times": 1.4567 * cameras, "not_run": []}
         for cameras in (1, 4)
     ]
-    (tmp_path / "peers.json").write_text(json.dumps({"verdicts": verdicts}))
+    (tmp_path / "peers.json").write_text(
+        json.dumps({"command": "python -m bench.peers", "verdicts": verdicts})
+    )
     section = reach.section(tmp_path)
     assert "1.46 × the fastest of them (plain OpenCV loop)" in section
+    assert "`python -m bench.peers`" in section
     assert "5.83 × the fastest of them (plain OpenCV loop)" in section
 
 
