@@ -1,7 +1,7 @@
 """Whose turn it is: the camera served least comes first, the freshest frame among equals.
 
-Service is counted as in start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996): a camera that was away goes
-on at the count of those who waited meanwhile, so that it is owed nothing and delays nobody.
+Every camera gets an equal share of the detector, or all it asks for where that is less; what is left over goes to
+the others in equal shares again (max-min fairness). A camera that was away is owed little for it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ SLACK: Final = 2
 longer may one of them wait; beyond two there is hardly anything to gain."""
 
 
+REMEMBERED: Final = 4
+"""Served frames that a camera is owed at most: with these a slow one catches up on what it missed by bad luck, and one
+that was away takes no more turns than these before the others."""
+
+
 class Turns:
     """Frames served to each camera, and when it was served last."""
 
@@ -21,14 +26,16 @@ class Turns:
         self._served: dict[str, int] = {}
         self._turn_of: dict[str, int] = {}
         self._turn = 0
-        self._least = 0
+        self._most_served = 0
 
     def next(self, waiting: Iterable[tuple[str, int]]) -> str:
         """Serve one of (camera, freshness), where the higher number is the fresher frame; not empty."""
-        candidates = [(max(self._least, self._served.get(name, 0)), rank, name) for name, rank in waiting]
-        self._least = min(served for served, _, _ in candidates)
-        equals = [candidate for candidate in candidates if candidate[0] < self._least + SLACK]
+        oldest_debt = self._most_served - REMEMBERED
+        candidates = [(max(oldest_debt, self._served.get(name, 0)), rank, name) for name, rank in waiting]
+        least = min(served for served, _, _ in candidates)
+        equals = [candidate for candidate in candidates if candidate[0] < least + SLACK]
         served, _, name = max(equals, key=lambda c: (c[1], -c[0], -self._turn_of.get(c[2], 0)))
         self._turn += 1
         self._served[name], self._turn_of[name] = served + 1, self._turn
+        self._most_served = max(self._most_served, served + 1)
         return name

@@ -272,8 +272,8 @@ def test_cameras_take_turns_however_busy_one_of_them_is(open_inference: Callable
         inference.finish_calls()
         inference.publish()
         served.append("?busy calm rare".replace("?", " ").split()[inference.detector.batches[-1][0] - 1])
-    assert served.count("rare") == 1 and served.index("rare") == 5, "the one served longest ago comes first"
-    assert served.count("calm") >= 5
+    assert served.count("rare") == 1 and served.index("rare") == 5, "the one served least comes first"
+    assert served.count("calm") >= 4
     assert served.count("busy") >= 5
 
 
@@ -671,7 +671,7 @@ def test_what_runs_worse_than_asked_for_is_told_as_it_changes(
     assert status["inference"] == {
         "lanes": 1, "calls": 1, "batch": 4, "collect": "adaptive", "window_ms": 100.0,
         "live_cameras": 0, "queue_depth": 0, "batches": 0, "frames": 0, "ahead": 0, "batch_frames": None,
-        "occupancy": None,
+        "occupancy": None, "discarded_boxes": 0,
     }  # fmt: skip
     detector.worse = ("tensorrt failed, ort-cpu runs",)
     infer.report(inference.parts)
