@@ -169,11 +169,12 @@ def test_suppression_of_real_outputs_is_that_of_the_reference(data_dir: Path, na
     assert found.scores.tolist() == candidates.scores[kept].tolist()
 
 
-def test_only_the_best_of_too_many_candidates_are_compared() -> None:
+@pytest.mark.parametrize("count", [1024, 1025, 1500, 3600])
+def test_only_the_best_of_too_many_candidates_are_compared(count: int) -> None:
     """A grid of boxes that touch nothing, more than go into suppression: the best ones come back, ties in order."""
-    count = 60 * 60
     columns, rows = np.meshgrid(np.arange(60.0) * 2, np.arange(60.0) * 2)
-    boxes = np.stack([columns, rows, columns + 1, rows + 1], axis=-1).reshape(count, 4).astype(np.float32)
+    boxes = np.stack([columns, rows, columns + 1, rows + 1], axis=-1).reshape(-1, 4)[:count]
+    boxes = boxes.astype(np.float32)
     scores = (np.random.default_rng(1).integers(10, 60, count) / 64).astype(np.float32)
     shape = (1, 7, 64 * 64 + 32 * 32 + 16 * 16)
     tensors = (Tensor("output0", "float32", shape),)
