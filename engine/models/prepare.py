@@ -20,6 +20,11 @@ from kernels.letterbox import Fit, Letterbox, fit_letterbox
 class Preparation(ABC):
     """Fills the input of one call in flight, a frame at a time. Not for two threads at once."""
 
+    @property
+    def degraded(self) -> str:
+        """What runs worse than it could, in words; empty where nothing does."""
+        return ""
+
     @abstractmethod
     def prepare(self, frame: FrameNv12, index: int) -> Letterbox:
         """Begin to put the frame at `index` of the call's input; returns where the picture lies in it.

@@ -39,6 +39,8 @@ def load_on_device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[L
     def load(path: Path, **options: Any) -> Backend:
         try:
             kind = backend_named(request.param)
+            if request.param == "tensorrt" and path.is_file():
+                build_engine_of(path, tmp_path, options.get("batch", 1))
             loaded.append(kind.load(path, BackendOptions(cache=tmp_path, **options)))
         except BackendMissing as error:
             pytest.skip(str(error))
@@ -65,11 +67,33 @@ def pictures(backend: Backend, count: int, seed: int = 1) -> NDArray[Any]:
     return noise.astype(backend.graph.inputs[0].dtype)
 
 
+def build_engine_of(path: Path, cache: Path, batch: int) -> None:
+    """What `tools/export_trt.py` does, in the file's own precision. Raises `BackendMissing` without TensorRT."""
+    from engine.models.trt import import_tensorrt, place_here
+    from engine.models.trt_engine_file import engine_folder
+    from tools.trt_build import BuildOptions, build_engine
+    from tools.trt_plan import Plan, Wish
+
+    place = place_here(import_tensorrt())
+    interface = Plan(Wish(path)).interface
+    precision = "fp16" if interface.inputs[0].dtype == "float16" else "fp32"
+    batches = (str(interface.fixed_batch or f"1:{batch}:{batch}"),)
+    plan = Plan(Wish(path, precision, batches, engine_folder(cache), level=1))
+    if plan.existing(place) is None:
+        options = BuildOptions(level=1)
+        plan.write(place, build_engine(plan.onnx_bytes(), plan.interface, plan.recipe.profiles, options))
+
+
 def put(backend: Backend, call: Call, pictures_nchw: NDArray[Any]) -> None:
     if backend.on_gpu:
         from kernels import device
 
-        call.input_nchw[: len(pictures_nchw)] = device.to_device(pictures_nchw)
+        # In a stream that is waited for: backends compute in streams of their own.
+        stream = device.Stream()
+        device.upload_async(
+            np.ascontiguousarray(pictures_nchw), call.input_nchw[: len(pictures_nchw)], stream
+        )
+        stream.wait()
     else:
         call.input_nchw[: len(pictures_nchw)] = pictures_nchw
 

@@ -172,9 +172,8 @@ def test_find_takes_the_profile_that_ends_nearest_to_the_batch(tmp_path: Path) -
 
 def test_find_says_what_is_there_instead(tmp_path: Path) -> None:
     model = Path("yolov8n.onnx")
-    with pytest.raises(
-        BackendMissing, match=r"no TensorRT engine for NVIDIA A10G sm86 .* in .*: build it with python tools/export_trt\.py yolov8n\.onnx"
-    ):
+    command = r"build it with python tools/export_trt\.py yolov8n\.onnx"
+    with pytest.raises(BackendMissing, match=rf"no TensorRT engine for NVIDIA A10G sm86 .* in .*: {command}"):
         find_engine(tmp_path / "absent", model, SHA, A10G, 4)
     path = write_engine(tmp_path, RECORD, PLAN)
     assert find_engine(tmp_path, model, SHA, A10G, 4) == path
