@@ -110,7 +110,7 @@ BAD_PROFILES = [
     ("[infer]\nbatch = 'two'", "infer.batch must be a whole number from 0 to 58 (frames), found 'two'"),
     ("[infer]\nbatch = true", "infer.batch must be a whole number from 0 to 58 (frames), found True"),
     ("[infer]\nbatch = 1.5", "infer.batch must be a whole number from 0 to 58 (frames), found 1.5"),
-    ("[infer]\nbatch = 0", "infer.batch must be a whole number from 0 to 58 (frames), found 0"),
+    ("[infer]\nbatch = -1", "infer.batch must be a whole number from 0 to 58 (frames), found -1"),
     ("[infer]\nconfidence = 1.01", "infer.confidence must be a number from 0 to 1, found 1.01"),
     ("[infer]\nconfidence = true", "infer.confidence must be a number from 0 to 1, found True"),
     ("[infer]\nconfidence = nan", "infer.confidence must be a number from 0 to 1, found nan"),
@@ -164,8 +164,8 @@ def test_a_wrong_variable_is_refused(variable: str, text: str, message: str) -> 
 BAD_FLAGS: list[tuple[dict[str, object], str]] = [
     ({"control.port": 70000}, f"flag --port: {PORT}, found 70000"),
     (
-        {"infer.batch": 0},
-        "flag infer.batch: infer.batch must be a whole number from 0 to 58 (frames), found 0",
+        {"infer.batch": -1},
+        "flag infer.batch: infer.batch must be a whole number from 0 to 58 (frames), found -1",
     ),
     ({"duration_s": 0}, "flag --duration: duration_s must be a number from 0.1 to 1000000000 (s), found 0"),
     ({"infer.modle": "x"}, "flags: unknown setting 'infer.modle' (did you mean 'infer.model'?)"),
