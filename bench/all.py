@@ -83,7 +83,7 @@ def benchmarks(data: Path) -> list[Benchmark]:
                   "time; one frozen or stuttering camera of 8: the other 7 keep 0.97 of their throughput",
                   ("bench.batching",), minutes=3),
         Benchmark("quantization", "int8", "1.3 times as fast as fp32 at 0.01 less recall and precision at most",
-                  ("bench.quantization",), minutes=3),
+                  ("bench.quantization",), minutes=6),
         throughput(data, "yolov8n-1", yolov8n, ONE_CLIP, "ratio to the machine's limit ≥ 0.82"),
         throughput(data, "yolox-1", yolox, ONE_CLIP, "ratio to the machine's limit ≥ 0.57"),
         throughput(data, "yolov8n-4", yolov8n, FOUR_CLIPS, "ratio to the machine's limit ≥ 0.85"),
