@@ -40,14 +40,17 @@ class _Running:
 
     def __init__(self, backend_name: str, path: Path, options: DetectorOptions, calls: int) -> None:
         kind = backend_named(backend_name)
-        started = start_backend(kind, path, _bounds(kind, options, calls), cache_dir().parent)
+        bounds = _bounds(kind, options, calls)
+        started = start_backend(kind, path, bounds, cache_dir().parent)
         self.backend, self.layout = started.backend, started.layout
         try:
             self.head = recognise(self.backend.graph, str(path))
             self.labels = labels_of(self.head, options, path)
             extra, reason = extra_calls(self.backend, self.layout, options.most_lanes)
             self.lanes = Lanes(self.layout.lanes)
-            self.places = [self._place(options) for _ in range(calls or self.layout.lanes + extra)]
+            useful = self.layout.lanes + extra
+            count = calls or min(useful, bounds.calls or useful)
+            self.places = [self._place(options) for _ in range(count)]
             self._warm_up()
         except BaseException:
             self.backend.close()
@@ -105,8 +108,7 @@ class OnnxDetector(Detector):
         self._chain = BackendChain(options.backends, self._start)
         with self._chain.current() as running:
             self._running = running
-            self.labels, self.lanes, self.calls = running.labels, running.layout.lanes, len(running.places)
-            self.batch = running.layout.batch
+            self.labels, self.calls, self.batch = running.labels, len(running.places), running.layout.batch
             self._show(running)
 
     @property
@@ -116,10 +118,11 @@ class OnnxDetector(Detector):
     @property
     def degraded(self) -> tuple[str, ...]:
         passed = self._chain.passed_over
-        if not passed:
-            return ()
-        reasons = "; ".join(dict.fromkeys(one.reason for one in passed))
-        return (f"{self._chain.name} runs {self._path.name} instead of {passed[0].name}: {reasons}",)
+        found = [place.preparation.degraded for place in self._running.places]
+        if passed:
+            reasons = "; ".join(dict.fromkeys(one.reason for one in passed))
+            found.append(f"{self._chain.name} runs {self._path.name} instead of {passed[0].name}: {reasons}")
+        return tuple(dict.fromkeys(filter(None, found)))
 
     def expected_s(self, frames: int) -> tuple[float, float]:
         return self._times.expected_s(frames)
@@ -189,6 +192,7 @@ class OnnxDetector(Detector):
 
     def _show(self, running: _Running) -> None:
         layout, images = running.layout, running.backend.graph.inputs[0]
+        self.lanes = layout.lanes
         width, height = running.backend.graph.input_wh
         self.description = (
             f"{self._path.name}: {running.head.layout}, {len(running.labels)} classes, input {width} × {height} "
@@ -213,7 +217,8 @@ def _bounds(kind: type[Backend], options: DetectorOptions, calls: int) -> Bounds
     cores, frames = max(1, options.most_lanes), max(1, options.most_batch)
     if kind.on_cores and options.backends[0] != kind.name:
         # Configured numbers are meant for the device that was asked for first: one lane of one thread suits a GPU.
-        return Bounds(cores=cores, frames=frames, calls=calls)
+        # But as many calls as that device would have had is what memory for frames was laid out for.
+        return Bounds(cores=cores, frames=frames, calls=calls or (options.lanes + 1 if options.lanes else 0))
     return Bounds(options.lanes, options.threads, options.batch, cores, frames, calls)
 
 
