@@ -11,13 +11,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine import __version__
-from engine.control.status import CameraStatus, EngineStatus, LatencySummary, ProcessStatus
+from engine.control.status import (
+    CameraStatus,
+    ChoiceStatus,
+    EngineStatus,
+    InferenceStatus,
+    LatencySummary,
+    ProcessStatus,
+)
 from engine.metrics import LatencyDict, LatencyHistogram
 from engine.types import FrameFlag, FrameMeta, ResultMeta
 
 if TYPE_CHECKING:
     from engine.supervisor import CameraRun, Supervisor
 
+DROP_REASONS = ("superseded", "rate", "stale", "empty", "restart", "stopped")
 BAD_CAMERA_STATES = ("reconnecting", "unauthorized", "failed")
 
 
@@ -51,7 +59,31 @@ def status_of_run(run: Supervisor, now_ns: int) -> EngineStatus:
             "offline": run.config.offline,
         },
         "processes": processes,
+        "inference": inference_status(run),
         "cameras": cameras,
+    }
+
+
+def inference_status(run: Supervisor) -> InferenceStatus:
+    """The detector and its batches, as the inference process tells of them; zeros before it does."""
+    told: dict[str, Any] = run.processes["infer"].snapshot.get("inference", {})
+    choices: list[ChoiceStatus] = told.get("choices", [])
+    return {
+        "lanes": int(told.get("lanes", 0)),
+        "calls": int(told.get("calls", 0)),
+        "batch": int(told.get("batch", 0)),
+        "collect": str(told.get("collect", run.config.infer.collect)),
+        "choices": choices,
+        "degraded": [*run.processes["infer"].snapshot.get("degraded", ())],
+        "live_cameras": int(told.get("live_cameras", 0)),
+        "queue_depth": int(told.get("queue_depth", 0)),
+        "window_ms": told.get("window_ms"),
+        "batches": int(told.get("batches", 0)),
+        "frames": int(told.get("frames", 0)),
+        "prepared_ahead": int(told.get("ahead", 0)),
+        "batch_frames": told.get("batch_frames"),
+        "occupancy": told.get("occupancy"),
+        "discarded_boxes": int(told.get("discarded_boxes", 0)),
     }
 
 
@@ -109,13 +141,16 @@ class FrameAccounts:
     frames_in: int = 0
     processed: int = 0
     pending: int = 0
-    dropped: dict[str, int] = field(default_factory=lambda: {"superseded": 0, "restart": 0, "stopped": 0})
+    dropped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DROP_REASONS, 0))
 
 
 def frame_accounts(run: Supervisor, camera: str) -> FrameAccounts:
     """The accounts of a camera, read from its pools.
 
     superseded  a newer frame was there when inference took one
+    rate        the camera's target rate did not ask for it
+    stale       too old by the time there was room
+    empty       had no pixels
     restart     lost with an inference process that died
     stopped     still waiting when the run ended
     """
@@ -124,11 +159,17 @@ def frame_accounts(run: Supervisor, camera: str) -> FrameAccounts:
     if frames is None or results is None:
         return accounts
     # Results before frames: what is published meanwhile counts as waiting, and never twice.
-    accounts.processed = results.memory.newest_seq()
-    if newest_result := results.memory.newest_meta():
+    if newest := results.memory.metas_after(results.memory.newest_seq() - 1):
+        accounts.processed, newest_result = newest[-1]
         last = ResultMeta.unpack(newest_result)
-        accounts.processed -= bool(last.flags & FrameFlag.END_OF_STREAM)
-        accounts.dropped.update(superseded=last.dropped_superseded, restart=last.dropped_restart)
+        accounts.processed -= bool(last.flags & FrameFlag.END_OF_STREAM) + last.notices
+        accounts.dropped.update(
+            superseded=last.dropped_superseded,
+            rate=last.dropped_rate,
+            stale=last.dropped_stale,
+            empty=last.dropped_empty,
+            restart=last.dropped_restart,
+        )
     newest_frame = frames.memory.newest_meta()
     accounts.frames_in = frames.memory.newest_seq()
     if newest_frame:

@@ -126,6 +126,20 @@ def losses_of(camera: CameraStatus) -> str:
     return f", lost {', '.join(losses)}" if losses else ""
 
 
+def batches_of(status: EngineStatus) -> str:
+    """What the detector is given, in one line."""
+    inference = status["inference"]
+    frames, occupancy, window_ms = (
+        inference["batch_frames"], inference["occupancy"], inference["window_ms"],
+    )  # fmt: skip
+    if frames is None or occupancy is None:
+        return "no batch yet"
+    return (
+        f"batches of {frames:.1f} frames, {100 * occupancy:.0f} % of what is possible, "
+        f"window {milliseconds(window_ms)} ms, {inference['queue_depth']} waiting, lanes {inference['lanes']}"
+    )
+
+
 def table_of(status: EngineStatus) -> Table:
     """The live table: one row per camera, reasons for a degraded run below."""
     from rich.table import Table
@@ -133,7 +147,7 @@ def table_of(status: EngineStatus) -> Table:
     minutes, seconds = divmod(int(status["uptime_s"]), 60)
     table = Table(
         title=f"camring · {status['run']['profile']} · {status['status']} · {minutes:d}:{seconds:02d}",
-        caption="\n".join(printable(reason) for reason in status["reasons"]) or None,
+        caption="\n".join([batches_of(status), *(printable(reason) for reason in status["reasons"])]),
     )
     for heading in ("camera", "state", "fps in", "inferred", "out", "p50 ms", "p95 ms", "frames", "dropped"):
         table.add_column(heading, justify="left" if heading in ("camera", "state", "dropped") else "right")
@@ -162,6 +176,12 @@ def summary_of(status: EngineStatus, directory: str) -> str:
             f"  {name}: {camera['frames_in']} frames in, {camera['frames_processed']} processed, "
             f"{drops_of(camera)} dropped, {camera['results_out']} results written{losses_of(camera)}, "
             f"latency p50 {milliseconds(latency['p50'])} p95 {milliseconds(latency['p95'])} ms"
+        )
+    inference = status["inference"]
+    if inference["batches"]:
+        lines.append(
+            f"  inference: {inference['batches']} batches, "
+            f"{inference['frames'] / inference['batches']:.2f} frames each"
         )
     restarts = sum(process["restarts"] for process in status["processes"].values())
     lines.append(f"  workers restarted: {restarts}; files in {directory}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,10 @@ def test_the_table_of_memory_is_what_is_allocated() -> None:
             config = RunConfig("m3-cpu", (CameraConfig("gate", "test://"),), infer=InferConfig(lanes=lanes))
             layout = topology.frame_pool(config, "gate", int(width), int(height)).layout
             assert round(layout.data_bytes / 2**20) == int(mib)
-            assert layout.slots == lanes * config.infer.batch + 6 + config.pool.history
+            assert layout.slots == lanes + 7 + config.pool.history
+            batches = replace(config, offline=True, infer=InferConfig(lanes=lanes, batch=4))
+            layout = topology.frame_pool(batches, "gate", int(width), int(height)).layout
+            assert layout.slots == (lanes + 1) * 4 + 6 + config.pool.history
 
 
 @pytest.mark.parametrize(

@@ -80,13 +80,23 @@ def bring_in(run: Supervisor, frames: int, *, end: bool = False) -> None:
 
 
 def infer(
-    run: Supervisor, frame_seq: int, superseded: int = 0, restart: int = 0, *, end: bool = False
+    run: Supervisor,
+    frame_seq: int,
+    superseded: int = 0,
+    restart: int = 0,
+    *,
+    rate: int = 0,
+    stale: int = 0,
+    empty: int = 0,
+    notices: int = 0,
+    end: bool = False,
 ) -> None:
     """One result that speaks of a frame and carries what was passed over so far."""
     with producer(run, "detections:gate").write() as slot:
         meta = ResultMeta(
             frame_seq, frame_seq - 1, 0, 64, 48, count=Detections.empty().write_into(slot.array()).count,
-            dropped_superseded=superseded, dropped_restart=restart, flags=END if end else FrameFlag.NONE,
+            dropped_superseded=superseded, dropped_restart=restart, dropped_rate=rate,
+            dropped_stale=stale, dropped_empty=empty, notices=notices, flags=END if end else FrameFlag.NONE,
         )  # fmt: skip
         meta.pack_into(slot.meta)
 
@@ -115,6 +125,17 @@ def test_while_it_runs_every_frame_is_processed_pending_or_dropped(run: Supervis
     bring_in(run, 4)
     infer(run, 5, superseded=2, restart=1)
     assert accounts(run) == (7, 2, 2, {"superseded": 2, "restart": 1})
+
+
+def test_every_reason_counts_and_a_notice_is_no_frame(run: Supervisor) -> None:
+    create_frame_pool(run)
+    bring_in(run, 12)
+    infer(run, 4, superseded=1, rate=2)
+    assert accounts(run) == (12, 1, 8, {"superseded": 1, "rate": 2})
+    infer(run, 9, superseded=1, rate=4, stale=2, empty=1, notices=1)
+    assert accounts(run) == (12, 1, 3, {"superseded": 1, "rate": 4, "stale": 2, "empty": 1})
+    infer(run, 12, superseded=1, rate=6, stale=2, empty=1, notices=1)
+    assert accounts(run) == (12, 2, 0, {"superseded": 1, "rate": 6, "stale": 2, "empty": 1})
 
 
 def test_the_end_is_no_frame(run: Supervisor) -> None:
@@ -160,6 +181,31 @@ def test_all_is_well(run: Supervisor) -> None:
     assert found["run"] == {"profile": "m3-cpu", "model": "yolo.onnx", "offline": False}
     tell(run, "infer", model="yolo.onnx: 80 classes")
     assert status(run)["run"]["model"] == "yolo.onnx: 80 classes"
+
+
+def test_inference_before_it_has_said_anything(run: Supervisor) -> None:
+    found = status(run)["inference"]
+    assert (found["lanes"], found["batches"], found["collect"], found["choices"]) == (0, 0, "adaptive", [])
+    assert found["window_ms"] is found["batch_frames"] is found["occupancy"] is None
+
+
+def test_inference_as_it_tells_of_itself(run: Supervisor) -> None:
+    choice = {"what": "lanes", "chosen": "2", "reason": "measured"}
+    tell(
+        run, "infer", degraded=["tensorrt failed"],
+        inference={
+            "lanes": 2, "calls": 3, "batch": 4, "collect": "all", "choices": [choice], "window_ms": 40.0,
+            "live_cameras": 5, "queue_depth": 1, "batches": 9, "frames": 30, "ahead": 8, "batch_frames": 3.5,
+            "occupancy": 0.875, "discarded_boxes": 2,
+        },
+    )  # fmt: skip
+    found = status(run)
+    assert found["inference"] == {
+        "lanes": 2, "calls": 3, "batch": 4, "collect": "all", "choices": [choice], "degraded": ["tensorrt failed"],
+        "live_cameras": 5, "queue_depth": 1, "window_ms": 40.0, "batches": 9, "frames": 30, "prepared_ahead": 8,
+        "batch_frames": 3.5, "occupancy": 0.875, "discarded_boxes": 2,
+    }  # fmt: skip
+    assert (found["status"], found["reasons"]) == ("degraded", ["tensorrt failed"])
 
 
 def fail(run: Supervisor, worker: str, state: str = "failed") -> None:

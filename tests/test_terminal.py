@@ -99,7 +99,7 @@ def test_without_a_terminal_every_camera_has_a_status_line_every_ten_seconds() -
 def test_the_status_line() -> None:
     assert line_of(make_status()["cameras"]["gate"]) == (
         "streaming, fps in 25.0 inferred 12.2 out 12.0, latency p50 80 p95 120 ms, "
-        "dropped 505 superseded, 2 restart"
+        "dropped 405 superseded, 90 rate, 10 stale, 2 restart"
     )
 
 
@@ -127,9 +127,12 @@ def shown(change: Callable[[EngineStatus], None], monkeypatch: pytest.MonkeyPatc
 def test_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     text = shown(lambda status: None, monkeypatch)
     assert "camring · m3-cpu · ok · 1:01" in text
+    batches = "batches of 7.5 frames, 94 % of what is possible, window 62 ms, 5 waiting, lanes 2"
+    assert batches in " ".join(text.split())
     (row,) = {line for line in text.splitlines() if line.startswith("│ gate")}
     assert [cell.strip() for cell in row.strip("│ ").split("│")] == [
-        "gate", "streaming", "25.0", "12.2", "12.0", "80", "120", "1000", "505 superseded, 2 restart",
+        "gate", "streaming", "25.0", "12.2", "12.0", "80", "120", "1000",
+        "405 superseded, 90 rate, 10 stale, 2 restart",
     ]  # fmt: skip
     assert "[rtsp @ 0x55] a line above the table :warning:" in text
 
@@ -165,9 +168,10 @@ def test_the_summary() -> None:
         "summary after 61.5 s: degraded",
         "  camera gate: failed:  not a video",
         *(
-            f"  {name}: 1000 frames in, 490 processed, 505 superseded, 2 restart dropped, 489 results written, "
-            "lost 1 jsonl output_failed, 4 video frame_gone, latency p50 80 p95 120 ms"
+            f"  {name}: 1000 frames in, 490 processed, 405 superseded, 90 rate, 10 stale, 2 restart dropped, "
+            "489 results written, lost 1 jsonl output_failed, 4 video frame_gone, latency p50 80 p95 120 ms"
             for name in ("gate", 'odd "name"\\')
         ),
+        "  inference: 400 batches, 7.50 frames each",
         "  workers restarted: 4; files in out/today",
     ]

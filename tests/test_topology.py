@@ -108,32 +108,40 @@ EXTREMES = {key: limits(key) for key in ("infer.lanes", "infer.batch", "pool.his
     lanes=st.integers(*EXTREMES["infer.lanes"]),
     batch=st.integers(*EXTREMES["infer.batch"]),
     history=st.integers(*EXTREMES["pool.history"]),
+    offline=st.booleans(),
+    cameras=st.integers(1, 20),
     result_history=st.integers(*EXTREMES["pool.result_history"]),
     cores=st.integers(1, 512),
 )
-@example(lanes=0, batch=1, history=4, result_history=24, cores=256)
-@example(lanes=0, batch=58, history=0, result_history=59, cores=2)
-@example(lanes=58, batch=1, history=0, result_history=2, cores=1)
-@example(lanes=1, batch=1, history=57, result_history=2, cores=1)
+@example(lanes=0, batch=1, history=4, offline=False, cameras=1, result_history=24, cores=256)
+@example(lanes=0, batch=58, history=0, offline=True, cameras=1, result_history=59, cores=2)
+@example(lanes=58, batch=1, history=0, offline=False, cameras=3, result_history=2, cores=1)
+@example(lanes=1, batch=1, history=57, offline=True, cameras=8, result_history=2, cores=1)
 def test_what_loading_accepts_fits_into_pools(
-    lanes: int, batch: int, history: int, result_history: int, cores: int
+    lanes: int, batch: int, history: int, offline: bool, cameras: int, result_history: int, cores: int
 ) -> None:
     flags: dict[str, object] = {
-        "source": ["test://"], "infer.lanes": lanes, "infer.batch": batch, "pool.history": history,
-        "pool.result_history": result_history,
+        "source": ["test://"] * cameras, "offline": offline, "infer.lanes": lanes, "infer.batch": batch,
+        "pool.history": history, "pool.result_history": result_history,
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as machine:
         machine.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
         try:
             config = load_run_config("m3-cpu", None, flags, {}).config
         except ConfigError:
-            assert max(1, lanes) * batch + history > MOST_FRAMES_HELD
+            frames_per_call = max(1, batch) if offline else 1
+            assert max(1, lanes) * frames_per_call + history > MOST_FRAMES_HELD
             return
         for pool in pools(config):
             assert pool.layout.slots <= MAX_SLOTS
         in_flight = topology.frames_in_flight(config)
-        assert in_flight > batch, "not one whole batch"
-        assert lanes == 0 or in_flight == lanes * batch + 1
+        room = MOST_FRAMES_HELD - history
+        calls = (lanes or cores) + 1
+        assert in_flight > min(calls, room), "a camera alone cannot keep every call busy"
+        if offline:
+            batch = batch or min(8, cameras)
+            assert in_flight > min(batch, room), "not one whole batch"
+            assert (in_flight - 1) * cameras >= min(calls * batch, room), "not all calls together"
 
 
 def test_the_limits_are_no_tighter_than_a_pool() -> None:
@@ -141,6 +149,7 @@ def test_the_limits_are_no_tighter_than_a_pool() -> None:
     config = RunConfig(
         "m3-cpu",
         CAMERAS,
+        offline=True,
         infer=infer,
         pool=PoolConfig(history=0, result_history=EXTREMES["pool.result_history"][1]),
     )
@@ -152,6 +161,19 @@ def test_lanes_are_one_per_core_unless_said_otherwise(monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {1, 5, 7}, raising=False)
     assert topology.lanes(RunConfig("m3-cpu", CAMERAS)) == 3
     assert topology.lanes(RunConfig("m3-cpu", CAMERAS, infer=InferConfig(lanes=2))) == 2
+
+
+def test_memory_stays_sensible_whatever_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slot of 1080p is 3.1 MB, and there is one pool a camera."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    many = tuple(CameraConfig(f"c{number}", "test://") for number in range(8))
+    assert topology.frames_in_flight(RunConfig("m3-cpu", many)) == 10
+    assert topology.frames_in_flight(RunConfig("m3-cpu", many, infer=InferConfig(batch=32))) == 10
+    assert topology.frames_in_flight(RunConfig("m3-cpu", many, offline=True)) == 10
+    assert topology.frames_in_flight(RunConfig("m3-cpu", many[:1], offline=True)) == 10
+    batches = InferConfig(lanes=1, batch=16)
+    assert topology.frames_in_flight(RunConfig("g5-trt", many, offline=True, infer=batches)) == 17
+    assert topology.frames_in_flight(RunConfig("g5-trt", many[:1], offline=True, infer=batches)) == 33
 
 
 def test_a_pool_of_frames_has_room_for_its_picture_and_goes_on_counting() -> None:

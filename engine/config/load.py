@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from engine.config.cameras import cameras_from_file, cameras_from_flags, check_cameras, with_flags
@@ -158,10 +159,18 @@ def _check_together(config: RunConfig, origins: Mapping[str, str]) -> None:
             f"pool.result_slot_kib of at least {needed_kib}, found {config.pool.result_slot_kib} "
             f"({origins['pool.result_slot_kib']})"
         )
-    lanes, batch, history = max(1, config.infer.lanes), max(1, config.infer.batch), config.pool.history
-    if lanes * batch + history > MOST_FRAMES_HELD:
-        where = [origins[key] for key in ("infer.lanes", "infer.batch", "pool.history")]
+    _check_frames_held(config, origins)
+
+
+def _check_frames_held(config: RunConfig, origins: Mapping[str, str]) -> None:
+    """Live a call of the detector holds one frame of a camera at most, offline a whole batch of them."""
+    keys = {"infer.lanes": max(1, config.infer.lanes), "infer.batch": max(1, config.infer.batch)}
+    if not config.offline:
+        del keys["infer.batch"]
+    history = config.pool.history
+    if prod(keys.values()) + history > MOST_FRAMES_HELD:
+        where = [origins[key] for key in (*keys, "pool.history")]
         raise ConfigError(
-            f"infer.lanes × infer.batch + pool.history may be {MOST_FRAMES_HELD} at most, which is what a pool "
-            f"of frames holds; found {lanes} × {batch} + {history} ({', '.join(where)})"
+            f"{' × '.join(keys)} + pool.history may be {MOST_FRAMES_HELD} at most, which is what a pool of "
+            f"frames holds; found {' × '.join(map(str, keys.values()))} + {history} ({', '.join(where)})"
         )

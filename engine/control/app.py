@@ -74,6 +74,7 @@ def health_body(status: EngineStatus) -> dict[str, Any]:
         "uptime_s": status["uptime_s"],
         "run": status["run"],
         "processes": status["processes"],
+        "inference": status["inference"],
         "cameras": cameras,
     }
 

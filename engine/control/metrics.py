@@ -18,7 +18,14 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from engine.control.status import CAMERA_STATES, HEALTH_STATES, CameraStatus, EngineStatus, ProcessStatus
+from engine.control.status import (
+    CAMERA_STATES,
+    HEALTH_STATES,
+    CameraStatus,
+    EngineStatus,
+    InferenceStatus,
+    ProcessStatus,
+)
 from engine.metrics import LatencyHistogram
 
 
@@ -33,6 +40,7 @@ class StatusCollector(Collector):
         status = self._status_provider()
         yield from _run_metrics(status)
         yield from _process_metrics(status["processes"])
+        yield from _inference_metrics(status["inference"])
         yield from _camera_metrics(status["cameras"])
         yield _drops(status["cameras"])
         yield _losses(status["cameras"])
@@ -88,6 +96,40 @@ def _process_metrics(processes: dict[str, ProcessStatus]) -> Iterator[Metric]:
     yield counter("cpu_seconds", "Processor time used, all incarnations.", lambda s: s["cpu_s"])
     yield gauge("resident_memory_bytes", "Resident memory.", lambda s: s["rss_bytes"])
     yield gauge("heartbeat_age_seconds", "Since the last sign of life.", lambda s: s["heartbeat_age_s"])
+
+
+def _inference_metrics(status: InferenceStatus) -> Iterator[Metric]:
+    def gauge(name: str, help_text: str, value: float | None) -> Metric:
+        family = GaugeMetricFamily(f"camring_inference_{name}", help_text)
+        if value is not None:
+            family.add_metric([], value)
+        return family
+
+    def counter(name: str, help_text: str, value: int) -> Metric:
+        return CounterMetricFamily(f"camring_inference_{name}", help_text, value)
+
+    window_ms = status["window_ms"]
+    yield gauge("lanes", "Calls that the model computes at the same time.", status["lanes"])
+    yield gauge("calls", "Calls in flight at most.", status["calls"])
+    yield gauge("batch_limit", "Most frames in a call.", status["batch"])
+    yield gauge("live_cameras", "Cameras that gave a frame within two seconds.", status["live_cameras"])
+    yield gauge("queue_depth", "Frames that wait to be taken.", status["queue_depth"])
+    yield gauge(
+        "window_seconds", "Longest wait for a fuller batch.", None if window_ms is None else window_ms / 1e3
+    )
+    yield gauge("batch_frames", "Mean frames per batch, recently.", status["batch_frames"])
+    yield gauge("occupancy_ratio", "Mean share of what a batch could hold, recently.", status["occupancy"])
+    yield counter("batches", "Batches that were run.", status["batches"])
+    yield counter("frames", "Frames in these batches.", status["frames"])
+    yield counter("prepared_ahead", "Batches begun while all lanes were busy.", status["prepared_ahead"])
+    yield counter("discarded_boxes", "Boxes whose numbers made no sense.", status["discarded_boxes"])
+    yield gauge("degraded", "What runs worse than it was asked for, a count.", len(status["degraded"]))
+    choices = GaugeMetricFamily(
+        "camring_inference_choice", "1 for what was chosen automatically.", labels=["what", "chosen"]
+    )
+    for choice in status["choices"]:
+        choices.add_metric([choice["what"], choice["chosen"]], 1.0)
+    yield choices
 
 
 def _camera_metrics(cameras: dict[str, CameraStatus]) -> Iterator[Metric]:

@@ -48,6 +48,49 @@ class ProcessStatus(TypedDict):
     detail: str
 
 
+class ChoiceStatus(TypedDict):
+    """A decision that was made automatically: about what, what was chosen, and why."""
+
+    what: str
+    chosen: str
+    reason: str
+
+
+class InferenceStatus(TypedDict):
+    """The detector and the batches that it is given.
+
+    lanes            calls that the model computes at the same time
+    calls            calls in flight at most: lanes, and those that prepare their pictures meanwhile
+    batch            most frames in a call
+    collect          policy by which batches are collected
+    degraded         what runs worse than it was asked for
+    live_cameras     cameras that gave a frame within two seconds
+    queue_depth      frames that wait to be taken, now
+    window_ms        longest wait for a fuller batch, now; None before the detector is loaded
+    batches, frames  run so far
+    prepared_ahead   batches that were begun while all lanes were busy
+    batch_frames     mean frames per batch, recently; None while there was none
+    occupancy        the same as a share of what was possible: a frame of every live camera, or a full batch
+    discarded_boxes  thrown away because their numbers made no sense
+    """
+
+    lanes: int
+    calls: int
+    batch: int
+    collect: str
+    choices: list[ChoiceStatus]
+    degraded: list[str]
+    live_cameras: int
+    queue_depth: int
+    window_ms: float | None
+    batches: int
+    frames: int
+    prepared_ahead: int
+    batch_frames: float | None
+    occupancy: float | None
+    discarded_boxes: int
+
+
 class LatencySummary(TypedDict):
     """Milliseconds from capture to output, recently; None while nothing is measured."""
 
@@ -96,4 +139,5 @@ class EngineStatus(TypedDict):
     uptime_s: float
     run: RunStatus
     processes: dict[str, ProcessStatus]
+    inference: InferenceStatus
     cameras: dict[str, CameraStatus]

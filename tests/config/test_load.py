@@ -227,16 +227,29 @@ def test_results_that_do_not_fit_their_slot_are_refused() -> None:
     ("lanes", "batch", "history"), [("0", "54", "4"), ("54", "1", "4"), ("2", "29", "0"), ("1", "1", "57")]
 )
 def test_more_frames_in_flight_than_a_pool_holds_are_refused(lanes: str, batch: str, history: str) -> None:
-    environ = {"ENGINE_INFER_LANES": lanes, "ENGINE_INFER_BATCH": batch, "ENGINE_POOL_HISTORY": history}
+    environ = {
+        "ENGINE_INFER_LANES": lanes, "ENGINE_INFER_BATCH": batch, "ENGINE_POOL_HISTORY": history,
+        "ENGINE_OFFLINE": "yes",
+    }  # fmt: skip
     load(environ=environ)
     environ["ENGINE_POOL_HISTORY"] = str(int(history) + 1)
     with pytest.raises(ConfigError, match=r"infer.lanes × infer.batch \+ pool.history may|from 0 to 57"):
         load(environ=environ)
 
 
+def test_live_a_call_holds_one_frame_of_a_camera_however_large_its_batch() -> None:
+    load(environ={"ENGINE_INFER_LANES": "54", "ENGINE_INFER_BATCH": "58"})
+    with pytest.raises(ConfigError) as caught:
+        load(environ={"ENGINE_INFER_LANES": "55", "ENGINE_INFER_BATCH": "58"})
+    assert str(caught.value) == (
+        "infer.lanes + pool.history may be 58 at most, which is what a pool of frames holds; "
+        "found 55 + 4 (environment variable ENGINE_INFER_LANES, default)"
+    )
+
+
 def test_the_refusal_of_too_many_frames_says_where_they_come_from() -> None:
     with pytest.raises(ConfigError) as caught:
-        load(flags={"infer.batch": 16}, environ={"ENGINE_INFER_LANES": "4"})
+        load(flags={"infer.batch": 16, "offline": True}, environ={"ENGINE_INFER_LANES": "4"})
     assert str(caught.value) == (
         "infer.lanes × infer.batch + pool.history may be 58 at most, which is what a pool of frames holds; "
         "found 4 × 16 + 4 (environment variable ENGINE_INFER_LANES, flag infer.batch, default)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.control.status import CameraStatus, EngineStatus, ProcessStatus
+from engine.control.status import CameraStatus, EngineStatus, InferenceStatus, ProcessStatus
 from engine.metrics import LatencyDict, LatencyHistogram
 
 
@@ -26,6 +26,26 @@ def make_process(kind: str) -> ProcessStatus:
     }
 
 
+def make_inference() -> InferenceStatus:
+    return {
+        "lanes": 2,
+        "calls": 3,
+        "batch": 8,
+        "collect": "adaptive",
+        "choices": [{"what": "backend", "chosen": "ort-cpu", "reason": "as configured"}],
+        "degraded": [],
+        "live_cameras": 8,
+        "queue_depth": 5,
+        "window_ms": 62.5,
+        "batches": 400,
+        "frames": 3000,
+        "prepared_ahead": 390,
+        "batch_frames": 7.5,
+        "occupancy": 0.9375,
+        "discarded_boxes": 1,
+    }
+
+
 def make_camera() -> CameraStatus:
     return {
         "state": "streaming",
@@ -39,7 +59,7 @@ def make_camera() -> CameraStatus:
         "frames_in": 1000,
         "frames_processed": 490,
         "frames_pending": 3,
-        "dropped": {"superseded": 505, "restart": 2},
+        "dropped": {"superseded": 405, "rate": 90, "stale": 10, "restart": 2},
         "results_out": 489,
         "results_lost": {"jsonl": {"output_failed": 1}, "video": {"frame_gone": 4}},
         "latency_ms": {"p50": 80.0, "p95": 120.0},
@@ -59,5 +79,6 @@ def make_status() -> EngineStatus:
         "uptime_s": 61.5,
         "run": {"profile": "m3-cpu", "model": "yolov8n.onnx", "offline": False},
         "processes": {"infer": make_process("infer"), "decode:gate": make_process("decode")},
+        "inference": make_inference(),
         "cameras": {"gate": make_camera(), 'odd "name"\\': make_camera()},
     }

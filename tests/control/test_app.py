@@ -69,6 +69,7 @@ def test_health_tells_machines_by_code_and_people_by_reason(run: Run, status: An
 def test_health_tells_all_of_processes_and_cameras_but_the_histograms(run: Run) -> None:
     body = run.get("/health").json()
     assert body["processes"] == run.status["processes"]
+    assert body["inference"] == run.status["inference"]
     assert set(body["cameras"]) == set(run.status["cameras"])
     for name, camera in run.status["cameras"].items():
         expected = {key: value for key, value in camera.items() if key != "latency_histogram"}

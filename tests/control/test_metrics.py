@@ -59,7 +59,9 @@ def test_the_numbers_of_the_status_are_there(accept: str) -> None:
         of("camring_frames_in_total", camera="gate"): 1000,
         of("camring_frames_processed_total", camera="gate"): 490,
         of("camring_frames_pending", camera="gate"): 3,
-        of("camring_frames_dropped_total", camera="gate", reason="superseded"): 505,
+        of("camring_frames_dropped_total", camera="gate", reason="superseded"): 405,
+        of("camring_frames_dropped_total", camera="gate", reason="rate"): 90,
+        of("camring_frames_dropped_total", camera="gate", reason="stale"): 10,
         of("camring_frames_dropped_total", camera="gate", reason="restart"): 2,
         of("camring_results_out_total", camera='odd "name"\\'): 489,
         of("camring_results_lost_total", camera="gate", place="jsonl", reason="output_failed"): 1,
@@ -67,6 +69,20 @@ def test_the_numbers_of_the_status_are_there(accept: str) -> None:
         of("camring_input_fps", camera="gate"): 25,
         of("camring_inferred_fps", camera="gate"): 12.25,
         of("camring_output_fps", camera="gate"): 12,
+        of("camring_inference_lanes"): 2,
+        of("camring_inference_calls"): 3,
+        of("camring_inference_batch_limit"): 8,
+        of("camring_inference_live_cameras"): 8,
+        of("camring_inference_queue_depth"): 5,
+        of("camring_inference_window_seconds"): 0.0625,
+        of("camring_inference_batch_frames"): 7.5,
+        of("camring_inference_occupancy_ratio"): 0.9375,
+        of("camring_inference_batches_total"): 400,
+        of("camring_inference_frames_total"): 3000,
+        of("camring_inference_prepared_ahead_total"): 390,
+        of("camring_inference_discarded_boxes_total"): 1,
+        of("camring_inference_degraded"): 0,
+        of("camring_inference_choice", what="backend", chosen="ort-cpu"): 1,
     }
     assert {key: values.get(key) for key in expected} == expected
 
@@ -123,9 +139,11 @@ def test_the_documentation_names_exactly_what_there_is() -> None:
 def test_what_is_not_known_is_not_exported() -> None:
     status = make_status()
     status["processes"]["infer"]["heartbeat_age_s"] = None
+    status["inference"]["window_ms"] = status["inference"]["batch_frames"] = None
     text = exposition(registry_of(lambda: status), "")[0].decode()
     assert 'camring_process_heartbeat_age_seconds{process="decode:gate"}' in text
     assert 'camring_process_heartbeat_age_seconds{process="infer"}' not in text
+    assert "\ncamring_inference_window_seconds" not in text and "\ncamring_inference_batch_frames" not in text
 
 
 def test_no_cameras_yet_is_a_valid_scrape() -> None:
