@@ -40,23 +40,17 @@ def nv12_to_input(
     luma, cb, cr = planes = buffers.planes(0, 3, letterbox)
     chroma = buffers.interleaved(3, 2, letterbox)
     ycbcr, rgb = buffers.interleaved(5, 3, letterbox), buffers.interleaved(8, 3, letterbox)
-    cv2.resize(y, size_wh, dst=luma, interpolation=_luma_interpolation(letterbox))
-    nearest = letterbox.chroma_is_finer
-    cv2.resize(
-        uv, size_wh, dst=chroma, interpolation=cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_LINEAR
-    )
+    # INTER_NEAREST_EXACT takes the sample that the centre of a pixel lies in.
+    luma_mode = cv2.INTER_NEAREST_EXACT if letterbox.meets_pixels else cv2.INTER_LINEAR
+    chroma_mode = cv2.INTER_NEAREST_EXACT if letterbox.chroma_is_finer else cv2.INTER_LINEAR
+    cv2.resize(y, size_wh, dst=luma, interpolation=luma_mode)
+    cv2.resize(uv, size_wh, dst=chroma, interpolation=chroma_mode)
     cv2.split(chroma, [cb, cr])
     cv2.merge(planes, dst=ycbcr)
     cv2.transform(ycbcr, ycbcr_to_rgb, dst=rgb)
     cv2.split(rgb, planes)
     _pad(letterbox, pixels, buffers)
     _normalise(planes, pixels, buffers.picture_chw(letterbox))
-
-
-def _luma_interpolation(letterbox: Letterbox) -> int:
-    """Bilinear; where it meets the middle of a source pixel each time, taking that pixel is the same."""
-    scale_x, scale_y = letterbox.scale_xy
-    return cv2.INTER_NEAREST_EXACT if scale_x % 2 == scale_y % 2 == 1 else cv2.INTER_LINEAR
 
 
 def _normalise(planes: list[U8], pixels: PixelFormat, target_chw: NDArray[Any]) -> None:

@@ -22,7 +22,7 @@ launcher: Launcher = GpuLauncher()
 MOST_CANDIDATES = 1024
 """Boxes that `nms` takes: what fits into one block."""
 
-_TILE_ROWS, _TILE_COLUMNS = 4, 128
+_TILE_ROWS, _TILE_COLUMNS = 8, 128
 _ANCHORS, _PICKED, _RANKED, _CELLS = 128, 1024, 64, 128
 """What one program works on, for each kernel: chosen for coalesced access, not tuned on a device yet."""
 
@@ -73,8 +73,8 @@ class InputBuffers:
         self._geometry[self._placed] = (
             launcher.address(y), uv_address, y.strides[0], uv.strides[0] // 2,
             letterbox.source_width, letterbox.source_height, letterbox.width, letterbox.height,
-            letterbox.left, letterbox.top, letterbox.chroma_is_finer,
-            letterbox.input_width if fill else 0, index, 0, 0, 0,
+            letterbox.left, letterbox.top, index, letterbox.input_height if fill else 0,
+            letterbox.meets_pixels, letterbox.chroma_is_finer, 0, 0,
         )  # fmt: skip
         scale_x, scale_y = letterbox.scale_xy
         self._colours[self._placed] = (

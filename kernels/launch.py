@@ -17,7 +17,7 @@ from kernels import device
 from kernels.device import DeviceArray
 
 _TRITON_TYPES = {
-    "bool": "i1", "uint8": "u8", "int32": "i32", "int64": "i64", "float16": "fp16", "float32": "fp32",
+    "uint8": "u8", "int32": "i32", "int64": "i64", "float16": "fp16", "float32": "fp32",
     "float64": "fp64",
 }  # fmt: skip
 
@@ -79,15 +79,16 @@ class GpuLauncher(Launcher):
         constants: Mapping[str, int],
         warps: int = 4,
     ) -> None:
-        types = tuple(argument_type(argument) for argument in arguments)
+        addresses = [None if isinstance(a, np.generic) else self.address(a) for a in arguments]
+        types = tuple(map(argument_type, arguments, addresses))
         key = (device.current(), kernel.__name__, types, tuple(constants.items()), warps)
         loaded = self._loaded.get(key)
         if loaded is None:
             loaded = self._loaded[key] = self._compile(kernel, types, constants, warps)
         function, null_pointers = loaded
         values = [
-            argument if isinstance(argument, np.generic) else np.uint64(argument.data.ptr)
-            for argument in arguments
+            argument if address is None else np.uint64(address)
+            for argument, address in zip(arguments, addresses, strict=True)
         ]
         function.launch(grid, [*values, *[np.uint64(0)] * null_pointers])
 
@@ -100,9 +101,9 @@ class GpuLauncher(Launcher):
         return device.Kernel(code.cubin, code.name, code.threads, code.shared_bytes), code.null_pointers
 
 
-def argument_type(argument: Any) -> str:
-    """Triton's word for the type of an argument, with ":16" for an array at a multiple of 16 bytes."""
+def argument_type(argument: Any, address: int | None) -> str:
+    """Triton's word for the type of a number, or of an array at an address; ":16" if that is a multiple of 16."""
     kind = _TRITON_TYPES[str(argument.dtype)]
-    if isinstance(argument, np.generic):
+    if address is None:
         return kind
-    return f"*{kind}:16" if argument.data.ptr % 16 == 0 else f"*{kind}"
+    return f"*{kind}" if address % 16 else f"*{kind}:16"

@@ -40,6 +40,12 @@ class Letterbox:
         return self.source_width / self.width, self.source_height / self.height
 
     @property
+    def meets_pixels(self) -> bool:
+        """Whether the centre of every pixel of the result is the centre of a source pixel: nothing to mix."""
+        scale_x, scale_y = self.scale_xy
+        return scale_x % 2 == scale_y % 2 == 1
+
+    @property
     def chroma_is_finer(self) -> bool:
         """Whether a 4:2:0 source has at least as many chroma samples as the result has pixels, along both axes."""
         return (self.source_width + 1) // 2 >= self.width and (self.source_height + 1) // 2 >= self.height

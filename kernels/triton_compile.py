@@ -20,6 +20,8 @@ try:
 except ImportError as error:
     raise GpuUnavailable(f"Triton is missing ({error}); install camring[gpu]") from error
 
+_ADDRESS = "u64"
+_PTX_TYPES = {"i32": "u32", "i64": "u64", "fp32": "f32", "fp64": "f64"}
 _THREADS_PER_WARP = 32
 _MOST_SHARED_BYTES = 48 * 1024
 """Shared memory that a kernel gets without asking for more."""
@@ -79,18 +81,23 @@ def compile_kernel(
             f"{kernel.__name__} for sm_{capability} wants {metadata.shared} bytes of shared memory and "
             f"{metadata.global_scratch_size} of scratch; at most {_MOST_SHARED_BYTES} and 0 are given"
         )
+    taken = parameter_types(compiled.asm["ptx"], metadata.name)
+    given = tuple(_PTX_TYPES.get(kind, _ADDRESS) for kind in signature.values())
+    appended = taken[len(given) :]
+    if taken[: len(given)] != given or set(appended) - {_ADDRESS}:
+        raise GpuError(f"{kernel.__name__} was compiled to take {taken}, but gets {given}; Triton is too new")
     return MachineCode(
         cubin=compiled.asm["cubin"],
         name=metadata.name,
         threads=metadata.num_warps * _THREADS_PER_WARP,
         shared_bytes=metadata.shared,
-        null_pointers=parameter_count(compiled.asm["ptx"], metadata.name) - len(types),
+        null_pointers=len(appended),
     )
 
 
-def parameter_count(ptx: str, name: str) -> int:
-    """How many parameters an entry function of this name takes."""
-    found = re.search(rf"\.entry\s+{re.escape(name)}\s*\((.*?)\)\s*[.{{]", ptx, re.DOTALL)
+def parameter_types(ptx: str, name: str) -> tuple[str, ...]:
+    """Types of the parameters of an entry function, in PTX's words: "u64", "f32"."""
+    found = re.search(rf"\.entry\s+{re.escape(name)}\s*\(([^)]*)\)", ptx)
     if found is None:
         raise GpuError(f"no entry function {name} in what Triton compiled")
-    return found.group(1).count(".param")
+    return tuple(re.findall(r"\.param\s+(?:\.align\s+\d+\s+)?\.(\w+)", found.group(1)))

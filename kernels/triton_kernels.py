@@ -39,20 +39,6 @@ def _mixed(above, above_right, below, below_right, share_y, share_x):
 
 
 @triton.jit
-def _interpolated(plane, pitch, row, next_row, share_y, column, next_column, share_x, wanted):
-    """Bilinear interpolation in a plane. Neighbours without a share are not read."""
-    right, low = share_x > 0, share_y > 0
-    return _mixed(
-        tl.load(plane + row * pitch + column, wanted, other=0).to(tl.float32),
-        tl.load(plane + row * pitch + next_column, wanted & right, other=0).to(tl.float32),
-        tl.load(plane + next_row * pitch + column, wanted & low, other=0).to(tl.float32),
-        tl.load(plane + next_row * pitch + next_column, wanted & low & right, other=0).to(tl.float32),
-        share_y,
-        share_x,
-    )
-
-
-@triton.jit
 def _chroma_at(pairs, offset, wanted):
     """Cb and Cr of an interleaved sample, read together."""
     pair = tl.load(pairs + offset, wanted, other=0)
@@ -80,35 +66,47 @@ def nv12_to_input(
     frame = tl.program_id(2)
     geometry += frame * 16
     colours += frame * 24
+    height, top = tl.load(geometry + 7).to(tl.int32), tl.load(geometry + 9).to(tl.int32)
+    filled_height = tl.load(geometry + 11).to(tl.int32)
+    first_row = tl.program_id(1) * ROWS
+    if (first_row >= filled_height) & ((first_row >= top + height) | (first_row + ROWS <= top)):
+        return  # nothing but padding, which is there already
+
     luma_plane = tl.load(geometry).to(tl.pointer_type(tl.uint8))
     chroma_plane = tl.load(geometry + 1).to(tl.pointer_type(tl.uint16))
     luma_pitch, chroma_pitch = tl.load(geometry + 2).to(tl.int32), tl.load(geometry + 3).to(tl.int32)
     source_width, source_height = tl.load(geometry + 4).to(tl.int32), tl.load(geometry + 5).to(tl.int32)
-    width, height = tl.load(geometry + 6).to(tl.int32), tl.load(geometry + 7).to(tl.int32)
-    left, top = tl.load(geometry + 8).to(tl.int32), tl.load(geometry + 9).to(tl.int32)
-    by_sample, slot = tl.load(geometry + 10), tl.load(geometry + 12)
-    filled_width = tl.load(geometry + 11).to(tl.int32)
+    width, left = tl.load(geometry + 6).to(tl.int32), tl.load(geometry + 8).to(tl.int32)
+    chroma_width, chroma_height = (source_width + 1) // 2, (source_height + 1) // 2
 
-    row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)[:, None]
+    row = first_row + tl.arange(0, ROWS)[:, None]
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     y, x = row - top, column - left
-    wanted = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-
+    real_row = (y >= 0) & (y < height)
+    wanted = real_row & (x >= 0) & (x < width)
     middle_y, middle_x = y.to(tl.float32) + 0.5, x.to(tl.float32) + 0.5
-    upper, lower, share_y = _taps(middle_y * tl.load(colours + 20), source_height)
-    before, after, share_x = _taps(middle_x * tl.load(colours + 19), source_width)
-    luma = _rounded(
-        _interpolated(luma_plane, luma_pitch, upper, lower, share_y, before, after, share_x, wanted)
-    )
 
-    chroma_width, chroma_height = (source_width + 1) // 2, (source_height + 1) // 2
-    if by_sample != 0:
-        nearest_y = (2 * y + 1) * chroma_height // (2 * height)
-        nearest_x = (2 * x + 1) * chroma_width // (2 * width)
-        cb, cr = _chroma_at(chroma_plane, nearest_y * chroma_pitch + nearest_x, wanted)
+    luma_y, luma_x = middle_y * tl.load(colours + 20), middle_x * tl.load(colours + 19)
+    if tl.load(geometry + 12) != 0:
+        place = luma_y.to(tl.int32) * luma_pitch + luma_x.to(tl.int32)
+        luma = tl.load(luma_plane + place, wanted, other=0).to(tl.float32)
     else:
-        upper, lower, share_y = _taps(middle_y * tl.load(colours + 22), chroma_height)
-        before, after, share_x = _taps(middle_x * tl.load(colours + 21), chroma_width)
+        upper, lower, share_y = _taps(luma_y, source_height)
+        before, after, share_x = _taps(luma_x, source_width)
+        upper, lower = upper * luma_pitch, lower * luma_pitch
+        l00 = tl.load(luma_plane + upper + before, wanted, other=0).to(tl.float32)
+        l01 = tl.load(luma_plane + upper + after, wanted, other=0).to(tl.float32)
+        l10 = tl.load(luma_plane + lower + before, wanted, other=0).to(tl.float32)
+        l11 = tl.load(luma_plane + lower + after, wanted, other=0).to(tl.float32)
+        luma = _rounded(_mixed(l00, l01, l10, l11, share_y, share_x))
+
+    chroma_y, chroma_x = middle_y * tl.load(colours + 22), middle_x * tl.load(colours + 21)
+    if tl.load(geometry + 13) != 0:
+        place = chroma_y.to(tl.int32) * chroma_pitch + chroma_x.to(tl.int32)
+        cb, cr = _chroma_at(chroma_plane, place, wanted)
+    else:
+        upper, lower, share_y = _taps(chroma_y, chroma_height)
+        before, after, share_x = _taps(chroma_x, chroma_width)
         upper, lower = upper * chroma_pitch, lower * chroma_pitch
         b00, r00 = _chroma_at(chroma_plane, upper + before, wanted)
         b01, r01 = _chroma_at(chroma_plane, upper + after, wanted)
@@ -118,8 +116,11 @@ def nv12_to_input(
         cr = _rounded(_mixed(r00, r01, r10, r11, share_y, share_x))
 
     pad = tl.load(colours + 18)
-    place = target + slot * (3 * HEIGHT * WIDTH) + row * WIDTH + column
-    stored = (row < HEIGHT) & (wanted | (column < filled_width))
+    slot = tl.load(geometry + 10).to(tl.int32)
+    place = target + slot * (3 * HEIGHT * WIDTH) + (row * WIDTH + column)
+    # The columns beside the picture are written with it: a mask that is the same for four pixels in a row lets
+    # them be stored together.
+    stored = (column < WIDTH) & ((row < HEIGHT) & (real_row | (row < filled_height)))
     for channel in tl.static_range(3):
         level = tl.where(wanted, _level(colours, channel, luma, cb, cr), pad)
         value = (level - tl.load(colours + 12 + channel)) * tl.load(colours + 15 + channel)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import DTypeLike, NDArray
 
 from kernels import cpu, device, reference
@@ -24,16 +25,22 @@ from kernels.letterbox import Letterbox
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
+Target = NDArray[np.float32] | NDArray[np.float16]
 Rect = tuple[float, float, float, float]
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+
+if INTERPRETED:
+    # The interpreter takes a hundred times as long, and none of the examples is too slow for it.
+    settings.register_profile("interpreted", max_examples=15, deadline=None)
+    settings.load_profile("interpreted")
 
 
 class Twin(Protocol):
     """What every implementation can do; `kernels.cpu` says what each function means."""
 
     def nv12_to_input(
-        self, y: U8, uv: U8, letterbox: Letterbox, ycbcr_to_rgb: F32, pixels: PixelFormat, target_chw: F32
+        self, y: U8, uv: U8, letterbox: Letterbox, ycbcr_to_rgb: F32, pixels: PixelFormat, target_chw: Target
     ) -> None: ...
 
     def decode_anchors(
@@ -73,7 +80,7 @@ class HostTwin:
         self.blend_mask = kernels.blend_mask
 
     def nv12_to_input(
-        self, y: U8, uv: U8, letterbox: Letterbox, ycbcr_to_rgb: F32, pixels: PixelFormat, target_chw: F32
+        self, y: U8, uv: U8, letterbox: Letterbox, ycbcr_to_rgb: F32, pixels: PixelFormat, target_chw: Target
     ) -> None:
         self._kernels.nv12_to_input(y, uv, letterbox, ycbcr_to_rgb, pixels, LetterboxBuffers(target_chw))
 
@@ -115,39 +122,39 @@ class DeviceTwin:
         from kernels import cuda
 
         cuda.launcher = launcher
-        self._cuda, self._launcher = cuda, launcher
+        self.cuda, self.launcher = cuda, launcher
 
-    def _on_device(self, host: NDArray[Any]) -> Any:
-        array = self._launcher.empty(host.shape, host.dtype)
-        self._launcher.upload(np.ascontiguousarray(host), array)
+    def on_device(self, host: NDArray[Any]) -> Any:
+        array = self.launcher.empty(host.shape, host.dtype)
+        self.launcher.upload(np.ascontiguousarray(host), array)
         return array
 
-    def _on_device_in_rows(self, plane: U8) -> Any:
+    def on_device_in_rows(self, plane: U8) -> Any:
         """A copy whose rows are a multiple of 64 bytes apart, as a decoder's are."""
         width = plane.shape[1]
         padded_width = -(-width // 64) * 64
         wide = np.full((plane.shape[0], padded_width, *plane.shape[2:]), 77, np.uint8)
         wide[:, :width] = plane
-        return self._on_device(wide)[:, :width]
+        return self.on_device(wide)[:, :width]
 
     def nv12_to_input(
-        self, y: U8, uv: U8, letterbox: Letterbox, ycbcr_to_rgb: F32, pixels: PixelFormat, target_chw: F32
+        self, y: U8, uv: U8, letterbox: Letterbox, ycbcr_to_rgb: F32, pixels: PixelFormat, target_chw: Target
     ) -> None:
-        buffers = self._cuda.InputBuffers(self._on_device(target_chw[None]))
-        y_rows, uv_rows = self._on_device_in_rows(y), self._on_device_in_rows(uv)
-        self._cuda.nv12_to_input(y_rows, uv_rows, letterbox, ycbcr_to_rgb, pixels, buffers)
-        target_chw[...] = self._launcher.download(buffers.target_nchw)[0]
+        buffers = self.cuda.InputBuffers(self.on_device(target_chw[None]))
+        y_rows, uv_rows = self.on_device_in_rows(y), self.on_device_in_rows(uv)
+        self.cuda.nv12_to_input(y_rows, uv_rows, letterbox, ycbcr_to_rgb, pixels, buffers)
+        target_chw[...] = self.launcher.download(buffers.target_nchw)[0]
 
     def decode_anchors(
         self, rows: F32, classes: int, confidence: float
     ) -> tuple[F32, F32, I32, NDArray[np.intp]]:
-        found = self._cuda.decode_anchors(self._on_device(rows), classes, confidence)
-        boxes, scores, class_ids, columns = map(self._launcher.download, found)
+        found = self.cuda.decode_anchors(self.on_device(rows), classes, confidence)
+        boxes, scores, class_ids, columns = map(self.launcher.download, found)
         return boxes, scores, class_ids, columns
 
     def nms(self, boxes_xyxy: F32, scores: F32, class_ids: I32, iou: float) -> NDArray[np.intp]:
-        arrays = map(self._on_device, (boxes_xyxy, scores, class_ids))
-        return self._launcher.download(self._cuda.nms(*arrays, iou))
+        boxes, box_scores, classes = map(self.on_device, (boxes_xyxy, scores, class_ids))
+        return self.launcher.download(self.cuda.nms(boxes, box_scores, classes, iou))
 
     def assemble_masks(
         self,
@@ -157,8 +164,9 @@ class DeviceTwin:
         sizes_hw: I32,
         input_wh: tuple[int, int],
     ) -> U8:
-        arrays = map(self._on_device, (prototypes_chw, coefficients_nc, boxes_xyxy))
-        return self._launcher.download(self._cuda.assemble_masks(*arrays, sizes_hw, input_wh))
+        prototypes, coefficients, boxes = map(self.on_device, (prototypes_chw, coefficients_nc, boxes_xyxy))
+        grids = self.cuda.assemble_masks(prototypes, coefficients, boxes, sizes_hw, input_wh)
+        return self.launcher.download(grids)
 
     def blend_mask(
         self,
@@ -169,9 +177,9 @@ class DeviceTwin:
         ycbcr: tuple[int, int, int],
         opacity: float,
     ) -> None:
-        y_rows, uv_rows = self._on_device_in_rows(y), self._on_device_in_rows(uv)
-        self._cuda.blend_mask(y_rows, uv_rows, self._on_device(grid), rect_xyxy, ycbcr, opacity)
-        y[...], uv[...] = self._launcher.download(y_rows), self._launcher.download(uv_rows)
+        y_rows, uv_rows = self.on_device_in_rows(y), self.on_device_in_rows(uv)
+        self.cuda.blend_mask(y_rows, uv_rows, self.on_device(grid), rect_xyxy, ycbcr, opacity)
+        y[...], uv[...] = self.launcher.download(y_rows), self.launcher.download(uv_rows)
 
 
 def _gpu_is_there() -> bool:
