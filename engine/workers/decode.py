@@ -138,10 +138,16 @@ class Publisher:
         context.before_status = lambda: context.status.update(fps=self.rate.per_second())
 
     def publish(self, picture: Picture, reconnector: Reconnector) -> None:
-        """Write one picture into a slot and make it visible."""
+        """Write one picture into a slot and make it visible.
+
+        One without pixels goes out as an empty record, which inference refuses and counts.
+        """
         stride, offset_uv, slot_bytes = nv12_geometry(picture.width, picture.height)
-        claimed = self._claim(picture.width, picture.height, slot_bytes)
+        has_pixels = bool(picture.width and picture.height)
+        claimed = self._claim(picture.width, picture.height, slot_bytes if has_pixels else 0)
         if claimed is None:
+            if not has_pixels:
+                self.context.log("warning", "left out a picture without pixels that came before all others")
             return
         writer, slot = claimed
         flags = FrameFlag.NONE
@@ -161,17 +167,18 @@ class Publisher:
             full_range=picture.full_range,
             flags=flags,
         )
-        frame = FrameNv12.view(meta, slot.array())
-        try:
-            reconnector.read_into(frame.y, frame.uv)
-        except BaseException:
-            writer.producer.abort(slot)
-            raise
+        if has_pixels:
+            frame = FrameNv12.view(meta, slot.array())
+            try:
+                reconnector.read_into(frame.y, frame.uv)
+            except BaseException:
+                writer.producer.abort(slot)
+                raise
+            self._discontinuity = False
+            self.context.status.update(width=picture.width, height=picture.height)
         self._publish(writer, slot, meta)
         self.next_index += 1
-        self._discontinuity = False
         self.rate.tick()
-        self.context.status.update(width=picture.width, height=picture.height)
 
     def publish_end(self) -> None:
         """Publish the end of the stream, which travels behind the last frame through every stage."""

@@ -98,7 +98,7 @@ def frames_in(pool: Consumer) -> list[tuple[int, FrameMeta, int]]:
     while (lease := pool.lease_next(after)) is not None:
         with lease:
             meta, brightness = FrameMeta.unpack(lease.meta), -1
-            if meta.width:
+            if meta.width and meta.height:
                 frame = FrameNv12.view(meta, lease.array())
                 brightness = int(frame.y[0, 0])
                 assert (frame.y == brightness).all() and (frame.uv == 128).all()
@@ -232,6 +232,25 @@ def test_a_discontinuity_of_the_source_travels_with_its_frame(house: House) -> N
         publisher.publish(picture(discontinuity=number == 1), source)
     flags = [meta.flags for _, meta, _ in frames_in(house.reader("frames:gate"))]
     assert flags == [FrameFlag.NONE, FrameFlag.DISCONTINUITY, FrameFlag.NONE]
+
+
+@pytest.mark.parametrize("size", [(0, 48), (64, 0), (0, 0)])
+def test_a_picture_without_pixels_is_a_record_that_is_counted(house: House, size: tuple[int, int]) -> None:
+    house.create_frame_pool("gate", 64, 48)
+    publisher = Publisher(house.start("decode:gate").context, loop=False)
+    publish(house, publisher, 1)
+    publisher.publish(picture(*size), slides(house))
+    (seq, meta, _) = frames_in(house.reader("frames:gate"))[-1]
+    assert (seq, meta.index, (meta.width, meta.height), meta.flags) == (2, 1, size, FrameFlag.NONE)
+
+
+def test_a_picture_without_pixels_asks_for_no_pool(house: House) -> None:
+    worker = house.start("decode:gate")
+    publisher = Publisher(worker.context, loop=False)
+    publisher.publish(picture(0, 48), slides(house))
+    assert worker.heard("frame-pool") == [] and publisher.next_index == 0
+    (said,) = worker.heard("log")
+    assert said["level"] == "warning" and "without pixels" in said["text"]
 
 
 def test_the_end_is_a_record_without_a_picture_behind_the_last_frame(house: House) -> None:
