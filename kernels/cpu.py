@@ -6,6 +6,7 @@ Sets no thread counts: the process that owns the cores does.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -239,17 +240,24 @@ def _taps(positions: F64, length: int) -> _Taps:
     return _Taps(slice(start, stop), first, shares)
 
 
-_ROWS = 64
-"""Rows interpolated at a time: their part of the shares is a narrow band, and the result stays in the cache."""
+_BLOCK = 64
+"""Positions interpolated at a time: their part of the shares is a narrow band, and the result stays in the cache."""
+
+
+def _bands(taps: _Taps) -> Iterator[tuple[slice, slice]]:
+    """Blocks of positions, and which of the used cells each needs."""
+    for start in range(0, len(taps.first), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        first = taps.first[block]
+        yield block, slice(int(first[0]), int(first[-1]) + 2)
 
 
 def _exceeds(values: F32, rows: _Taps, columns: _Taps, threshold: float) -> NDArray[np.bool_]:
     """Where values (cells, cells), interpolated at every row and column position, exceed a threshold."""
-    wide = values @ columns.shares.T
+    wide = np.empty((len(values), len(columns.first)), np.float32)
+    for block, band in _bands(columns):
+        wide[:, block] = values[:, band] @ columns.shares[block, band].T
     above = np.empty((len(rows.first), len(columns.first)), np.bool_)
-    for start in range(0, len(above), _ROWS):
-        block = slice(start, start + _ROWS)
-        first = rows.first[block]
-        band = slice(int(first[0]), int(first[-1]) + 2)
+    for block, band in _bands(rows):
         np.greater(rows.shares[block, band] @ wide[band], threshold, out=above[block])
     return above

@@ -46,8 +46,7 @@ class InputBuffers:
         self._geometry, self._colours = np.zeros((batch, 16), np.int64), np.zeros((batch, 24), np.float32)
         self._on_device: tuple[DeviceArray, DeviceArray] | None = None
         self._padding: list[tuple[Letterbox, PixelFormat] | None] = [None] * batch
-        self._placed = 0
-        self._frames: list[tuple[DeviceArray, DeviceArray]] = []
+        self._placed: dict[int, tuple[int, Letterbox, PixelFormat, DeviceArray, DeviceArray]] = {}
 
     def place(
         self,
@@ -58,10 +57,12 @@ class InputBuffers:
         ycbcr_to_rgb: NDArray[np.float32],
         pixels: PixelFormat,
     ) -> None:
-        """Let the next `fill` put this frame at `index` of the batch; the planes must stay until it is done.
+        """Let the next `fill` put this frame at `index` of the batch, instead of one that was placed there before.
 
         y   uint8 (height, width), uv uint8 (⌈height/2⌉, ⌈width/2⌉, 2), rows of both may be strided; uv begins at
             an even address and its rows are an even number of bytes apart, as in every NV12 picture
+
+        Both must stay until what `fill` starts is done.
         """
         uv_address = launcher.address(uv)
         if uv_address % 2 or uv.strides[0] % 2 or uv.strides[1:] != (2, 1) or y.strides[1] != 1:
@@ -69,21 +70,20 @@ class InputBuffers:
         if (letterbox.input_width, letterbox.input_height) != self._input_wh:
             raise ValueError(f"the placement is for {letterbox.input_width} × {letterbox.input_height}")
         fill = letterbox.padded and self._padding[index] != (letterbox, pixels)
-        self._padding[index] = (letterbox, pixels)
-        self._geometry[self._placed] = (
+        row = self._placed[index][0] if index in self._placed else len(self._placed)
+        self._placed[index] = row, letterbox, pixels, y, uv
+        self._geometry[row] = (
             launcher.address(y), uv_address, y.strides[0], uv.strides[0] // 2,
             letterbox.source_width, letterbox.source_height, letterbox.width, letterbox.height,
             letterbox.left, letterbox.top, index, letterbox.input_height if fill else 0,
             letterbox.meets_pixels, letterbox.chroma_is_finer, 0, 0,
         )  # fmt: skip
         scale_x, scale_y = letterbox.scale_xy
-        self._colours[self._placed] = (
+        self._colours[row] = (
             *ycbcr_to_rgb.reshape(-1), *pixels.mean, *pixels.scale, pixels.pad, scale_x, scale_y,
             (letterbox.source_width + 1) // 2 / letterbox.width,
             (letterbox.source_height + 1) // 2 / letterbox.height, 0,
         )  # fmt: skip
-        self._placed += 1
-        self._frames.append((y, uv))
 
     def fill(self) -> None:
         """Prepare the frames that were placed since the last call."""
@@ -98,12 +98,13 @@ class InputBuffers:
         width, height = self._input_wh
         launcher.launch(
             triton_kernels.nv12_to_input,
-            (-(-width // _TILE_COLUMNS), -(-height // _TILE_ROWS), self._placed),
+            (-(-width // _TILE_COLUMNS), -(-height // _TILE_ROWS), len(self._placed)),
             (*self._on_device, self.target_nchw),
             {"WIDTH": width, "HEIGHT": height, "ROWS": _TILE_ROWS, "COLUMNS": _TILE_COLUMNS},
         )
-        self._placed = 0
-        self._frames.clear()
+        for index, (_, letterbox, pixels, _, _) in self._placed.items():
+            self._padding[index] = letterbox, pixels
+        self._placed.clear()
 
 
 def nv12_to_input(

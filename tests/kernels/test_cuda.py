@@ -61,6 +61,21 @@ def test_padding_that_is_there_is_not_written_again(twin: DeviceTwin) -> None:
 
 
 @device_twin
+def test_the_last_frame_placed_in_a_slot_counts(twin: DeviceTwin) -> None:
+    """A call that was given up after its frames were placed leaves nothing behind."""
+    buffers = twin.cuda.InputBuffers(twin.on_device(np.full((2, 3, 48, 64), np.nan, np.float32)))
+    for _ in range(3):
+        place(twin, buffers, 0, (50, 100))
+        place(twin, buffers, 1, (50, 100))
+    place(twin, buffers, 0, (100, 50))
+    buffers.fill()
+    results = twin.launcher.download(buffers.target_nchw)
+    for result, size_wh in zip(results, ((100, 50), (50, 100)), strict=True):
+        box = fit_letterbox(size_wh, INPUT_WH, Fit.CENTRED)
+        assert np.array_equal(result, run(twin, *smooth_nv12(*size_wh), box, PIXELS))
+
+
+@device_twin
 def test_what_is_no_nv12_is_refused(twin: DeviceTwin) -> None:
     buffers = twin.cuda.InputBuffers(twin.on_device(np.zeros((1, 3, 48, 64), np.float32)))
     y = twin.on_device(np.zeros((50, 100), np.uint8))
