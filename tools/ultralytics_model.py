@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import sys
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -62,7 +61,7 @@ class Checkpoint:
         """
         if not zipfile.is_zipfile(path):
             raise ModelCorrupt(f"{path}: not a checkpoint of PyTorch, or damaged")
-        ultralytics = _import_ultralytics(folder, trusted)
+        ultralytics = import_ultralytics(folder, trusted)
         self._path = path
         self._link = folder / "model.pt"
         self._link.unlink(missing_ok=True)
@@ -132,25 +131,27 @@ def _arrays(answer: Any, task: str) -> list[F32]:
     return [tensor.detach().float().numpy() for tensor in found]
 
 
-def _import_ultralytics(folder: Path, trusted: bool) -> Any:
-    """The package, deaf to the network. What it reads of the environment it reads once, at import."""
+def import_ultralytics(folder: Path, trusted: bool) -> Any:
+    """The package, deaf to the network, which it must be told before it is imported."""
     os.environ.update(
         YOLO_OFFLINE="True", YOLO_AUTOINSTALL="False", YOLO_VERBOSE="False", YOLO_CONFIG_DIR=str(folder),
         MPLCONFIGDIR=str(folder),
     )  # fmt: skip
-    if "ultralytics" not in sys.modules:
-        os.environ["ULTRALYTICS_SAFE_LOAD"] = str(not trusted)
     with needs("export"), _quiet():
         import torch
         import ultralytics
-        from ultralytics import utils
+        from ultralytics.nn import tasks
 
-    can_be_safe = hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint")
-    if not trusted and not (can_be_safe and getattr(utils, "SAFE_LOAD", False)):
+    # Its own switch for torch's weights_only, whose default is to unpickle everything.
+    can_be_safe = hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint") and hasattr(
+        tasks, "SAFE_LOAD"
+    )
+    if not trusted and not can_be_safe:
         raise ConfigError(
             "this torch or ultralytics cannot load a .pt without running the code in it; upgrade both "
             "(pip install -U 'camring[export]'), or, if you trust who made the file, add --trust-pickle"
         )
+    tasks.SAFE_LOAD = not trusted
     return ultralytics
 
 
