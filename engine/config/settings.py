@@ -102,8 +102,8 @@ class DecodeConfig:
     )
     backend: str = setting(
         "software",
-        "what decodes: `software` on the CPU; `nvdec` on the GPU, straight into its memory where inference "
-        "runs there too; `auto` takes nvdec where it is installed and can decode the stream",
+        "what decodes: `software` on the CPU; `nvdec` on the GPU; `auto` takes nvdec where it is installed and can "
+        "decode the stream",
         choices=("software", "nvdec", "auto"),
     )
 

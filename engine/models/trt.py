@@ -216,7 +216,7 @@ class Tensorrt(Backend, name="tensorrt"):
             memory = _CallMemory(self._calls, inputs, outputs, host)
             pictures = inputs[self.graph.inputs[0].name]
             with device.Stream() as stream:
-                pictures.fill(0)
+                pictures.data.memset_async(0, pictures.nbytes)
                 stream.wait()
             return Call(pictures, memory)
 

@@ -98,7 +98,7 @@ def test_there_are_the_promised_profiles() -> None:
     gpu = load("g5-trt").config
     assert gpu.infer.backends[0] == "tensorrt"
     assert gpu.output.encoder == "h264_nvenc"
-    assert gpu.infer.lanes == 1
+    assert (gpu.infer.lanes, gpu.decode.backend) == (2, "auto")
 
 
 BAD_PROFILES = [
