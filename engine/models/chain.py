@@ -83,23 +83,35 @@ class BackendChain(Generic[T]):
         try:
             yield running.member
         except BackendError as error:
-            with self._condition:
-                running.failure = running.failure or error
+            self._fail(running, error)
             raise
         finally:
             with self._condition:
                 running.users -= 1
                 self._condition.notify_all()
 
-    def check(self, member: T) -> None:
-        """Before a member is used after a wait: raises the `BackendError` that another thread has met on it."""
+    @contextmanager
+    def guard(self, member: T) -> Iterator[None]:
+        """For the part of a call in which only so many may be: nobody comes in after one has failed in there.
+
+        Raises the `BackendError` that another thread has met on the member, meanwhile or before.
+        """
         if self._running.member is member and self._running.failure is not None:
             raise self._running.failure
+        try:
+            yield
+        except BackendError as error:
+            self._fail(self._running, error)
+            raise
 
     def close(self) -> None:
         """Close what runs. May be called twice."""
         with self._condition:
             self._running.member.close()
+
+    def _fail(self, running: _Running[T], error: BackendError) -> None:
+        with self._condition:
+            running.failure = running.failure or error
 
     def _enter(self) -> _Running[T]:
         with self._condition:

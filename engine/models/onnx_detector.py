@@ -168,9 +168,8 @@ class OnnxDetector(Detector):
         placed = [place.preparation.prepare(frame, index) for index, frame in enumerate(frames)]
         place.preparation.wait()
         self._times.prepared(len(frames), time.perf_counter() - began)
-        with running.lanes.take() as lane:
-            # Another call may have failed while this one waited: the backend is not to be used again then.
-            self._chain.check(running)
+        # A call that fails says so before its lane is free, so that the next one does not run on a failed backend.
+        with running.lanes.take() as lane, self._chain.guard(running):
             began = time.perf_counter()
             outputs = running.backend.run(place.call, len(frames), lane)
         found = [

@@ -39,17 +39,20 @@ class Binding:
         for name, rows in constants.items():
             self._binding.bind_cpu_input(name, rows)
         self._kept = [_kept_buffer(graph, index, len(pictures_nchw)) for index in range(len(graph.outputs))]
-        for output, buffer in zip(graph.outputs, self._kept, strict=True):
+        self._names = [output.name for output in graph.outputs]
+        # Outputs come in the order in which they were first bound.
+        for name, buffer in zip(self._names, self._kept, strict=True):
             if buffer is None:
-                # The runtime allocates what fits: the graph says how many boxes there are.
-                self._binding.bind_output(output.name, "cpu")
+                self._binding.bind_output(name, "cpu")
             else:
-                self._binding.bind_output(
-                    output.name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data
-                )
+                self._binding.bind_output(name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)
 
     def run(self) -> list[F32]:
         """Outputs as float32 on the host, valid until the next run. Raises what the session raises."""
+        for name, buffer in zip(self._names, self._kept, strict=True):
+            if buffer is None:
+                # The runtime allocates what fits, but keeps it for the next run unless it is bound anew.
+                self._binding.bind_output(name, "cpu")
         self._session.run_with_iobinding(self._binding)
         found: list[NDArray[Any]] = []
         for buffer, value in zip(self._kept, self._binding.get_outputs(), strict=True):

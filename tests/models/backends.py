@@ -58,6 +58,18 @@ class FailingToo(Failing, name="test-failing-too"):
     """Another one, for chains of two."""
 
 
+class GatedFailing(Failing, name="test-gated-failing"):
+    """Fails, but not before the gate is open. `entered` counts the runs that have begun."""
+
+    gate: ClassVar[threading.Event] = threading.Event()
+    entered: ClassVar[threading.Semaphore] = threading.Semaphore(0)
+
+    def run(self, call: Call, count: int, lane: int) -> list[F32]:
+        self.entered.release()
+        assert self.gate.wait(60)
+        return super().run(call, count, lane)
+
+
 class Gated(OrtCpu, name="test-gated"):
     """Waits in every run until the gate is open. `made` are the calls, in order."""
 

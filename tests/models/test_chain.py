@@ -146,14 +146,18 @@ def test_many_users_change_once() -> None:
     assert shop.started == ["a", "b"] and shop.closed == ["a"]
 
 
-def test_a_member_that_failed_meanwhile_is_noticed() -> None:
+def test_nobody_comes_in_after_a_failure() -> None:
+    """The one who fails still holds the lane when the failure is known."""
     chain = BackendChain(["a", "b"], Shop().start)
-    with chain.current() as member:
-        chain.check(member)
-        with pytest.raises(DeviceOutOfMemory), chain.current():
+    with pytest.raises(DeviceOutOfMemory), chain.current() as member:
+        with chain.guard(member):
+            pass
+        with pytest.raises(DeviceOutOfMemory), chain.guard(member):
             raise DeviceOutOfMemory("full")
-        with pytest.raises(DeviceOutOfMemory):
-            chain.check(member)
+        with chain.guard(member):
+            pytest.fail("was let in")
+    with chain.current() as member, chain.guard(member):
+        assert member.name == "b"
 
 
 def test_lanes_are_given_to_one_at_a_time() -> None:

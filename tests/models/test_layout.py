@@ -98,6 +98,7 @@ def test_what_is_as_good_goes_to_the_smaller_batch_and_the_shorter_call() -> Non
     ]  # fmt: skip
     assert choose(table).layout == Layout(1, 2)
     assert choose(table[:2]).layout == Layout(2, 1)
+    assert choose([table[1], Measured(Layout(1, 2, 2), 101.0, 0.0198)]).layout == Layout(2, 1)
 
 
 def test_on_a_busy_machine_lanes_of_one_thread_need_not_be_faster() -> None:

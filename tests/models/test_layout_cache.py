@@ -49,6 +49,15 @@ def test_a_folder_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
     assert LayoutCache(None).find("key") == []
 
 
+def test_the_file_is_replaced_and_never_half_written(tmp_path: Path) -> None:
+    path = tmp_path / "layouts.json"
+    LayoutCache(path).store("key", TABLE)
+    with path.open("rb") as reader:
+        before = path.read_bytes()
+        LayoutCache(path).store("other", TABLE)
+        assert reader.read() == before  # who reads meanwhile has the whole old file
+
+
 def test_it_does_not_grow_for_ever(tmp_path: Path) -> None:
     path = tmp_path / "layouts.json"
     path.write_text(json.dumps({f"old {number}": [] for number in range(1000)}))

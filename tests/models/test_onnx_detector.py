@@ -15,7 +15,7 @@ from engine.errors import BackendMissing, ConfigError, DeviceOutOfMemory, ModelC
 from engine.models.base import BatchItem, DetectorOptions
 from engine.models.onnx_detector import OnnxDetector
 
-from .backends import Absent, Failing, FailingToo, Gated
+from .backends import Absent, Failing, FailingToo, Gated, GatedFailing
 from .samples import grey_frame, toy_model
 
 NAMES = {"names": "{0: 'cat', 1: 'dog'}", "end2end": "True", "author": "Ultralytics"}
@@ -272,6 +272,29 @@ def test_failing_under_many_calls_loses_no_frame(tmp_path: Path) -> None:
     assert detector.choices[0].chosen == "ort-cpu" and len(detector.degraded) == 1
 
 
+def test_a_call_that_waits_for_a_lane_does_not_run_on_a_failed_device(tmp_path: Path) -> None:
+    path = toy_model(tmp_path / "toy.onnx", finished_boxes((8, 20, 24, 40, 0.5, 1)), metadata=NAMES)
+    arrange_failures(2)
+    GatedFailing.gate.set()
+    detector = OnnxDetector(path, DetectorOptions(lanes=1, backends=("test-gated-failing", "ort-cpu")))
+    assert detector.calls == 2
+    while GatedFailing.entered.acquire(blocking=False):
+        """Runs of the warm-up."""
+    GatedFailing.gate.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(detector.infer, [BatchItem(grey_frame(64, 64))], 0)
+        assert GatedFailing.entered.acquire(timeout=30)
+        prepared_s = detector.expected_s(1)[0]
+        second = pool.submit(detector.infer, [BatchItem(grey_frame(64, 64))], 1)
+        deadline = time.monotonic() + 30
+        while detector.expected_s(1)[0] == prepared_s and time.monotonic() < deadline:
+            time.sleep(0.001)
+        GatedFailing.gate.set()
+        assert [len(future.result(30)[0]) for future in (first, second)] == [1, 1]
+    [failing] = Failing.loaded
+    assert (failing.runs, failing.runs_after_failure) == (2, 0)
+
+
 def test_memory_that_is_short_at_the_start_already(tmp_path: Path) -> None:
     path = toy_model(tmp_path / "toy.onnx", finished_boxes((8, 20, 24, 40, 0.5, 1)), metadata=NAMES)
     arrange_failures(1)
@@ -298,6 +321,9 @@ def test_numbers_meant_for_the_first_device_do_not_bind_the_cpu(tmp_path: Path) 
     )
     detector = OnnxDetector(path, options)
     assert "measured in" in {choice.what: choice.reason for choice in detector.choices}["layout"]
+    options = DetectorOptions(lanes=1, threads=1, batch=1, most_lanes=4, backends=("test-absent", "ort-cpu"))
+    detector = OnnxDetector(path, options)
+    assert detector.lanes <= detector.calls <= 2  # as many as memory for frames was laid out for
 
 
 def test_discarded_boxes_are_counted_over_a_failure(tmp_path: Path) -> None:

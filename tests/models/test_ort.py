@@ -23,6 +23,7 @@ from engine.models.backend import Backend, BackendOptions, backend_named
 from engine.models.ort import OrtCpu
 from engine.models.ort_providers import OrtCuda, OrtOpenvino, OrtTensorrt
 
+from .backends import Bound
 from .samples import toy_model
 
 BOXES = {"output0": np.zeros((1, 10, 6), np.float32)}
@@ -127,6 +128,39 @@ def test_a_run_that_fails_is_a_failure_of_the_backend(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="ort-cpu: failed: ") as info:
         backend.run(call, 2, 0)
     assert type(info.value) is BackendError and "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize("kind", [OrtCpu, Bound])
+def test_outputs_may_have_another_size_in_every_run(tmp_path: Path, kind: type[OrtCpu]) -> None:
+    """The numbers of the pictures that are brighter than one half, as graphs with suppression inside give boxes."""
+    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, 64, 64])
+    results = [
+        helper.make_tensor_value_info("found", TensorProto.FLOAT, ["boxes", 1]),
+        helper.make_tensor_value_info("mean", TensorProto.FLOAT, ["batch"]),
+    ]
+    half = onnx.numpy_helper.from_array(np.array(0.5, np.float32), "half")
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Greater", ["mean", "half"], ["bright"]),
+        helper.make_node("NonZero", ["bright"], ["numbers_1n"]),
+        helper.make_node("Transpose", ["numbers_1n"], ["numbers"]),
+        helper.make_node("Cast", ["numbers"], ["found"], to=TensorProto.FLOAT),
+    ]
+    graph = helper.make_graph(nodes, "g", [images], results, [half])
+    path = tmp_path / "bright.onnx"
+    path.write_bytes(
+        helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8
+        ).SerializeToString()
+    )
+    backend = kind.load(path, BackendOptions(batch=3))
+    call = backend.new_call()
+    for bright in ([0, 2], [], [0, 1, 2], [1]):
+        call.input_nchw[:] = 0
+        call.input_nchw[bright] = 1
+        found, mean = backend.run(call, 3, 0)
+        assert found.tolist() == [[number] for number in bright]
+        assert mean.tolist() == [float(number in bright) for number in range(3)]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from engine.errors import DeviceOutOfMemory
-from engine.models.layout import Bounds, Layout
+from engine.models.layout import Bounds, Layout, Measured
+from engine.models.layout_cache import LayoutCache, layout_key
 from engine.models.ort import OrtCpu
 from engine.models.start import Trials, start_backend
 
@@ -57,6 +58,15 @@ def test_what_is_measured_is_shown_and_remembered(
     assert start_backend(OrtCpu, toy, bounds, tmp_path).choice.reason.startswith("measured in ")
 
 
+def test_a_smaller_batch_than_was_tried_takes_less_memory(toy: Path, tmp_path: Path) -> None:
+    bounds = Bounds(cores=2, frames=8)
+    key = layout_key(toy, OrtCpu.name, OrtCpu.runtime(), bounds)
+    LayoutCache(tmp_path / "layouts.json").store(key, [Measured(Layout(2, 1), 100.0, 0.02)])
+    started = start_backend(OrtCpu, toy, bounds, tmp_path)
+    assert started.layout == Layout(2, 1)
+    assert started.backend.new_call().input_nchw.shape == (1, 3, 64, 64)
+
+
 def test_a_fixed_batch_is_measured_in_no_other(tmp_path: Path) -> None:
     path = toy_model(tmp_path / "toy.onnx", {"output0": np.zeros((2, 10, 6), np.float32)}, (2, 3, 64, 64))
     started = start_backend(OrtCpu, path, Bounds(cores=2, frames=8))
@@ -68,6 +78,17 @@ class FailingCores(Failing, name="test-failing-cores"):
     """With lanes and threads to choose from."""
 
     on_cores = True
+
+
+def test_only_what_was_chosen_stays_open(toy: Path) -> None:
+    Failing.loaded.clear()
+    Failing.fails_at.clear()
+    Failing.fails_at.append(1_000_000)
+    started = start_backend(FailingCores, toy, Bounds(cores=2))
+    assert len(Failing.loaded) == 2
+    assert [backend.closed for backend in Failing.loaded] == [
+        backend is not started.backend for backend in Failing.loaded
+    ]
 
 
 def test_a_failure_while_measuring_closes_everything(toy: Path) -> None:
