@@ -150,9 +150,11 @@ def test_opacity_is_the_share_of_the_colour(twin: Twin, opacity: float, level: i
 
 
 @every_twin
-def test_the_mask_ends_half_way_between_cells(twin: Twin) -> None:
-    y, uv = np.full((2, 40), 100, np.uint8), np.full((1, 20, 2), 100, np.uint8)
-    twin.blend_mask(y, uv, np.array([[True, False]]), (0, 0, 40, 2), COLOUR, 1.0)
+@pytest.mark.parametrize("width", [40, 41])
+def test_the_mask_ends_half_way_between_cells(twin: Twin, width: int) -> None:
+    """A pixel exactly half way, as the middle one of 41, is not more than half in."""
+    y, uv = np.full((2, width), 100, np.uint8), np.full((1, (width + 1) // 2, 2), 100, np.uint8)
+    twin.blend_mask(y, uv, np.array([[True, False]]), (0, 0, width, 2), COLOUR, 1.0)
     assert (y[:, :20] == 80).all() and (y[:, 20:] == 100).all()
 
 

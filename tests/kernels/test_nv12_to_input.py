@@ -102,6 +102,17 @@ def test_three_to_one_takes_the_middle_pixels(twin: Twin) -> None:
     assert np.abs(run(twin, y, uv, box) - expected).max() <= 1
 
 
+@every_twin
+def test_two_to_one_takes_the_mean_of_four_pixels(twin: Twin) -> None:
+    random = np.random.default_rng(0)
+    y = random.integers(0, 256, (24, 32), np.uint8)
+    uv = random.integers(0, 256, (12, 16, 2), np.uint8)
+    box = fit_letterbox((32, 24), (16, 12), Fit.STRETCH)
+    means = y.reshape(12, 2, 16, 2).mean(axis=(1, 3)).round().astype(np.uint8)
+    expected = reference.convert(np.dstack([means, uv]), ycbcr_to_rgb(False, False)).transpose(2, 0, 1)
+    assert np.abs(run(twin, y, uv, box) - expected).max() <= 2
+
+
 SIZES_WH = [(128, 96), (63, 95), (97, 40), (640, 360), (1281, 723), (64, 64), (40, 30), (288, 192)]
 
 

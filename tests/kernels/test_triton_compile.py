@@ -117,6 +117,17 @@ def test_parameters_are_read_from_ptx() -> None:
         parameter_types(PTX, "light")
 
 
+def test_pixels_are_stored_together_where_the_address_allows_it() -> None:
+    from kernels.triton_kernels import nv12_to_input
+
+    constants = {"WIDTH": 96, "HEIGHT": 64, "ROWS": 8, "COLUMNS": 128}
+    aligned, other = (
+        compile_kernel(nv12_to_input, ["*i64:16", "*fp32:16", target], constants, 90, 4).cubin
+        for target in ("*fp32:16", "*fp32")
+    )
+    assert len(aligned) < len(other)
+
+
 def test_a_kernel_that_cannot_be_compiled_is_one_line() -> None:
     from kernels.triton_kernels import rank_scores
 
