@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.batching.batcher import FLOOR_NS, BatchOptions
-from engine.batching.camera_queue import Arrival
+from engine.batching.batcher import FLOOR_NS, Batcher, BatchOptions
+from engine.batching.camera_queue import Arrival, CameraQueue
 from tests.batching.traces import MS, START_NS, Played, phases, play, steady, trace
 
 EIGHT = BatchOptions(batch=8)
@@ -122,6 +122,31 @@ def test_the_start_does_not_run_on_tiny_batches() -> None:
     assert len(play(cameras, replace(EIGHT, collect="greedy"), compute_ms=5).batches[0].frames) == 1
 
 
+def batcher_of(*names: str, batch: int = 2) -> Batcher:
+    return Batcher([CameraQueue(name) for name in names], BatchOptions(batch=batch))
+
+
+def test_a_full_batch_runs_at_once() -> None:
+    batcher = batcher_of("a", "b", "c")
+    last = steady(15, 0.1)[0]
+    batcher.queues["a"].arrive(last)
+    assert batcher.runs_at(last.available_ns) == last.available_ns + 100 * MS
+    batcher.queues["b"].arrive(last)
+    assert batcher.runs_at(last.available_ns) == last.available_ns
+
+
+def test_the_first_window_is_the_cap_even_where_a_rate_is_known() -> None:
+    """As after a restart, when the pools hold frames already."""
+    batcher = batcher_of("a", "b")
+    frames = steady(25, 1)
+    for arrival in frames:
+        batcher.queues["a"].arrive(arrival)
+    now_ns = frames[-1].available_ns
+    assert batcher.window_ns(now_ns) == 100 * MS
+    assert len(batcher.take(now_ns)) == 1
+    assert batcher.window_ns(now_ns) == 40 * MS
+
+
 def test_one_frame_a_batch_never_waits() -> None:
     played = play(eight(), BatchOptions(batch=1), compute_ms=4)
     assert max(batch.waited_ns for batch in played.batches) <= 12 * MS, "for the lane alone"
@@ -187,6 +212,7 @@ CAMERAS = st.lists(
     st.sampled_from([0, 4, 10]),
 )
 @example([(15, 0, True), (30, 5, False)], 4, 9.0, 0)
+@example([(3, 0, False), (60, 0, False)], 2, 1.0, 0)
 @settings(max_examples=60, deadline=None)
 def test_whatever_comes(
     cameras: list[tuple[int, int, bool]], batch: int, compute_ms: float, target_fps: int
@@ -203,7 +229,7 @@ def test_whatever_comes(
         assert 2 * MS <= run.window_ns <= 100 * MS
         # It waited for the lane, or for others: for these no longer than the window.
         gathered_ns = run.begun_ns - run.waited_ns
-        assert run.begun_ns <= max(lane_free_ns, gathered_ns + run.window_ns)
+        assert run.begun_ns <= max(lane_free_ns, gathered_ns + run.widest_ns)
         lane_free_ns = run.begun_ns + round(compute_ms * MS)
     for name, queue in played.batcher.queues.items():
         assert played.served()[name] + queue.drops.stale >= 1, "every camera gave at least one frame"

@@ -76,11 +76,24 @@ def test_no_more_is_due_than_may_be_in_flight() -> None:
     queue = CameraQueue("gate", live=False, most_in_flight=1)
     queue.arrive(frame(1))
     queue.arrive(frame(2))
-    assert queue.due
+    seen = [queue.due]
     queue.take()
-    assert queue.waiting == 1 and not queue.due
+    seen.append(queue.due)
     queue.done()
-    assert queue.due
+    seen.append(queue.due)
+    assert seen == [True, False, True] and queue.waiting == 1
+
+
+def test_the_next_wanted_frame_is_expected_by_the_rate() -> None:
+    queue = CameraQueue("gate", target_fps=12.5)
+    assert queue.next_wanted_ns(unknown_period_ns=100 * MS) == (100 * MS, 200 * MS)
+    for seq in range(1, 31):
+        queue.arrive(frame(seq))
+    last_ns = frame(30).available_ns
+    assert queue.period_ns() == 80 * MS
+    assert queue.next_wanted_ns(100 * MS) == (last_ns + 40 * MS, last_ns + 80 * MS)
+    queue.arrive(frame(31))
+    assert queue.next_wanted_ns(100 * MS) == (last_ns + 120 * MS, last_ns + 160 * MS), "not the very next"
 
 
 def test_too_old_is_dropped() -> None:

@@ -39,11 +39,15 @@ def steady(fps: float, seconds: float, delay_ms: float = 0.0, decode_ms: float =
 
 @dataclass
 class Batch:
-    """A batch that was run: when, how long its first frame had waited, and (camera, capture time) of its frames."""
+    """A batch that was run: when, how long its first frame had waited, and (camera, capture time) of its frames.
+
+    widest_ns  the widest window while it was collected: it may close in when a rate becomes known
+    """
 
     begun_ns: int
     waited_ns: int
     window_ns: int
+    widest_ns: int
     frames: list[tuple[str, int]]
 
     def ages_ms(self) -> list[float]:
@@ -102,6 +106,7 @@ def play(
     played = Played(batcher, max((event[0] for event in events), default=START_NS))
     processed = dict.fromkeys(cameras, 0)
     running: Batch | None = None
+    widest_ns = 0
     free_ns = now_ns = START_NS
     while events or running:
         if running and (not events or free_ns <= events[0][0]):
@@ -117,22 +122,24 @@ def play(
                 batcher.queues[name].arrive(came)
         runs_ns = None if running else batcher.runs_at(now_ns)
         if runs_ns is not None and runs_ns <= now_ns:
-            running = _begin(batcher, now_ns, options)
+            running = _begin(batcher, now_ns, options, widest_ns)
+            widest_ns = 0
             played.batches.append(running)
             free_ns = now_ns + round(compute_ms * MS)
         elif runs_ns is not None and (not events or runs_ns < events[0][0]):
             heapq.heappush(events, (runs_ns, 0, None, ""))
+        widest_ns = max(widest_ns, batcher.window_ns(now_ns))
         _check_accounts(batcher, processed)
     return played
 
 
-def _begin(batcher: Batcher, now_ns: int, options: BatchOptions) -> Batch:
+def _begin(batcher: Batcher, now_ns: int, options: BatchOptions, widest_ns: int) -> Batch:
     since_ns = min(queue.due_since_ns for queue in batcher.queues.values() if queue.due)
     window_ns = batcher.window_ns(now_ns)
     picks = batcher.take(now_ns)
     assert 1 <= len(picks) <= options.batch
     frames = [(pick.queue.name, pick.arrival.captured_ns) for pick in picks]
-    return Batch(now_ns, now_ns - since_ns, window_ns, frames)
+    return Batch(now_ns, now_ns - since_ns, window_ns, max(window_ns, widest_ns), frames)
 
 
 def _check_accounts(batcher: Batcher, processed: dict[str, int]) -> None:
