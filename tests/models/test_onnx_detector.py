@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from engine.errors import BackendMissing, ConfigError, DeviceOutOfMemory, ModelCorrupt, ModelNotFound
 from engine.models.base import BatchItem, DetectorOptions
+from engine.models.layout import Bounds, Layout, Measured
+from engine.models.layout_cache import LayoutCache, layout_key
 from engine.models.onnx_detector import OnnxDetector
+from engine.models.ort import OrtCpu
 
 from .backends import Absent, Failing, FailingToo, Gated, GatedFailing
 from .samples import grey_frame, toy_model
@@ -321,9 +324,17 @@ def test_numbers_meant_for_the_first_device_do_not_bind_the_cpu(tmp_path: Path) 
     )
     detector = OnnxDetector(path, options)
     assert "measured in" in {choice.what: choice.reason for choice in detector.choices}["layout"]
-    options = DetectorOptions(lanes=1, threads=1, batch=1, most_lanes=4, backends=("test-absent", "ort-cpu"))
+
+
+def test_a_stand_in_takes_no_more_calls_than_memory_was_laid_out_for(tmp_path: Path) -> None:
+    """Frames are kept for the configured lane and one more, and the stand-in would like two lanes and one more."""
+    path = toy_model(tmp_path / "toy.onnx", finished_boxes(), metadata=NAMES)
+    key = layout_key(path, OrtCpu.name, OrtCpu.runtime(), Bounds(cores=3, calls=2))
+    best = Measured(Layout(2, 1), 100.0, 0.02)
+    LayoutCache(tmp_path / "cache" / "camring" / "layouts.json").store(key, [best])
+    options = DetectorOptions(lanes=1, threads=1, batch=1, most_lanes=3, backends=("test-absent", "ort-cpu"))
     detector = OnnxDetector(path, options)
-    assert detector.lanes <= detector.calls <= 2  # as many as memory for frames was laid out for
+    assert (detector.lanes, detector.calls) == (2, 2)
 
 
 def test_discarded_boxes_are_counted_over_a_failure(tmp_path: Path) -> None:
