@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.types import F32
 from tools.command_line import needs
-from tools.onnx_graph import dissect, metadata, read_model, set_metadata
+from tools.onnx_graph import dissect, read_model
 
 with needs("export"):
     import onnx
@@ -50,7 +50,6 @@ def quantise_for_tensorrt(model: Any, pictures_nchw: Iterable[F32]) -> Any:
 
     Raises `ModelUnsupported` for a graph without convolutions.
     """
-    kept = metadata(model)
     # Its hints about unnamed nodes and about preparing the model are not for our user.
     logging.getLogger().setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
@@ -76,6 +75,4 @@ def quantise_for_tensorrt(model: Any, pictures_nchw: Iterable[F32]) -> Any:
             weight_type=QuantType.QInt8,
             extra_options=SYMMETRIC,
         )
-        quantised = read_model(result)
-    set_metadata(quantised, kept)
-    return quantised
+        return read_model(result)

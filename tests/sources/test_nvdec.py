@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,12 +18,15 @@ from av.codec import CodecContext
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 
 from engine.errors import SourceUnsupported
 from engine.sources import nvdec
 from engine.sources.av import AvSource
+from engine.sources.av_decoder import AvPicture
 from engine.sources.base import SourceOptions
-from engine.sources.decoder import DamagedPacket
+from engine.sources.decoder import DamagedPacket, DecodedPicture, DecoderUnusable, VideoDecoder
 from engine.sources.nvdec import (
     AnnexB,
     HostPicture,
@@ -270,6 +276,75 @@ def test_a_codec_that_no_gpu_decodes_goes_to_the_software(tmp_path: Path, backen
     assert "not by NVDEC: it has no decoder for mjpeg" in source.description
     assert len(list(shown(source))) == 20
     source.close()
+
+
+class GivesUp(VideoDecoder):
+    """Decodes some packets by way of the byte stream and then no more, as a GPU that was taken away."""
+
+    description = "decoded for a while"
+    closed = 0
+
+    def __init__(self, stream: VideoStream) -> None:
+        self._bitstream = AnnexB(stream)
+        context = CodecContext.create("h264", "r")
+        assert isinstance(context, VideoCodecContext)
+        self._context, self._left, self._reformatter = context, 13, VideoReformatter()
+
+    def decode(self, packet: Packet[VideoStream] | None) -> Sequence[DecodedPicture]:
+        self._left -= 1
+        parts = self._bitstream.convert(packet)
+        if self._left < 0:
+            raise DecoderUnusable("the GPU is gone")
+        frames = [frame for part in parts for frame in self._context.decode(part)]
+        return [AvPicture(frame, self._reformatter) for frame in frames]
+
+    def close(self) -> None:
+        type(self).closed += 1
+
+
+def test_the_software_takes_over_in_the_middle_of_a_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_clip(tmp_path / "a.mp4", frames=40, g=10, bf=0, sc_threshold=0)
+
+    def broken(stream: VideoStream, options: SourceOptions, *, live: bool) -> VideoDecoder:
+        return GivesUp(stream)
+
+    monkeypatch.setattr("engine.sources.av.open_decoder", broken)
+    source = AvSource(SourceOptions(str(path)))
+    source.open()
+    seen = list(shown(source))
+    wanted = frames_of(path)
+    assert "decoded in software, 1 thread (not by NVDEC: the GPU is gone)" in source.description
+    assert source.corrupt_packets == 1 and GivesUp.closed == 1
+    # The packet that was lost spoils what leans on it; from the next key frame on all is as it was.
+    assert 20 + 13 <= len(seen) <= 40
+    for mine, reference in zip(seen[-20:], wanted[-20:], strict=True):
+        planes = reference.to_ndarray(format="nv12")
+        assert np.array_equal(mine.y, planes[: reference.height])
+    assert sum(one.picture.discontinuity for one in seen) == 1
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("init", "count", "reason"),
+    [
+        (0, 1, ""),
+        (0, 0, "no NVIDIA GPU"),
+        (100, 0, "CUDA cannot be used (driver error 100)"),
+    ],
+)
+def test_what_a_driver_says(tmp_path: Path, init: int, count: int, reason: str) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler to make a library that answers like a driver")
+    code = tmp_path / "driver.c"
+    code.write_text(
+        f"int cuInit(unsigned f) {{ return {init}; }}\nint cuDeviceGetCount(int *n) {{ *n = {count}; return 0; }}\n"
+    )
+    library = tmp_path / "driver.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(code)], check=True)
+    assert driver_problem(str(library)) == reason
 
 
 def test_software_is_the_default_and_gives_no_reason(tmp_path: Path) -> None:
