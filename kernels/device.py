@@ -46,7 +46,8 @@ def gpu_errors(what: str) -> Iterator[None]:
     except cupy.cuda.memory.OutOfMemoryError as error:
         raise GpuOutOfMemory(f"{what}: {_line(error)}") from error
     except (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError) as error:
-        kind = GpuOutOfMemory if "MEMORY" in str(error).split(":")[0].upper() else GpuError
+        full = any(name in str(error) for name in ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY"))
+        kind = GpuOutOfMemory if full else GpuError
         raise kind(f"{what}: {_line(error)}") from error
 
 
