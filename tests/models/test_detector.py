@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.errors import ModelNotFound
+from engine.errors import BackendError, ModelNotFound
 from engine.models.base import DetectorOptions
 from engine.models.detector import create_detector
 from engine.models.motion import MotionDetector
@@ -24,6 +24,14 @@ def test_motion_and_files(tmp_path: Path) -> None:
     assert "toy.onnx" in detector.description and "CPUExecutionProvider" in detector.description
     with pytest.raises(ModelNotFound):
         create_detector(str(tmp_path / "motion"), DetectorOptions())
+
+
+def test_engine_files_are_for_tensorrt_alone(tmp_path: Path) -> None:
+    path = tmp_path / "yolo.engine"
+    path.write_bytes(b"made elsewhere")
+    with pytest.raises(BackendError, match="tensorrt") as info:
+        create_detector(str(path), DetectorOptions(backends=("ort-cpu",)))
+    assert "ort-cpu" not in str(info.value) and "\n" not in str(info.value)
 
 
 def test_importing_it_imports_no_runtime() -> None:
