@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 from urllib.parse import unquote, urlsplit
@@ -125,4 +126,4 @@ def with_flags(camera: CameraConfig, flags: Mapping[str, object]) -> CameraConfi
     transport = flags["rtsp_transport"] if flags.get("rtsp_transport") is not None else camera.rtsp_transport
     checked(CAMERA_SETTINGS["loop"], "loop", loop, "flag --loop")
     checked(CAMERA_SETTINGS["rtsp_transport"], "rtsp_transport", transport, "flag --rtsp-transport")
-    return CameraConfig(camera.name, camera.source, cast(bool, loop), cast(str, transport))
+    return replace(camera, loop=cast(bool, loop), rtsp_transport=cast(str, transport))

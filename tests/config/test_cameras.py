@@ -187,3 +187,11 @@ def test_a_file_of_another_shape_is_refused(tmp_path: Path, name: str, text: str
     with pytest.raises(ConfigError) as caught:
         loaded(path)
     assert str(caught.value) == f"{path}{message}"
+
+
+def test_flags_that_speak_of_all_cameras_leave_their_own_settings_alone(tmp_path: Path) -> None:
+    path = tmp_path / "cameras.toml"
+    path.write_text('[[camera]]\nname = "gate"\nsource = "test://"\ninfer_fps = 4.0\n')
+    for flags in ({}, {"loop": True}, {"rtsp_transport": "udp"}):
+        (camera,) = load_run_config("m3-cpu", path, flags, {}).config.cameras
+        assert camera.infer_fps == 4.0
