@@ -1,5 +1,5 @@
-"""Pixel and box kernels: letterbox, colour conversion, non-maximum suppression.
+"""Pixel, box and mask kernels: letterbox and colour, anchors, non-maximum suppression, mask assembly and blending.
 
-One module a device, the same signatures in each (`kernels.cpu` now), and one numpy reference that all are
-tested against. Kernels know arrays only: no frames, no models, no configuration.
+One module a device with the same functions in each (`kernels.cpu`, `kernels.cuda`), and one numpy reference that all
+are tested against (docs/kernels.md). Kernels know arrays only: no frames, no models, no configuration.
 """
