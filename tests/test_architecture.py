@@ -103,6 +103,15 @@ def test_control_holds_no_frame_logic() -> None:
     assert violations("engine/control/", allowed) == []
 
 
+def test_the_batching_policy_is_pure() -> None:
+    """No clock, no threads, no I/O: it runs on recorded arrivals."""
+    assert violations("engine/batching/", ("engine.batching",)) == []
+    standard = {name for path, tree in modules() if str(path).startswith("engine/batching/")
+                for name in imported(tree)}  # fmt: skip
+    allowed = {"__future__", "abc", "collections", "dataclasses", "engine", "typing"}
+    assert {name.split(".")[0] for name in standard} <= allowed
+
+
 def test_only_the_supervisor_side_imports_the_supervisor() -> None:
     for path, tree in modules():
         if str(path) not in ("engine/cli.py", "engine/status.py", "engine/supervisor.py"):
