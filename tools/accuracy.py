@@ -11,6 +11,9 @@ import numpy as np
 
 from engine.types import F32, Detections
 
+_SCORE_WEIGHT = 0.1
+"""What a difference of scores counts beside one of overlaps when boxes are paired."""
+
 
 @dataclass(slots=True)
 class Agreement:
@@ -48,11 +51,13 @@ class Agreement:
         """Largest difference of the scores of a pair."""
         return max(self.score_errors, default=0.0)
 
-    def add(self, wanted: Detections, found: Detections, least_iou: float) -> None:
-        """Count one frame: boxes of a class are pairs from this overlap on."""
+    def add(
+        self, wanted: Detections, found: Detections, least_iou: float, most_score_error: float = 1.0
+    ) -> None:
+        """Count one frame: boxes of a class are pairs from this overlap on, and with scores no further apart."""
         self.wanted += len(wanted)
         self.found += len(found)
-        for index_wanted, index_found, overlap in pairs(wanted, found, least_iou):
+        for index_wanted, index_found, overlap in pairs(wanted, found, least_iou, most_score_error):
             self.matched += 1
             self.iou_sum += overlap
             self.score_errors.append(
@@ -60,21 +65,26 @@ class Agreement:
             )
 
 
-def pairs(a: Detections, b: Detections, least_iou: float) -> list[tuple[int, int, float]]:
-    """(index in `a`, index in `b`, IoU) of boxes of the same class that belong together, best overlap first."""
+def pairs(
+    a: Detections, b: Detections, least_iou: float, most_score_error: float = 1.0
+) -> list[tuple[int, int, float]]:
+    """(index in `a`, index in `b`, IoU) of boxes of the same class that belong together, best overlap first.
+
+    Of boxes that lie on each other, those with the nearest scores belong together.
+    """
     overlaps = iou(a.boxes_xyxy, b.boxes_xyxy)
     overlaps[a.class_ids[:, None] != b.class_ids[None, :]] = 0
+    score_errors = np.abs(a.scores[:, None] - b.scores[None, :])
+    rows, columns = np.nonzero((overlaps >= least_iou) & (overlaps > 0) & (score_errors <= most_score_error))
+    likeness = overlaps[rows, columns] - _SCORE_WEIGHT * score_errors[rows, columns]
     found = []
     free_a, free_b = set(range(len(a))), set(range(len(b)))
-    for flat in np.argsort(-overlaps, axis=None, kind="stable"):
-        index_a, index_b = divmod(int(flat), len(b))
-        overlap = float(overlaps[index_a, index_b])
-        if overlap < least_iou or overlap <= 0:
-            break
+    for index in np.argsort(-likeness, kind="stable"):
+        index_a, index_b = int(rows[index]), int(columns[index])
         if index_a in free_a and index_b in free_b:
             free_a.remove(index_a)
             free_b.remove(index_b)
-            found.append((index_a, index_b, overlap))
+            found.append((index_a, index_b, float(overlaps[index_a, index_b])))
     return found
 
 

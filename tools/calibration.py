@@ -92,11 +92,11 @@ class Histogram:
         return low, high
 
 
-def channel_scales(weight: F32, levels: int) -> F32:
+def channel_scales(weight: F32, levels: int, least: F32 | None = None) -> F32:
     """Scale of each output channel (the first axis) for symmetric integers in ±levels, by least square error.
 
     Coarser scales than the plain one are tried as well as finer ones: weights that lie on a grid already, as those
-    of a model that was quantised before, are met exactly.
+    of a model that was quantised before, are met exactly. `least` bounds each scale from below.
     """
     channels = weight.reshape(len(weight), -1).astype(np.float64)
     largest = np.maximum(np.abs(channels).max(axis=1), 1e-12)
@@ -108,4 +108,4 @@ def channel_scales(weight: F32, levels: int) -> F32:
         better = error < least
         least[better], scales[better] = error[better], tried[better, 0]
     found: F32 = scales.astype(np.float32)
-    return found
+    return found if least is None else np.maximum(found, least)

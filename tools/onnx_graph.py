@@ -77,9 +77,16 @@ def dissect(model: Any) -> Anatomy:
     last = tuple(node.name for node in nodes if node.name in learnt and not ends[node.name])
     if not last:
         raise ModelUnsupported("the graph has no convolution with weights: nothing to do for this tool")
-    inputs = {value.name for value in model.graph.input} - weights.keys()
+    fed: set[str] = set()  # tensors that come out of a convolution, however far on
+    first = []
+    for node in nodes:
+        after_one = not fed.isdisjoint(node.input)
+        if node.name in learnt and not after_one:
+            first.append(node.name)
+        if after_one or node.name in learnt:
+            fed.update(node.output)
     return Anatomy(
-        first=tuple(node.name for node in nodes if node.name in learnt and node.input[0] in inputs),
+        first=tuple(first),
         body=tuple(node.name for node in nodes if ends[node.name]),
         last=last,
         tail=tuple(node.name for node in nodes if not ends[node.name] and node.name not in last),

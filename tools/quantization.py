@@ -209,7 +209,7 @@ def quantised(model: Any, nodes: Sequence[str], ranges: Ranges, cpu: Processor, 
     """The quantised model, metadata kept. `picture` is any input of the model's size."""
     model = _copy(model)
     kept = onnx_graph.metadata(model)
-    overrides = _weight_overrides(model, nodes, cpu.levels)
+    overrides = _weight_overrides(model, nodes, ranges, cpu.levels)
     kind = QuantType.QInt8 if cpu.signed else QuantType.QUInt8
     for name, (low, high) in ranges.by_tensor.items():
         bounds = {"rmin": np.float32(low), "rmax": np.float32(max(high, low + 1e-6))}
@@ -234,7 +234,9 @@ def quantised(model: Any, nodes: Sequence[str], ranges: Ranges, cpu: Processor, 
     return result
 
 
-def _weight_overrides(model: Any, nodes: Sequence[str], levels: int) -> dict[str, list[dict[str, Any]]]:
+def _weight_overrides(
+    model: Any, nodes: Sequence[str], ranges: Ranges, levels: int
+) -> dict[str, list[dict[str, Any]]]:
     """Scales of the convolutions' weights; the weights are clipped to what these reach."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     overrides: dict[str, list[dict[str, Any]]] = {}
@@ -243,7 +245,13 @@ def _weight_overrides(model: Any, nodes: Sequence[str], levels: int) -> dict[str
             continue
         tensor = weights[node.input[1]]
         values = numpy_helper.to_array(tensor)
-        scales = channel_scales(values, levels)
+        bias = (
+            numpy_helper.to_array(weights[node.input[2]]) if len(node.input) > 2 else np.zeros(1, np.float32)
+        )
+        low, high = ranges.by_tensor[node.input[0]]
+        # Biases become 32-bit multiples of both scales: a channel of hardly any weight must not make them overflow.
+        least = np.abs(bias) / np.float32(max(high - low, 1e-6) / 255 * 2**30)
+        scales = channel_scales(values, levels, least.astype(np.float32))
         shaped = scales.reshape(-1, *[1] * (values.ndim - 1))
         clipped = (np.clip(np.round(values / shaped), -levels, levels) * shaped).astype(np.float32)
         tensor.CopyFrom(numpy_helper.from_array(clipped, tensor.name))

@@ -38,6 +38,9 @@ def checkpoint(ultralytics: Any, tmp_path_factory: pytest.TempPathFactory) -> Ma
     def make(architecture: str) -> Path:
         if architecture not in made:
             made[architecture] = folder / f"{architecture}.pt"
+            import torch
+
+            torch.manual_seed(3)
             yolo = ultralytics.YOLO(f"{architecture}.yaml")
             enliven(yolo.model)
             yolo.save(str(made[architecture]))
@@ -51,7 +54,6 @@ def enliven(model: Any) -> None:
     import torch
     from torch import nn
 
-    torch.manual_seed(3)
     noise = nn.functional.interpolate(torch.rand(4, 3, 24, 24), size=(192, 192), mode="bilinear")
     pictures = torch.cat([torch.from_numpy(drawn_pictures()), noise])
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]

@@ -20,7 +20,8 @@ from engine.models.backend import BackendOptions, backend_named
 from engine.models.base import BatchItem, DetectorOptions
 from engine.models.detector import create_detector
 from engine.models.heads.base import recognise
-from engine.types import F32
+from engine.types import F32, Detections
+from tools.accuracy import Agreement
 from tools.export_onnx import main
 from tools.frames import TEST_PICTURES, prepared, read_frames
 from tools.ultralytics_model import Checkpoint, Wish
@@ -55,33 +56,34 @@ def test_any_batch_gives_what_torch_gives(
     pictures = np.concatenate([prepared(frame, head, (192, 128))[0] for frame in frames])
     wanted, found = model.forward(pictures, Wish((192, 128))), run_onnx(out, pictures)
     assert found[0].shape == wanted[0].shape == (3, 84, 504)
-    np.testing.assert_allclose(found[0], wanted[0], atol=2e-3)
+    np.testing.assert_allclose(found[0], wanted[0], atol=1e-3 * float(wanted[0].max()))
     assert np.ptp(wanted[0][:, 4:]) > 0.3, "weights that say nothing prove nothing"
 
 
 def test_the_engine_finds_what_ultralytics_finds(checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
-    """The engine's detector on a frame, against ultralytics' own suppression on torch's output for that frame."""
+    """The engine's detector on a frame, against ultralytics' own suppression of what torch computes for it."""
     import torch
+    from ultralytics.utils.nms import non_max_suppression
     from ultralytics.utils.ops import scale_boxes
 
     out = tmp_path / "model.onnx"
-    assert export(checkpoint("yolo11n"), out, "--size", "320", "--count", "1") == 0
-    detector = create_detector(str(out), DetectorOptions(confidence=0.25, lanes=1, threads=1, batch=1))
-    frame = next(iter(read_frames([TEST_PICTURES], 1, first=90)))
+    assert export(checkpoint("yolo11n"), out, "--size", "192", "--count", "1") == 0
+    options = DetectorOptions(confidence=0.25, nms_iou=0.7, lanes=1, threads=1, batch=1)
+    detector = create_detector(str(out), options)
+    frame = next(iter(read_frames([TEST_PICTURES], 1, first=150)))
     found = detector.infer([BatchItem(frame)])[0]
-    backend = backend_named("ort-cpu").load(out, BackendOptions())
-    tensor, letterbox = prepared(frame, recognise(backend.graph, "here"), (320, 320))
-    raw = Checkpoint(checkpoint("yolo11n"), tmp_path).forward(tensor, Wish((320, 320)))[0][0]
-    assert len(found) > 5
-    # The best box of every class survives any suppression.
-    for class_id in np.unique(found.class_ids):
-        best = int(np.argmax(np.where(raw[4:].argmax(axis=0) == class_id, raw[4 + class_id], 0)))
-        x, y, width, height = raw[:4, best]
-        box = torch.tensor([[x - width / 2, y - height / 2, x + width / 2, y + height / 2]])
-        box = scale_boxes((320, 320), box, frame.y.shape).numpy()[0]
-        own = found.take(np.flatnonzero(found.class_ids == class_id))
-        assert own.scores[0] == pytest.approx(raw[4 + class_id, best], abs=1e-3)
-        np.testing.assert_allclose(own.boxes_xyxy[0], box, atol=0.1 * letterbox.scale_xy[0])
+    head = recognise(backend_named("ort-cpu").load(out, BackendOptions()).graph, "here")
+    tensor, _ = prepared(frame, head, (192, 192))
+    raw = Checkpoint(checkpoint("yolo11n"), tmp_path).forward(tensor, Wish((192, 192)))[0]
+    own = non_max_suppression(torch.from_numpy(raw), conf_thres=0.25, iou_thres=0.7)[0]
+    boxes = scale_boxes((192, 192), own[:, :4].clone(), frame.y.shape).numpy()
+    wanted = Detections(boxes, own[:, 4].numpy(), own[:, 5].numpy().astype(np.int32))
+    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])  # the padding finds things too
+    agreement = Agreement()
+    agreement.add(wanted.take(np.flatnonzero(inside)), found, 0.95, 1e-3)
+    assert agreement.wanted > 5
+    # Of two boxes whose overlap is just what is allowed, rounding decides.
+    assert agreement.recall >= 0.9 and agreement.precision >= 0.9
 
 
 def test_segmentation_with_a_fixed_batch(checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
