@@ -73,7 +73,8 @@ def test_a_frozen_camera_does_not_slow_the_others(
         normal,
         frozen,
     )
-    assert frozen["c3"] < 1
+    # Frames from before the signal are still counted: health is up to half a second old.
+    assert frozen["c3"] < 0.25 * normal["c3"]
     back = until(lambda: rates(run, 1)["c3"] > 5, 10, "the frozen camera goes on")
     assert back and all(accounts_hold(camera) for camera in health(run)["cameras"].values())
     assert run.stop() == 0
