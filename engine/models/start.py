@@ -64,6 +64,10 @@ def start_backend(kind: type[Backend], path: Path, bounds: Bounds, folder: Path 
     chosen = loaded.pop(best[:2])
     for other in loaded.values():
         other.close()
+    if chosen.on_cores and best.batch < max(counts):
+        # A runtime keeps the memory of the largest batch that it has run, which was a trial only.
+        chosen.close()
+        chosen = _load(kind, path, bounds, best[:2], folder)
     return _started(chosen, best, reason)
 
 

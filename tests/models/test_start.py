@@ -67,6 +67,19 @@ def test_a_smaller_batch_than_was_tried_takes_less_memory(toy: Path, tmp_path: P
     assert started.backend.new_call().input_nchw.shape == (1, 3, 64, 64)
 
 
+def test_a_session_that_tried_larger_batches_is_not_kept_for_smaller_ones(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Failing.loaded.clear()
+    Failing.fails_at[:] = [1_000_000]
+    monkeypatch.setattr(
+        "engine.models.start.measure", lambda layouts, trial: [Measured(Layout(2, 1), 100.0, 0.02)]
+    )
+    started = start_backend(FailingCores, toy, Bounds(cores=2, frames=8))
+    assert started.backend is Failing.loaded[-1] and len(Failing.loaded) == 3
+    assert [backend.closed for backend in Failing.loaded] == [True, True, False]
+
+
 def test_a_fixed_batch_is_measured_in_no_other(tmp_path: Path) -> None:
     path = toy_model(tmp_path / "toy.onnx", {"output0": np.zeros((2, 10, 6), np.float32)}, (2, 3, 64, 64))
     started = start_backend(OrtCpu, path, Bounds(cores=2, frames=8))
