@@ -13,7 +13,9 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # tests that import onnxruntime themselves send nothing either
+os.environ.setdefault(
+    "ORT_DISABLE_TELEMETRY", "1"
+)  # tests that import onnxruntime themselves send nothing either
 
 MUST_BE_THERE = frozenset({"data_dir", "ffprobe", "rtsp_server", "start_rtsp_server", "rtmp_url"})
 """Fixtures that stand for real data and real peers."""

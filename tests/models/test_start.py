@@ -71,7 +71,8 @@ def test_a_session_that_tried_larger_batches_is_not_kept_for_smaller_ones(
     toy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Failing.loaded.clear()
-    Failing.fails_at[:] = [1_000_000]
+    Failing.fails_at.clear()
+    Failing.fails_at.append(1_000_000)
     monkeypatch.setattr(
         "engine.models.start.measure", lambda layouts, trial: [Measured(Layout(2, 1), 100.0, 0.02)]
     )
