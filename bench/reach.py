@@ -35,11 +35,11 @@ def times_as_fast_as_peers(cameras: int) -> Callable[[Any], str]:
 
 
 def preprocessing(figures: Any) -> str:
-    ms, counts = figures["ms"], figures["detections"]
+    ms, found = figures["ms"], dict(row[:2] for row in figures["detections"])
     times = ms["cvtColor → resize → blobFromImage"] / ms["kernels.cpu"]
     mean = dict(row[:2] for row in figures["grey_levels"])["full conversion"]
-    changed = counts["only with the chain"] + counts["only with ours"]
-    detections = f"{changed} of {counts['with the chain']} detections changed"
+    changed = found["only with the chain"] + found["only here"]
+    detections = f"{changed} of {found['boxes']} boxes without a partner, scores within {found['difference of scores, most']}"
     return f"{times:.1f} × ({ms['kernels.cpu']:.2f} ms), mean diff {mean}, {detections}"
 
 
