@@ -91,7 +91,7 @@ def benchmarks(data: Path) -> list[Benchmark]:
         throughput(data, "yolov8n-4", yolov8n, FOUR_CLIPS, "ratio to the machine's limit ≥ 0.85"),
         throughput(data, "yolox-4", yolox, FOUR_CLIPS, "ratio to the machine's limit ≥ 0.66"),
         Benchmark("peers", "What one would use instead", "the engine is faster than each",
-                  ("bench.peers",), minutes=8),
+                  ("bench.peers",), minutes=9),
         Benchmark("tracking", "Tracking", "association only: p95 ≤ 0.5 ms for 10–20 objects",
                   ("bench.tracking", "--data", str(data)), minutes=2),
         Benchmark("soak", "Half an hour's worth of looped input", "memory, descriptors and mappings stay flat",

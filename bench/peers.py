@@ -230,7 +230,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argument_parser(__doc__)
     parser.add_argument("--model", type=Path, default=weights("yolov8n_640_f32_dynbatch"))
     parser.add_argument("--clip", type=Path, action="append", help="may be repeated; default: four clips")
-    parser.add_argument("--frames", type=int, default=160, help="for each way, shared out among its cameras")
+    parser.add_argument("--frames", type=int, default=96, help="for each way, shared out among its cameras")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=6.0, help="length of a measurement of the limit")
     parser.add_argument("--quick", action="store_true", help="32 frames, once: to see that every way runs")

@@ -20,10 +20,11 @@ _SLICE_S = 0.03
 """Shortest trial: many calls of a small model, so that starting the threads does not count."""
 _LONGEST_BATCH_S = 0.5
 """A batch that takes longer than this is not tried: its frames are late however many there are."""
-_SAME, _SAME_WHILE_BUSY = 0.97, 0.75
+_SAME = 0.8
 """Throughputs of at least this share of the best are the same, as far as can be told from so short a test."""
 QUIET = 0.9
-"""Share of the time that lanes of one thread computed in; with less, something else had the cores."""
+"""Share of the time that lanes of one thread computed in; with less, something else had the cores, and what was
+measured is not remembered."""
 
 
 class Layout(NamedTuple):
@@ -143,18 +144,17 @@ def measure(layouts: Sequence[Layout], trial: Callable[[Layout, int], float]) ->
     return [_measured(layout, rounds[layout] or [call_s[layout]]) for layout in kept]
 
 
-def choose(measured: Iterable[Measured], *, quiet: bool = True) -> Measured:
-    """The most frames a second; of those that are as good as the best the smallest batch, then the shortest call.
+def choose(measured: Iterable[Measured]) -> Measured:
+    """The most frames a second; of those that are as good as the best the smallest batch, then the most lanes, then the
+    shortest call.
 
-    Measurements on a machine that was not quiet say less. Of what they do not tell apart, lanes of one thread are
-    taken: where cores are contended, the threads of one call wait for each other.
+    The trials have the cores to themselves, a run has not: the threads of one call wait for each other where decoding
+    takes a core from one of them, lanes of one thread do not.
     """
     table = list(measured)
-    same = (_SAME if quiet else _SAME_WHILE_BUSY) * max(entry.frames_per_s for entry in table)
+    same = _SAME * max(entry.frames_per_s for entry in table)
     near = [entry for entry in table if entry.frames_per_s >= same]
-    if not quiet:
-        return min(near, key=lambda entry: (entry.layout.batch, -entry.layout.lanes))
-    return min(near, key=lambda entry: (entry.layout.batch, entry.call_s))
+    return min(near, key=lambda entry: (entry.layout.batch, -entry.layout.lanes, entry.call_s))
 
 
 def describe(measured: Iterable[Measured]) -> str:

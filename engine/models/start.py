@@ -54,7 +54,7 @@ def start_backend(kind: type[Backend], path: Path, bounds: Bounds, folder: Path 
         else:
             trials = Trials(loaded)
             table = measure(layouts, trials)
-            best = choose(table, quiet=trials.share >= QUIET).layout
+            best = choose(table).layout
             reason = f"measured in {time.monotonic() - began:.1f} s: {describe(table)}"
             if trials.share >= QUIET:
                 cache.store(key, table)
