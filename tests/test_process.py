@@ -297,6 +297,9 @@ class Guests:
     def end(self, guest: WorkerProcess) -> None:
         """Stop one guest and let it go."""
         guest.send({"type": "stop"})
+        assert guest.wait_exited(10) and not guest.exited, (
+            "whether its host died is not known before its last word"
+        )
         self.hear(guest)
         assert guest.exited and guest.confirm_death(10) == 0
 

@@ -115,6 +115,7 @@ def test_the_host_is_killed_and_comes_back_with_its_cameras(engine_run: Start, d
         }  # fmt: skip
         assert accounts_hold(run)
     assert run.stop() == 0, run.text()
+    assert "warning decode" not in run.text(), "deaths of the host were counted as their own"
     for name in ("cam0", "cam1"):
         frames = [line["frame"] for line in run.lines(name)]
         assert frames == sorted(set(frames)), "a frame came twice or out of order"
