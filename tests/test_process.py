@@ -297,10 +297,10 @@ class Guests:
     def end(self, guest: WorkerProcess) -> None:
         """Stop one guest and let it go."""
         guest.send({"type": "stop"})
-        assert guest.wait_exited(10) and not guest.exited, (
-            "whether its host died is not known before its last word"
-        )
+        assert guest.wait_exited(10)
+        known = guest.exited
         self.hear(guest)
+        assert not known, "whether its host died is not known before its last word"
         assert guest.exited and guest.confirm_death(10) == 0
 
     def close(self) -> None:
