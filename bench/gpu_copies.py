@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from bench.gpu_kernels import INPUT_WH, MATRIX, PIXELS, SOURCE_WH, RepeatingLauncher, noise_frame
-from engine.models.host_frames import HostFrames
 from engine.types import FrameMeta, FrameNv12, nv12_geometry
 from ipc.pool import Consumer, PoolLayout, PoolMemory, Producer
 from kernels import cuda, device
+from kernels.host_frames import HostFrames
 from kernels.letterbox import Fit, fit_letterbox
 
 FRAMES = 8

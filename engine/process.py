@@ -1,4 +1,4 @@
-"""One worker process as the supervisor sees it: start, listen, confirm death, decide on a restart."""
+"""One worker as the supervisor sees it: start, listen, confirm death, decide on a restart."""
 
 from __future__ import annotations
 
@@ -47,10 +47,40 @@ class RestartPolicy:
         return BACKOFF_S[min(len(self.deaths_ns), len(BACKOFF_S)) - 1]
 
 
+@dataclass(frozen=True)
+class HostedThread:
+    """A worker's life as a thread in the process of another: what is used of `subprocess.Popen`, and nothing more.
+
+    channel  ours, to the thread, which hangs up when it ends; so does the kernel when its process dies
+    host     the process it runs in
+    """
+
+    channel: Channel
+    host: subprocess.Popen[bytes]
+    stderr: None = None
+
+    @property
+    def pid(self) -> int:
+        """Number of the process it runs in."""
+        return self.host.pid
+
+    def wait(self, timeout: float) -> int:
+        """Wait for the end. Raises `subprocess.TimeoutExpired`."""
+        if not self.channel.hung_up(timeout):
+            raise subprocess.TimeoutExpired("thread", timeout)
+        return 0
+
+    def kill(self) -> None:
+        """A thread cannot be killed; its process can."""
+        self.host.kill()
+
+
 class WorkerProcess:
-    """A worker over all its incarnations.
+    """A worker over all its incarnations, in a process of its own or hosted in another's.
 
     state  starting, running, backoff, failed, stopped
+    fatal  what it has said of why it cannot work
+    ended  a hosted worker has said that it is done, whether well or not: its host lives on
     """
 
     def __init__(self, spec: WorkerSpec, policy: RestartPolicy, lock_path: str | None = None) -> None:
@@ -63,10 +93,11 @@ class WorkerProcess:
         self.started_ns = 0
         self.restart_due_ns = 0
         self.fatal: Message | None = None
+        self.ended = False
         self.channel: Channel | None = None
         self.stderr_tail: deque[str] = deque(maxlen=STDERR_LINES_KEPT)
         self._stderr_rest = b""
-        self._popen: subprocess.Popen[bytes] | None = None
+        self._life: subprocess.Popen[bytes] | HostedThread | None = None
         self._status_memory = PoolMemory(
             f"status:{spec.name}", PoolLayout((1,), STATUS_SLOT_BYTES, 1), lock_path
         )
@@ -83,15 +114,20 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int | None:
-        """Process number while it runs."""
-        return self._popen.pid if self._popen else None
+        """Number of the process while it runs."""
+        return self._life.pid if self._life else None
 
     @property
     def stderr_fd(self) -> int:
         """Descriptor to read the worker's error output from."""
-        if self._popen is None or self._popen.stderr is None:
-            raise ValueError(f"{self.spec.name} is not running")
-        return self._popen.stderr.fileno()
+        if self._life is None or self._life.stderr is None:
+            raise ValueError(f"{self.spec.name} has no process of its own that runs")
+        return self._life.stderr.fileno()
+
+    @property
+    def has_stderr(self) -> bool:
+        """Whether there is error output of its own: a hosted worker's is that of its host."""
+        return self._life is not None and self._life.stderr is not None
 
     def announce_status_pool(self) -> None:
         """Hand over the pool that the worker writes its status into; this also tells it to begin."""
@@ -106,15 +142,28 @@ class WorkerProcess:
         }
         self.send(message, [memory.control_fd, memory.data_fd])
 
-    def start(self, now_ns: int) -> Channel:
-        """Start the next incarnation; returns the channel to it."""
+    def start(self, now_ns: int, host: WorkerProcess | None = None) -> Channel:
+        """Start the next incarnation, in the process of `host` if one is given; returns the channel to it."""
         self.stderr_tail.clear()
         self._stderr_rest = b""
         ours, theirs = Channel.pair()
         self.incarnation += 1
-        self.state, self.detail, self.fatal = "starting", "", None
+        self.state, self.detail, self.fatal, self.ended = "starting", "", None, False
         self.started_ns = now_ns
-        self._popen = subprocess.Popen(
+        self._life = self._spawn(theirs) if host is None else host.take_in(self.spec, ours, theirs)
+        theirs.close()
+        ours.set_timeout(CHANNEL_TIMEOUT_S)
+        self.channel = ours
+        return ours
+
+    def take_in(self, spec: WorkerSpec, ours: Channel, theirs: Channel) -> HostedThread:
+        """Have another worker run in this one's process, which must be there."""
+        assert isinstance(self._life, subprocess.Popen), f"{self.spec.name} does not run"
+        self.send({"type": "host", "kind": spec.kind, "name": spec.name}, [theirs.fileno()])
+        return HostedThread(ours, self._life)
+
+    def _spawn(self, theirs: Channel) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
             [sys.executable, "-m", "engine.workers.runtime", self.spec.kind, str(theirs.fileno())],
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
@@ -125,17 +174,17 @@ class WorkerProcess:
             env={"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONSAFEPATH": "1"},
             start_new_session=True,  # a Ctrl-C in the terminal is the supervisor's alone
         )
-        theirs.close()
-        os.set_blocking(self.stderr_fd, False)
-        ours.set_timeout(CHANNEL_TIMEOUT_S)
-        self.channel = ours
-        return ours
+        assert process.stderr is not None
+        os.set_blocking(process.stderr.fileno(), False)
+        return process
 
     def read_stderr(self) -> list[str] | None:
         """Whole lines of what the worker's libraries have printed; None at the end of the stream.
 
         Raises `BlockingIOError` when there is nothing to read at present.
         """
+        if not self.has_stderr:
+            return None
         data = os.read(self.stderr_fd, _STDERR_READ_BYTES)
         if not data and not self._stderr_rest:
             return None
@@ -180,40 +229,45 @@ class WorkerProcess:
 
     @property
     def exited(self) -> bool:
-        """True when the process has ended but its death is not confirmed yet."""
-        return self._popen is not None and self._popen.poll() is not None
+        """True when it has ended but its death is not confirmed yet."""
+        if isinstance(self._life, HostedThread):
+            # Without a word only its process can have ended it, which is confirmed first.
+            return self._life.channel.hung_up(0) and (self.ended or self._life.host.poll() is not None)
+        return self._life is not None and self._life.poll() is not None
 
     def wait_exited(self, timeout_s: float) -> bool:
-        """Wait up to `timeout_s` for the process to end by itself."""
-        if self._popen is None:
+        """Wait up to `timeout_s` for it to end by itself."""
+        if self._life is None:
             return True
         try:
-            self._popen.wait(timeout_s)
+            self._life.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return False
         return True
 
     def kill(self) -> None:
-        """SIGKILL. What it held is freed by `confirm_death` and the reaping that follows."""
-        if self._popen is not None:
-            self._popen.kill()
+        """SIGKILL to the process it runs in. What it held is freed by `confirm_death` and the reaping that follows."""
+        if self._life is not None:
+            self._life.kill()
 
     def confirm_death(self, timeout_s: float) -> int | None:
-        """Wait until the process is gone and return its exit status; None if it still lives.
+        """Wait until it is gone and return its exit status, or its host's; None if it still lives.
 
         Closes everything that led to it: what it has said must have been read before.
         """
-        if self._popen is None:
+        if self._life is None:
             return 0
         try:
-            status = self._popen.wait(timeout_s)
+            status = self._life.wait(timeout_s)
+            if isinstance(self._life, HostedThread) and not self.ended:
+                status = self._life.host.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
-        if self._popen.stderr is not None:
-            self._popen.stderr.close()
+        if self._life.stderr is not None:
+            self._life.stderr.close()
         if self.channel is not None:
             self.channel.close()
-        self.channel, self._popen = None, None
+        self.channel, self._life = None, None
         self._status_memory.reap_producer()
         self.read_snapshot()
         self._cpu_s_before = self.cpu_s

@@ -25,7 +25,7 @@ from engine.secrets import mask_text, mask_url
 from engine.signals import StopSignals
 from engine.status import status_of_run
 from engine.terminal import Terminal
-from engine.workers.runtime import EXIT_STUCK
+from engine.workers.runtime import EXIT_STUCK, STOP_GRACE_S
 from ipc.channel import ChannelClosed, Message
 from ipc.pool import PoolLayout, PoolMemory, Producer
 from ipc.segment import SegmentError
@@ -169,9 +169,15 @@ class Supervisor:
         if all(camera.done for camera in self.cameras.values()):
             self._stop_reason = self._stop_reason or "every source has ended"
 
+    def _host(self, process: WorkerProcess) -> WorkerProcess | None:
+        """The worker in whose process this one runs."""
+        return self.processes[process.spec.host] if process.spec.host else None
+
     def _start(self, process: WorkerProcess) -> None:
-        spec, config = process.spec, self.config
-        channel = process.start(self.clock.now_ns())
+        spec, config, host = process.spec, self.config, self._host(process)
+        if host is not None and host.pid is None:
+            return  # `_watch` comes again, and the host before this one
+        channel = process.start(self.clock.now_ns(), host)
         process.send(
             {
                 "type": "start",
@@ -193,7 +199,8 @@ class Supervisor:
             process.send({"type": "descriptors"}, [self.plan.listening.fileno()])
         process.announce_status_pool()
         self._selector.register(channel, selectors.EVENT_READ, (process, "channel"))
-        self._selector.register(process.stderr_fd, selectors.EVENT_READ, (process, "stderr"))
+        if process.has_stderr:
+            self._selector.register(process.stderr_fd, selectors.EVENT_READ, (process, "stderr"))
 
     def _receive(self, process: WorkerProcess) -> None:
         if process.channel is None:
@@ -202,6 +209,8 @@ class Supervisor:
             message, _ = process.channel.receive()
         except ChannelClosed:
             self._selector.unregister(process.channel)
+            if process.spec.host:
+                return  # `_watch` tells whether it has ended alone, or its host with it
             # Whoever has hung up is about to end; if not, `_watch` sees it once it is dead.
             if process.wait_exited(HANG_UP_GRACE_S):
                 self._bury(process)
@@ -224,6 +233,8 @@ class Supervisor:
             self.cameras[message["camera"]].outputs_left.discard(process.spec.name)
         elif kind == "fatal":
             process.fatal = message
+        elif kind == "ended":
+            process.ended = True
 
     def _create_frame_pool(self, camera: str, width: int, height: int) -> None:
         before = self.pools.newest(f"frames:{camera}")
@@ -244,7 +255,7 @@ class Supervisor:
             self.processes[worker].send(*self.pools.announcement(live, worker))
 
     def _read_stderr(self, process: WorkerProcess) -> None:
-        if process.pid is None:
+        if not process.has_stderr:
             return
         with contextlib.suppress(BlockingIOError):
             lines = process.read_stderr()
@@ -266,6 +277,8 @@ class Supervisor:
             process.read_snapshot()
             reported = process.has_reported()
             process.state = "running" if reported else "starting"
+            if (host := self._host(process)) is not None:
+                reported &= host.has_reported()  # a library that loads may keep the whole process waiting
             patience_s = limits.hang_timeout_s if reported else limits.start_timeout_s
             if process.heartbeat_age_s(now_ns) > patience_s:
                 self.terminal.log(
@@ -307,6 +320,10 @@ class Supervisor:
             self._fail(process, process.fatal["message"], process.fatal["exit_code"])
         elif process.spec.kind == "decode" and status == 0:
             self._source_ended(process)
+        elif process.spec.host:
+            # No death of its own to count: when its host comes back, so does it.
+            process.state, process.detail = "backoff", f"its process {process.spec.host} died"
+            process.restart_due_ns = self.clock.now_ns()
         else:
             self._restart_later(process, status)
 
@@ -344,7 +361,7 @@ class Supervisor:
             camera.outputs_left.clear()
 
     def _unregister(self, process: WorkerProcess) -> None:
-        for item in (process.channel, process.stderr_fd if process.pid else None):
+        for item in (process.channel, process.stderr_fd if process.has_stderr else None):
             if item is not None and item in self._selector.get_map():
                 self._selector.unregister(item)
 
@@ -357,9 +374,11 @@ class Supervisor:
         for stage in sorted(stages):
             for process in stages[stage]:
                 process.send({"type": "stop"})
+            # A thread that is stuck cannot leave by itself, as a process does after that time.
+            grace_ns = self.clock.now_ns() + round(STOP_GRACE_S * 1e9)
             for process in stages[stage]:
-                left_s = max(0.05, (deadline_ns - self.clock.now_ns()) / 1e9)
-                self._end(process, left_s)
+                until_ns = min(deadline_ns, grace_ns) if process.spec.host else deadline_ns
+                self._end(process, max(0.05, (until_ns - self.clock.now_ns()) / 1e9))
         self.status = self._publish_status()
 
     def _publish_status(self) -> EngineStatus:
@@ -379,6 +398,10 @@ class Supervisor:
             process.state = "failed" if process.state == "failed" else "stopped"
             return
         in_time = process.wait_exited(timeout_s)
+        if not in_time and process.spec.host:
+            self.terminal.log("debug", process.spec.name, "did not stop in time: ends with its process")
+            process.state = "stopped"
+            return
         if not in_time:
             self.terminal.log("warning", process.spec.name, "did not stop in time: killed")
             process.kill()

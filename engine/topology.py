@@ -22,17 +22,23 @@ DETECTIONS_TRACK = 0
 TRACKS_RESULTS, TRACKS_OVERLAY = 0, 1
 
 STATUS_SLOT_BYTES = 256 * 1024
+GPU_BACKENDS = ("tensorrt", "ort-tensorrt", "ort-cuda")
+"""Backends that prepare their pictures on the GPU that decodes."""
 MOST_MEASURED_BATCH = 8
 """Above this a CPU gains nothing any more; a device that does has its batch configured."""
 
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """One worker process: `name` is unique, `kind` is its module in `engine.workers`."""
+    """One worker: `name` is unique, `kind` is its module in `engine.workers`.
+
+    host  the worker in whose process it runs as a thread; empty: it has a process of its own
+    """
 
     name: str
     kind: str
     camera: str = ""
+    host: str = ""
 
     @property
     def stage(self) -> int:
@@ -59,7 +65,7 @@ class PoolSpec:
 
 
 def workers(config: RunConfig) -> list[WorkerSpec]:
-    """The worker processes of a run, in the order in which they are started: consumers first."""
+    """The workers of a run, in the order in which they are started: consumers first, hosts before their guests."""
     specs = []
     if config.control.enabled:
         specs.append(WorkerSpec("control", "control"))
@@ -68,7 +74,8 @@ def workers(config: RunConfig) -> list[WorkerSpec]:
         specs += [WorkerSpec(f"overlay:{camera.name}", "output", camera.name) for camera in config.cameras]
     specs.append(WorkerSpec("track", "track"))
     specs.append(WorkerSpec("infer", "infer"))
-    specs += [WorkerSpec(f"decode:{camera.name}", "decode", camera.name) for camera in config.cameras]
+    host = "infer" if config.decode.place == "inference" else ""
+    specs += [WorkerSpec(f"decode:{camera.name}", "decode", camera.name, host) for camera in config.cameras]
     return specs
 
 

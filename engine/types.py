@@ -105,17 +105,30 @@ def nv12_geometry(width: int, height: int) -> tuple[int, int, int]:
     return stride, offset_uv, offset_uv + stride * ((height + 1) // 2)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Surface:
+    """The same picture in GPU memory, complete and never written again. Its memory lives as long as its arrays.
+
+    y, uv  device arrays of the shapes and type in `FrameNv12`
+    """
+
+    y: Any
+    uv: Any
+
+
 @dataclass(frozen=True, slots=True)
 class FrameNv12:
     """Views of one NV12 frame in place.
 
-    y    uint8 (height, width)
-    uv   uint8 (ceil(height / 2), ceil(width / 2), 2): Cb, Cr
+    y        uint8 (height, width)
+    uv       uint8 (ceil(height / 2), ceil(width / 2), 2): Cb, Cr
+    surface  the same in GPU memory, where it was decoded into that; who reads on the CPU need not care
     """
 
     meta: FrameMeta
     y: U8
     uv: U8
+    surface: Surface | None = None
 
     @classmethod
     def view(cls, meta: FrameMeta, slot_u8: U8) -> FrameNv12:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import socket
 import struct
 from collections.abc import Sequence
@@ -89,8 +90,19 @@ class Channel:
                 os.close(fd)
             raise
 
+    def hung_up(self, timeout_s: float) -> bool:
+        """Wait until the partner has hung up; what it said before can still be received. False: it has not."""
+        poll = select.poll()
+        poll.register(self._connection, 0)  # a hang-up is reported without being asked for
+        return bool(poll.poll(timeout_s * 1000.0))
+
+    def hang_up(self) -> None:
+        """End the conversation: both sides read end-of-file, also a thread that waits in `receive`."""
+        with contextlib.suppress(OSError):  # the partner was first
+            self._connection.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
-        """Hang up."""
+        """Hang up and give the descriptor back."""
         self._connection.close()
 
     def _rest_of_message(self, start: bytes) -> Message:

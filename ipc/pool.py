@@ -190,15 +190,19 @@ class Slot:
     meta  256 bytes; data  `slot_bytes` bytes, both writable memory of the pool
     """
 
-    def __init__(self, index: int, seq: int, meta: memoryview, data: memoryview) -> None:
+    def __init__(self, index: int, seq: int, meta: memoryview, array: NDArray[np.uint8]) -> None:
         self.index = index
         self.seq = seq
         self.meta = meta
-        self.data = data
+        self.data = array.data
+        self._array = array
 
     def array(self) -> NDArray[np.uint8]:
-        """The payload as a writable uint8 array of shape (slot_bytes,): the pool's own memory, not a copy."""
-        return np.frombuffer(self.data, np.uint8)
+        """The payload as a writable uint8 array of shape (slot_bytes,): the pool's own memory, not a copy.
+
+        The same array each time that the slot is written.
+        """
+        return self._array
 
 
 class Producer(_Pool):
@@ -208,7 +212,9 @@ class Producer(_Pool):
         self, layout: PoolLayout, control_fd: int, data_fd: int, lock_path: str | None = None
     ) -> None:
         super().__init__(layout, control_fd, lock_path)
-        self._data = memoryview(map_segment(data_fd, layout.data_bytes, writable=True))
+        data = memoryview(map_segment(data_fd, layout.data_bytes, writable=True))
+        starts = (index * layout.slot_stride for index in range(layout.slots))
+        self._arrays = [np.frombuffer(data[start : start + layout.slot_bytes], np.uint8) for start in starts]
         with self._lock:
             self._words[EPOCH] += 1
 
@@ -227,9 +233,7 @@ class Producer(_Pool):
                 self._words[AWAITED_SEQ] = awaited_seq
         if index < 0:
             return None
-        start = index * self.layout.slot_stride
-        data = self._data[start : start + self.layout.slot_bytes]
-        return Slot(index, self._newest_of(words) + 1, self._slot_meta(index), data)
+        return Slot(index, self._newest_of(words) + 1, self._slot_meta(index), self._arrays[index])
 
     def publish(self, slot: Slot) -> int:
         """Make a filled slot visible; returns its sequence number.

@@ -79,6 +79,13 @@ def current() -> int:
         return int(cupy.cuda.runtime.getDevice())
 
 
+def context_address() -> int:
+    """The CUcontext of the thread's own GPU that everything here works in, for libraries that would make another."""
+    with gpu_errors("GPU"):
+        cupy.cuda.runtime.free(0)  # the usual way to have it made
+        return int(cupy.cuda.driver.ctxGetCurrent())
+
+
 def capability(device: int | None = None) -> int:
     """Compute capability as one number, such as 86 or 90; of the thread's own GPU if none is named."""
     with gpu_errors("compute capability"):
@@ -110,6 +117,15 @@ def empty(shape: int | Sequence[int], dtype: DTypeLike) -> DeviceArray:
     """A new array with undefined content, in C order. Raises `GpuOutOfMemory`."""
     with gpu_errors(f"GPU array of {np.prod(shape):.0f} × {np.dtype(dtype)}"):
         return cupy.empty(shape, dtype)
+
+
+def empty_nv12(y_shape: tuple[int, ...], uv_shape: tuple[int, ...]) -> tuple[DeviceArray, DeviceArray]:
+    """Packed planes of an NV12 picture in one new array, with undefined content. Raises `GpuOutOfMemory`."""
+    # Kernels read pairs of chroma at once: they begin at an even address.
+    luma, chroma = int(np.prod(y_shape)), int(np.prod(uv_shape))
+    start = luma + luma % 2
+    memory = empty(start + chroma, np.uint8)
+    return memory[:luma].reshape(y_shape), memory[start:].reshape(uv_shape)
 
 
 def to_device(array: NDArray[Any]) -> DeviceArray:
@@ -284,6 +300,12 @@ def download_async(source: DeviceArray, host: NDArray[Any], stream: Stream) -> N
     _copy_rows(host.ctypes.data, host, source.data.ptr, source, kind, stream)
 
 
+def copy_async(source: DeviceArray, target: DeviceArray, stream: Stream) -> None:
+    """Copy a device array into another of the same shape and dtype; as `upload_async`, within the GPU."""
+    kind = cupy.cuda.runtime.memcpyDeviceToDevice if cupy else 0
+    _copy_rows(target.data.ptr, target, source.data.ptr, source, kind, stream)
+
+
 def _copy_rows(to: int, target: Any, start: int, source: Any, kind: int, stream: Stream) -> None:
     if target.shape != source.shape or target.dtype != source.dtype:
         raise ValueError(f"copy of {source.dtype} {source.shape} into {target.dtype} {target.shape}")
@@ -291,7 +313,7 @@ def _copy_rows(to: int, target: Any, start: int, source: Any, kind: int, stream:
     source_pitch, _ = row_layout(source.shape, source.strides, source.dtype.itemsize)
     if source.size == 0:
         return
-    with gpu_errors("copy between host and GPU"):
+    with gpu_errors("copy from, to or within the GPU"):
         if target_pitch == source_pitch == row_bytes:
             cupy.cuda.runtime.memcpyAsync(to, start, source.nbytes, kind, stream.address)
             return

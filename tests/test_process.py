@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -248,3 +250,135 @@ def test_modules_in_the_present_folder_are_not_taken_for_ours(
     start(process, pools)
     until(lambda: has_reported(process) or process.exited, "a status")
     assert not process.exited, last_words(process)
+
+
+class Guests:
+    """A tracking worker whose process hosts decoders of test pictures."""
+
+    def __init__(self, host: WorkerProcess, pools: Pools) -> None:
+        self.host, self.pools = host, pools
+        self.guests: list[WorkerProcess] = []
+        start(host, pools)
+        until(lambda: has_reported(host), "a status of the host")
+        self.open_before = len(os.listdir(f"/proc/{host.pid}/fd")) if sys.platform == "linux" else 0
+
+    def take_in(
+        self, source: str = "test://?width=64&height=64&fps=20", guest: WorkerProcess | None = None
+    ) -> WorkerProcess:
+        """A decoder that has been started and has its pool as soon as it asks for one."""
+        if guest is None:
+            spec = WorkerSpec("decode:a", "decode", "a", "track")
+            self.guests.append(guest := WorkerProcess(spec, RestartPolicy(5, 60)))
+        guest.start(time.monotonic_ns(), self.host)
+        config = RunConfig("m3-cpu", (CameraConfig("a", source),))
+        message: Message = {
+            "type": "start", "name": "decode:a", "camera": "a", "incarnation": guest.incarnation,
+            "config": config.to_json(), "params": {}, "before": {},
+        }  # fmt: skip
+        guest.send(message, list(guest.wake.descriptors))
+        for live in self.pools.of_worker("decode:a"):
+            guest.send(*self.pools.announcement(live, "decode:a"))
+        guest.announce_status_pool()
+        return guest
+
+    def hear(self, guest: WorkerProcess) -> list[Message]:
+        """What a guest says until it ends, taken as the supervisor takes it."""
+        heard: list[Message] = []
+        assert guest.channel is not None
+        guest.channel.set_timeout(20)
+        while True:
+            try:
+                message, _ = guest.channel.receive()
+            except ChannelClosed:
+                return heard
+            heard.append(message)
+            guest.ended |= message["type"] == "ended"
+
+    def end(self, guest: WorkerProcess) -> None:
+        """Stop one guest and let it go."""
+        guest.send({"type": "stop"})
+        assert guest.wait_exited(10)
+        known = guest.exited
+        self.hear(guest)
+        assert not known, "whether its host died is not known before its last word"
+        assert guest.exited and guest.confirm_death(10) == 0
+
+    def close(self) -> None:
+        self.host.kill()
+        for guest in self.guests:
+            assert guest.confirm_death(10) is not None
+            guest.close()
+
+
+@pytest.fixture
+def guests(make_process: Make, pools: Pools) -> Iterator[Guests]:
+    pools.create(topology.frame_pool(CONFIG, "a", 64, 64))
+    made = Guests(make_process(), pools)
+    yield made
+    made.close()
+
+
+def came_after(pools: Pools, before: int) -> bool:
+    return frames_in(pools) > before
+
+
+def frames_in(pools: Pools) -> int:
+    live = pools.newest("frames:a")
+    assert live is not None
+    return live.memory.newest_seq()
+
+
+def test_a_hosted_worker_works_and_stops_alone(guests: Guests) -> None:
+    guest = guests.take_in()
+    assert guest.state == "starting" and guest.pid == guests.host.pid and not guest.has_stderr
+    until(lambda: has_reported(guest) and frames_in(guests.pools) > 3, "frames")
+    assert not guest.exited and guest.confirm_death(0) is None
+    assert (guest.snapshot["rss_bytes"], guest.snapshot["cpu_s"]) == (0, 0), "its host tells, for both"
+    guests.end(guest)
+    assert gone(guest) and not guests.host.exited
+    stopped_at = frames_in(guests.pools)
+    guests.take_in(guest=guest)
+    assert guest.incarnation == 1
+    until(lambda: frames_in(guests.pools) > stopped_at + 3, "frames of the second incarnation")
+
+
+def test_a_hosted_worker_that_cannot_work_leaves_its_host_alone(guests: Guests) -> None:
+    guest = guests.take_in("nothing://here")
+    heard = guests.hear(guest)
+    assert [message["type"] for message in heard][-2:] == ["fatal", "ended"]
+    assert "no source serves 'nothing'" in heard[-2]["message"]
+    assert guest.confirm_death(10) == 0 and not guests.host.exited
+
+
+def test_a_hosted_worker_dies_with_its_host(guests: Guests) -> None:
+    guest = guests.take_in()
+    until(lambda: has_reported(guest), "a status")
+    guest.kill()
+    assert guests.host.wait_exited(10) and guest.wait_exited(10)
+    assert guests.hear(guest)[-1]["type"] != "ended" and guest.exited
+    assert guest.confirm_death(10) == -signal.SIGKILL
+    assert guests.host.confirm_death(10) == -signal.SIGKILL
+
+
+def test_what_nobody_foresaw_in_a_hosted_worker_ends_the_process(guests: Guests) -> None:
+    """A guest that is told of a pool in a way it does not understand."""
+    guest = guests.take_in()
+    until(lambda: has_reported(guest), "a status")
+    guest.send({"type": "pool", "name": "frames:a", "role": "producer", "lock_path": None})
+    assert guests.host.wait_exited(10)
+    assert last_words(guests.host)[-1] == "KeyError: 'layout'"
+    assert guest.wait_exited(10) and guest.confirm_death(10) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
+def test_hosted_workers_that_end_leave_no_descriptors(guests: Guests) -> None:
+    folder, guest = Path(f"/proc/{guests.host.pid}/fd"), guests.take_in()
+    guests.end(guest)
+    # The thread hangs up first and closes then.
+    until(lambda: len(list(folder.iterdir())) == guests.open_before, "as few as without a guest")
+    for _ in range(3):
+        guests.take_in(guest=guest)
+        before = frames_in(guests.pools)
+        until(partial(came_after, guests.pools, before), "frames")
+        guests.end(guest)
+        until(lambda: len(list(folder.iterdir())) == guests.open_before, "as few as without a guest")

@@ -13,6 +13,7 @@ from engine import topology
 from engine.config import (
     CameraConfig,
     ControlConfig,
+    DecodeConfig,
     InferConfig,
     OutputConfig,
     PoolConfig,
@@ -85,6 +86,16 @@ def test_who_is_there_and_in_which_order(config: RunConfig) -> None:
         for kind in (["overlay", "decode"] if config.output.overlay else ["decode"])
         for camera in CAMERAS
     }
+
+
+def test_cameras_are_hosted_by_inference_only_where_that_was_asked_for() -> None:
+    """The host stands before its guests, because that is the order in which they are started."""
+    for place, host in (("process", ""), ("inference", "infer")):
+        specs = topology.workers(RunConfig("m3-cpu", CAMERAS, decode=DecodeConfig(place=place)))
+        names = [spec.name for spec in specs]
+        assert {spec.host for spec in specs if spec.kind == "decode"} == {host}
+        assert {spec.host for spec in specs if spec.kind != "decode"} == {""}
+        assert all(names.index(spec.host) < names.index(spec.name) for spec in specs if spec.host)
 
 
 def test_workers_stop_from_the_sources_to_the_outputs() -> None:

@@ -85,7 +85,7 @@ class CameraConfig:
 
 @dataclass(frozen=True, slots=True)
 class DecodeConfig:
-    """Reading and decoding a source; one process per camera."""
+    """Reading and decoding a source."""
 
     timeout_s: float = setting(
         5.0,
@@ -105,6 +105,12 @@ class DecodeConfig:
         "what decodes: `software` on the CPU; `nvdec` on the GPU; `auto` takes nvdec where it is installed and can "
         "decode the stream",
         choices=("software", "nvdec", "auto"),
+    )
+    place: str = setting(
+        "process",
+        "where cameras are decoded: each in a `process` of its own, or all in that of `inference`, where pictures "
+        "that NVDEC has decoded need not be uploaded again; a crash of either then ends both",
+        choices=("process", "inference"),
     )
 
 

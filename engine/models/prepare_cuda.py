@@ -1,7 +1,8 @@
 """Frames into a model's input on the GPU: uploads on a stream of their own, one kernel for the whole call.
 
-The upload of a frame begins when it is handed over and runs beside whatever the GPU computes. A frame's lease may
-end after `wait`: its bytes have been copied then (invariant G2 of docs/ipc.md).
+The upload of a frame begins when it is handed over and runs beside whatever the GPU computes. A frame that lies in
+this GPU's memory already is read where it lies. A frame's lease may end after `wait`: its bytes have been copied or
+read then (invariant G2 of docs/ipc.md).
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from engine.models.gpu import gpu_work
-from engine.models.host_frames import HostFrames, Staging
 from engine.models.prepare import Preparation
-from engine.types import ColourMatrix, FrameNv12
+from engine.types import ColourMatrix, FrameNv12, Surface
 from kernels import cuda, device
 from kernels.colour import PixelFormat, ycbcr_to_rgb
+from kernels.host_frames import HostFrames, Staging
 from kernels.letterbox import Fit, Letterbox, fit_letterbox
 
 WHO = "preparing pictures on the GPU"
@@ -41,6 +42,7 @@ class CudaPreparation(Preparation):
             self._uploaded = device.Event()
         self._input_wh = int(input_nchw.shape[3]), int(input_nchw.shape[2])
         self._planes = [_DevicePlanes() for _ in range(len(input_nchw))]
+        self._surfaces: dict[int, Surface] = {}
         self._staging = [Staging() for _ in range(len(input_nchw))]
         self._pixels, self._fit, self._frames = pixels, fit, frames
 
@@ -55,12 +57,12 @@ class CudaPreparation(Preparation):
         letterbox = fit_letterbox((width, height), self._input_wh, self._fit)
         with gpu_work(WHO):
             self._use_device()
-            y, uv = self._planes[index].of(frame)
-            source_y, source_uv = frame.y, frame.uv
-            if not (self._frames.ready(frame.y) and self._frames.ready(frame.uv)):
-                source_y, source_uv = self._staging[index].put(frame.y, frame.uv)
-            device.upload_async(source_y, y, self._copies)
-            device.upload_async(source_uv, uv, self._copies)
+            surface = frame.surface
+            if surface is not None and int(surface.y.device.id) == self._number:
+                self._surfaces[index] = surface
+                y, uv = surface.y, surface.uv
+            else:
+                y, uv = self._upload(frame, index)
             matrix = ycbcr_to_rgb(meta.matrix is ColourMatrix.BT709, meta.full_range, pixels.bgr)
             self._input.place(index, y, uv, letterbox, matrix, pixels)
         return letterbox
@@ -72,6 +74,16 @@ class CudaPreparation(Preparation):
             with self._kernels:
                 self._input.fill()
             self._kernels.wait()
+        self._surfaces.clear()
+
+    def _upload(self, frame: FrameNv12, index: int) -> tuple[Any, Any]:
+        y, uv = self._planes[index].of(frame)
+        source_y, source_uv = frame.y, frame.uv
+        if not (self._frames.ready(frame.y) and self._frames.ready(frame.uv)):
+            source_y, source_uv = self._staging[index].put(frame.y, frame.uv)
+        device.upload_async(source_y, y, self._copies)
+        device.upload_async(source_uv, uv, self._copies)
+        return y, uv
 
     def _use_device(self) -> None:
         if self._number:

@@ -22,7 +22,7 @@ from engine.sources.decoder import DamagedPacket, DecodedPicture, DecoderUnusabl
 from engine.sources.decoding import open_decoder, software_decoder
 from engine.sources.feed import LiveFeed
 from engine.sources.timeline import GUESSED_FPS, Timeline
-from engine.types import U8
+from engine.types import U8, Surface
 
 ARRIVALS_KEPT = 256
 """Arrival times kept for frames still inside the decoder; far more than any decoder holds back."""
@@ -173,10 +173,10 @@ class AvSource(Source, schemes=("file", "rtsp", "rtsps", "rtmp", "rtmps", "http"
             discontinuity=discontinuity,
         )
 
-    def read_into(self, y: U8, uv: U8) -> None:
+    def read_into(self, y: U8, uv: U8) -> Surface | None:
         picture, self._picture = self._picture, None
         assert picture is not None, "read_into without a picture from grab"
-        picture.read_into(y, uv)
+        return picture.read_into(y, uv)
 
     def close(self) -> None:
         self._picture = None

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from engine.errors import SourceUnsupported
 from engine.registry import import_siblings, nearest
 from engine.secrets import mask_url
-from engine.types import U8, ColourMatrix
+from engine.types import U8, ColourMatrix, Surface
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class SourceOptions:
     decoder_threads  threads of the software decoder; 1 is best where cores are shared with inference
     backend        what decodes: software, nvdec, or auto (nvdec where it can)
     device         number of the GPU that decodes
+    surfaces       `read_into` shall leave the picture in GPU memory as well, where it was decoded into that
     """
 
     url: str
@@ -36,6 +37,7 @@ class SourceOptions:
     decoder_threads: int = 1
     backend: str = "software"
     device: int = 0
+    surfaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,11 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def read_into(self, y: U8, uv: U8) -> None:
-        """Write the grabbed picture as NV12 into `y` (height, width) and `uv` (⌈height/2⌉, ⌈width/2⌉, 2)."""
+    def read_into(self, y: U8, uv: U8) -> Surface | None:
+        """Write the grabbed picture as NV12 into `y` (height, width) and `uv` (⌈height/2⌉, ⌈width/2⌉, 2).
+
+        Returns the same picture in GPU memory if it was asked for and decoded there. Both are complete then.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from engine.types import U8, ColourMatrix
+from engine.types import U8, ColourMatrix, Surface
 
 
 class DamagedPacket(Exception):
@@ -33,8 +33,11 @@ class DecodedPicture(ABC):
     full_range: bool
 
     @abstractmethod
-    def read_into(self, y: U8, uv: U8) -> None:
-        """Write it as NV12 into `y` (height, width) and `uv` (⌈height/2⌉, ⌈width/2⌉, 2)."""
+    def read_into(self, y: U8, uv: U8) -> Surface | None:
+        """Write it as NV12 into `y` (height, width) and `uv` (⌈height/2⌉, ⌈width/2⌉, 2).
+
+        Returns the same picture in GPU memory where the decoder was asked to leave it there. Both are complete then.
+        """
 
 
 class VideoDecoder(ABC):

@@ -20,7 +20,7 @@ def open_decoder(stream: VideoStream, options: SourceOptions, *, live: bool) -> 
     if options.backend == "software":
         return software_decoder(stream, options, live=live)
     try:
-        return nvdec.NvDecoder(stream, options.device, live=live)
+        return nvdec.NvDecoder(stream, options.device, live=live, surfaces=options.surfaces)
     except nvdec.NvdecMissing as error:
         if options.backend == "nvdec":
             raise SourceUnsupported(f'decode.backend = "nvdec": {error}; or set it to "auto"') from error

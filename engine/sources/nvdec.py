@@ -1,15 +1,17 @@
 """Decoding on an NVIDIA GPU by PyNvVideoCodec. The only file that imports it.
 
 FFmpeg opens and demuxes as for the software decoder; packets become the byte stream that the hardware's parser
-reads, pictures come back as NV12 in host memory and are written into the slot. Raises its own two errors where a
-stream cannot be taken; what happens then is decided in `decoding`.
+reads, pictures come back as NV12 in host memory and are written into the slot; with `surfaces` they come back in
+GPU memory, and stay there as well. Raises its own two errors where a stream cannot be taken; what happens then is
+decided in `decoding`.
 """
 
 from __future__ import annotations
 
 import ctypes
+import logging
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av.error
 import numpy as np
@@ -19,7 +21,12 @@ from av.video.stream import VideoStream
 
 from engine.sources.av_decoder import AVCOL_RANGE_JPEG, matrix_of
 from engine.sources.decoder import DamagedPacket, DecodedPicture, DecoderUnusable, VideoDecoder
-from engine.types import U8
+from engine.types import U8, Surface
+
+if TYPE_CHECKING:
+    from kernels.surface_copier import SurfaceCopier
+
+_log = logging.getLogger(__name__)
 
 CODECS = {"h264": "H264", "hevc": "HEVC", "av1": "AV1", "vp8": "VP8", "vp9": "VP9"}
 """FFmpeg's names of codecs, and the hardware's."""
@@ -108,8 +115,8 @@ class NvDecoder(VideoDecoder):
     Pictures come without delay from live streams without B-frames, else some frames late, in the order of showing.
     """
 
-    def __init__(self, stream: VideoStream, device: int, *, live: bool) -> None:
-        """Raises `NvdecMissing` or `NvdecCannot`."""
+    def __init__(self, stream: VideoStream, device: int, *, live: bool, surfaces: bool = False) -> None:
+        """`surfaces` leaves pictures in GPU memory as well. Raises `NvdecMissing` or `NvdecCannot`."""
         self._stream, self._device = stream, device
         context = stream.codec_context
         codec = context.codec.canonical_name
@@ -119,10 +126,11 @@ class NvDecoder(VideoDecoder):
         self._check_capabilities(codec, context.width, context.height)
         self._bitstream = AnnexB(stream)
         self._at_once = live and not context.has_b_frames
+        self._copier, where = surface_copier(device) if surfaces else (None, "")
         self._decoder: Any = self._create()
         self._last_pts = NO_PTS
         self._failures = 0
-        self.description = f"decoded by NVDEC of GPU {device}"
+        self.description = f"decoded by NVDEC of GPU {device}{where}"
 
     def decode(self, packet: Packet[VideoStream] | None) -> Sequence[DecodedPicture]:
         pictures: list[DecodedPicture] = []
@@ -145,9 +153,9 @@ class NvDecoder(VideoDecoder):
             return self._nvc.CreateDecoder(
                 gpuid=self._device,
                 codec=self._codec,
-                cudacontext=0,
-                cudastream=0,
-                usedevicememory=False,
+                cudacontext=self._copier.context_address if self._copier else 0,
+                cudastream=self._copier.stream.address if self._copier else 0,
+                usedevicememory=self._copier is not None,
                 latency=latency.LOW if self._at_once else latency.NATIVE,
             )
         except self._errors() as error:
@@ -197,11 +205,17 @@ class NvDecoder(VideoDecoder):
         # The hardware rounds an odd width up.
         width = context.width if context.width == pitch - 1 else pitch
         pts = int(frame.getPTS())
+        address, nbytes = int(frame.GetPtrToPlane(0)), int(frame.framesize())
         try:
-            planes = host_planes(int(frame.GetPtrToPlane(0)), int(frame.framesize()), pitch, height)
+            check_picture(address, nbytes, pitch, height)
         except ValueError as error:
             raise DecoderUnusable(str(error)) from error
-        picture = HostPicture(frame, planes, width, None if pts == NO_PTS else pts)
+        picture: DecodedPicture
+        if self._copier is not None:
+            picture = DevicePicture(frame, address, pitch, (width, height), self._copier)
+        else:
+            picture = HostPicture(frame, host_planes(address, nbytes, pitch, height), width)
+        picture.pts = None if pts == NO_PTS else pts
         picture.matrix = matrix_of(context.colorspace)
         picture.full_range = context.pix_fmt == "yuvj420p" or context.color_range == AVCOL_RANGE_JPEG
         return picture
@@ -226,15 +240,42 @@ class NvDecoder(VideoDecoder):
 class HostPicture(DecodedPicture):
     """A picture in the decoder's host memory. `frame` is kept because it owns that memory."""
 
-    def __init__(self, frame: object, planes: tuple[U8, U8], width: int, pts: int | None) -> None:
+    def __init__(self, frame: object, planes: tuple[U8, U8], width: int) -> None:
         """`planes` are Y (height, pitch) and interleaved chroma (⌈height/2⌉, pitch)."""
         self._frame, self._planes = frame, planes
-        self.width, self.height, self.pts = width, planes[0].shape[0], pts
+        self.width, self.height = width, planes[0].shape[0]
 
     def read_into(self, y: U8, uv: U8) -> None:
         luma, chroma = self._planes
         np.copyto(y, luma[:, : self.width])
         np.copyto(uv, chroma[:, : 2 * uv.shape[1]].reshape(uv.shape))
+
+
+class DevicePicture(DecodedPicture):
+    """A picture in the decoder's GPU memory. `frame` is kept because it owns that memory."""
+
+    def __init__(
+        self, frame: object, address: int, pitch: int, size: tuple[int, int], copier: SurfaceCopier
+    ) -> None:
+        """At `address` Y (height, pitch), then interleaved chroma (⌈height/2⌉, pitch); `size` is (width, height)."""
+        self._frame, self._address, self._pitch, self._copier = frame, address, pitch, copier
+        self.width, self.height = size
+
+    def read_into(self, y: U8, uv: U8) -> Surface | None:
+        planes = self._copier.copy(self._address, self._pitch, self._frame, y, uv)
+        return None if planes is None else Surface(*planes)
+
+
+def surface_copier(device: int) -> tuple[SurfaceCopier | None, str]:
+    """What leaves pictures in GPU memory, and how the log says so; None, and why, where it cannot be had."""
+    # CuPy takes long to import, and a decoder in a process of its own does not need it.
+    from kernels.device import GpuError
+    from kernels.surface_copier import SurfaceCopier
+
+    try:
+        return SurfaceCopier(device, _log.warning), ", pictures stay in its memory"
+    except GpuError as error:
+        return None, f" (pictures are uploaded again: {_first_line(error)})"
 
 
 def check_stream(codec: str, pixel_format: str | None) -> None:
@@ -264,12 +305,18 @@ def host_planes(address: int, nbytes: int, pitch: int, height: int) -> tuple[U8,
 
     Raises `ValueError` where the picture is not as large as that, instead of reading beyond it.
     """
-    rows = height + (height + 1) // 2
-    if not address or min(pitch, height) < 1 or nbytes < pitch * rows:
-        raise ValueError(f"a picture of {nbytes} bytes is not NV12 of {pitch}x{height}")
+    rows = check_picture(address, nbytes, pitch, height)
     memory = (ctypes.c_uint8 * (pitch * rows)).from_address(address)
     picture = np.ctypeslib.as_array(memory).reshape(rows, pitch)
     return picture[:height], picture[height:]
+
+
+def check_picture(address: int, nbytes: int, pitch: int, height: int) -> int:
+    """How many rows both planes have together. Raises `ValueError` where the picture is smaller than that."""
+    rows = height + (height + 1) // 2
+    if not address or min(pitch, height) < 1 or nbytes < pitch * rows:
+        raise ValueError(f"a picture of {nbytes} bytes is not NV12 of {pitch}x{height}")
+    return rows
 
 
 def times_of(pictures: Sequence[DecodedPicture]) -> Iterator[int]:

@@ -15,7 +15,7 @@ from typing import Protocol
 from engine.clock import Clock
 from engine.errors import SourceDisconnected, SourceError, SourceNotFound, SourceUnauthorized
 from engine.sources.base import Picture, Source
-from engine.types import U8
+from engine.types import U8, Surface
 
 
 class SourceState(Enum):
@@ -143,10 +143,10 @@ class Reconnector:
         except SourceError as error:
             return self._failed(error)
 
-    def read_into(self, y: U8, uv: U8) -> None:
-        """Write the grabbed picture as NV12."""
+    def read_into(self, y: U8, uv: U8) -> Surface | None:
+        """Write the grabbed picture as NV12; see `Source.read_into`."""
         assert self._source is not None, "read_into without a picture from grab"
-        self._source.read_into(y, uv)
+        return self._source.read_into(y, uv)
 
     def close(self) -> None:
         """Let go of the source; may be called twice."""

@@ -1,4 +1,4 @@
-"""Decode worker: one camera's pictures into its frame pool.
+"""Decode worker: one camera's pictures into its frame pool, and into GPU memory where inference can reach that.
 
 Never waits for a reader, except in `--offline` runs, where the pool makes it wait so that no frame is lost.
 Knows sources and slots. Does not know models, trackers or other cameras.
@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from engine import topology
 from engine.errors import SourceError
 from engine.metrics import RateMeter
 from engine.sources.base import Picture, Source, SourceOptions, create_source
 from engine.sources.reconnect import Reconnector, Wait
 from engine.sources.timeline import GUESSED_FPS
-from engine.types import FrameFlag, FrameMeta, FrameNv12, nv12_geometry
+from engine.types import FrameFlag, FrameMeta, FrameNv12, Surface, nv12_geometry
 from engine.workers.feed import Writer
 from engine.workers.runtime import Context
 from ipc.pool import Slot
+
+LIVE_SURFACES = 2
+"""Pictures of a live camera that are kept in GPU memory while inference has not asked for them."""
 
 
 @dataclass
@@ -58,6 +62,7 @@ def run(context: Context) -> None:
         timeout_s=context.config.decode.timeout_s,
         decoder_threads=context.config.decode.threads,
         backend=context.config.decode.backend,
+        surfaces=context.hosted and context.config.infer.backends[0] in topology.GPU_BACKENDS,
     )
 
     def open_source() -> Source:
@@ -76,6 +81,7 @@ def run(context: Context) -> None:
         raise
     finally:
         reconnector.close()
+        context.surfaces.forget(context.camera)
 
 
 def publish_all(context: Context, publisher: Publisher, reconnector: Reconnector, *, paced: bool) -> None:
@@ -167,16 +173,17 @@ class Publisher:
             full_range=picture.full_range,
             flags=flags,
         )
+        surface = None
         if has_pixels:
             frame = FrameNv12.view(meta, slot.array())
             try:
-                reconnector.read_into(frame.y, frame.uv)
+                surface = reconnector.read_into(frame.y, frame.uv)
             except BaseException:
                 writer.producer.abort(slot)
                 raise
             self._discontinuity = False
             self.context.status.update(width=picture.width, height=picture.height)
-        self._publish(writer, slot, meta)
+        self._publish(writer, slot, meta, surface)
         self.next_index += 1
         self.rate.tick()
 
@@ -216,7 +223,12 @@ class Publisher:
             context.wait(0.25)
         return None
 
-    def _publish(self, writer: Writer, slot: Slot, meta: FrameMeta) -> None:
+    def _publish(self, writer: Writer, slot: Slot, meta: FrameMeta, surface: Surface | None = None) -> None:
         replace(meta, published_ns=self.context.clock.now_ns()).pack_into(slot.meta)
-        writer.producer.publish(slot)
+        seq = writer.producer.publish(slot)
+        if surface is not None:
+            # Offline every frame that is still there may be asked for; live only the newest, and the one before
+            # it if that was just being leased.
+            most = writer.producer.layout.slots if self.context.config.offline else LIVE_SURFACES
+            self.context.surfaces.put(self.context.camera, seq, surface, most)
         writer.notify()

@@ -95,6 +95,13 @@ class Feed:
             for wake in self._producer_wakes.pop(0):
                 wake.close()
 
+    def close(self) -> None:
+        """Give every generation back."""
+        for consumer, wakes in zip(self._generations, self._producer_wakes, strict=True):
+            consumer.close()
+            for wake in wakes:
+                wake.close()
+
     def acknowledged(self) -> int:
         """What this row has acknowledged, also by a predecessor of this process."""
         return max((consumer.acknowledged() for consumer in self._generations), default=0)

@@ -19,6 +19,7 @@ from engine.types import Detections, FrameFlag, FrameMeta, FrameNv12, ResultMeta
 from engine.workers.feed import Feed, Writer
 from engine.workers.infer_calls import Answer
 from engine.workers.runtime import Context
+from engine.workers.surfaces import Surfaces
 from ipc.pool import Lease
 
 NOTICE_AFTER_NS = 500_000_000
@@ -57,6 +58,7 @@ class Camera:
     """Where a camera's frames come from, wait and go.
 
     state     what the detector keeps for this camera
+    surfaces  where its frames may lie in GPU memory as well
     pending   records on their way, oldest first
     end       the end of the stream, once it is there and not on its way yet
     told      drops as of the newest record; `told_ns` is when they began to differ from those counted, 0 if not
@@ -69,6 +71,7 @@ class Camera:
     rate: RateMeter
     state: object | None
     queue: CameraQueue
+    surfaces: Surfaces
     restarted: bool = False
     looked_seq: int = 0
     notices: int = 0
@@ -121,7 +124,10 @@ class Camera:
         meta = with_drops(ResultMeta.of_frame(lease.seq, frame_meta), pick.drops)
         job = Job(replace(meta, trace=replace(meta.trace, batched_ns=self.clock.now_ns())), lease)
         self.pending.append(job)
-        return job, BatchItem(FrameNv12.view(frame_meta, lease.array()), self.state)
+        frame = FrameNv12.view(frame_meta, lease.array())
+        if (surface := self.surfaces.take(self.name, lease.seq)) is not None:
+            frame = replace(frame, surface=surface)
+        return job, BatchItem(frame, self.state)
 
     def finish(self) -> bool:
         """Send the end of the stream on its way behind the last frame; whether that was now."""
@@ -221,6 +227,7 @@ def open_camera(context: Context, name: str, state: object | None) -> Camera:
             live=not config.offline,
             most_in_flight=topology.frames_in_flight(config),
         ),
+        surfaces=context.surfaces,
         restarted=context.incarnation > 0,
     )
     camera.resume()

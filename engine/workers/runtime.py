@@ -1,8 +1,8 @@
-"""What every worker process has: its configuration, its pools, a wake-up, a status line to the supervisor.
+"""What every worker has: its configuration, its pools, a wake-up, a status line to the supervisor.
 
 `python -m engine.workers.runtime KIND FD` is what the supervisor starts. The worker's own module supplies
 `run(context)`, a loop that reads top to bottom. A worker ends when it is told to, when its work is done, or
-when the supervisor is gone.
+when the supervisor is gone. It may host others: each runs in a thread of the host's process, on a channel of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,7 @@ from engine.clock import Clock, SystemClock
 from engine.config import RunConfig
 from engine.errors import EngineError
 from engine.workers.feed import Feed, Writer, layout_from_json
+from engine.workers.surfaces import Surfaces
 from ipc.channel import Channel, ChannelClosed, Message
 from ipc.notify import Notifier
 from ipc.pool import Consumer, Producer
@@ -41,7 +43,7 @@ EXIT_ORPHANED = 5
 
 
 class Context:
-    """The worker's view of the run. Owned by the worker's main thread.
+    """The worker's view of the run. Owned by the thread that does the worker's work.
 
     name, camera, incarnation   who this is, and how many predecessors it has had
     config                      the run's configuration
@@ -50,9 +52,13 @@ class Context:
     labels                      class names of the detector, None until it is known
     status, before_status       what this worker tells of itself, and a hook that brings it up to date
     stop_grace_s                how long it may go on once it is told to stop; None: until the supervisor kills it
+    hosted                      whether it is a thread in another worker's process
+    surfaces                    pictures in GPU memory, shared by everybody in this process
     """
 
-    def __init__(self, channel: Channel, start: Message, wake: Notifier, clock: Clock) -> None:
+    def __init__(
+        self, channel: Channel, start: Message, wake: Notifier, clock: Clock, host: Context | None = None
+    ) -> None:
         self.name: str = start["name"]
         self.camera: str = start["camera"]
         self.incarnation: int = start["incarnation"]
@@ -68,20 +74,31 @@ class Context:
         self.stopping = False
         self.status: dict[str, Any] = {}
         self.before_status: Callable[[], None] = lambda: None
-        self.stop_grace_s: float | None = STOP_GRACE_S
+        self.hosted = host is not None
+        self.surfaces: Surfaces = Surfaces() if host is None else host.surfaces
+        # The process may not leave for the sake of one thread.
+        self.stop_grace_s: float | None = None if self.hosted else STOP_GRACE_S
         self._channel = channel
+        self._closing = False
         self._send_lock = threading.Lock()
         self._inbox: queue.SimpleQueue[tuple[Message, list[int]]] = queue.SimpleQueue()
         self._status_writer: Producer | None = None
         self._status_due_ns = 0
 
     def listen(self) -> None:
-        """Receive messages for ever (runs in a thread of its own); the process ends with the supervisor."""
+        """Receive messages until `close` (runs in a thread of its own); the process ends with the supervisor."""
         while True:
             try:
                 message, descriptors = self._channel.receive()
             except ChannelClosed:
+                if self._closing:
+                    return
                 os._exit(EXIT_ORPHANED)
+            if message["type"] == "host":
+                # Here, because the main thread may be busy for long, with loading a model.
+                arguments = (self, message["kind"], Channel.from_descriptor(descriptors[0]))
+                threading.Thread(target=run_hosted, args=arguments, name=message["name"], daemon=True).start()
+                continue
             self.deliver(message, descriptors)
             if message["type"] == "stop":
                 threading.Thread(target=self._leave_soon, daemon=True).start()
@@ -167,8 +184,10 @@ class Context:
         if self._status_writer is None:
             return
         self.before_status()
-        usage = {"heartbeat_ns": now_ns, "rss_bytes": resident_bytes(), "cpu_s": time.process_time()}
-        body = orjson.dumps({**self.status, **usage})
+        usage = {"rss_bytes": resident_bytes(), "cpu_s": time.process_time()}
+        if self.hosted:  # its host tells, for both
+            usage = {"rss_bytes": 0, "cpu_s": 0.0}
+        body = orjson.dumps({**self.status, **usage, "heartbeat_ns": now_ns})
         with self._status_writer.write() as slot:
             slot.meta[:4] = len(body).to_bytes(4, "little")
             slot.data[: len(body)] = body
@@ -187,6 +206,23 @@ class Context:
         while not self.stopping and self._status_writer is None:
             self.wake.wait(1.0)
             self.handle_messages()
+
+    def close(self, listener: threading.Thread) -> None:
+        """Hang up, and give back all that the end of a process would give back."""
+        self._closing = True
+        self._channel.hang_up()
+        listener.join()
+        self._channel.close()
+        while not self._inbox.empty():
+            for fd in self._inbox.get()[1]:
+                os.close(fd)
+        for end in (*self.feeds.values(), *self.writers.values(), self._status_writer, self.wake):
+            if end is not None:
+                end.close()
+        # The mappings go with the last reference to them, not with a garbage collection some time later.
+        self.feeds.clear()
+        self.writers.clear()
+        self._status_writer, self.before_status = None, lambda: None
 
 
 class LogHandler(logging.Handler):
@@ -237,6 +273,28 @@ def main(argv: list[str]) -> int:
         return work(context, kind)
     except ChannelClosed:
         return EXIT_ORPHANED
+
+
+def run_hosted(host: Context, kind: str, channel: Channel) -> None:
+    """Run one worker in this thread of the host's process.
+
+    What a worker says on purpose ends this worker alone. Anything unforeseen ends the process, as it does in one of
+    its own: what state it has left behind nobody knows.
+    """
+    try:
+        start, wake_fds = channel.receive()
+        context = Context(channel, start, Notifier(tuple(wake_fds)), SystemClock(), host)
+        listener = threading.Thread(target=context.listen, name=f"{context.name}-link", daemon=True)
+        listener.start()
+        work(context, kind)
+        context.send("ended")
+        context.close(listener)
+    except ChannelClosed:
+        os._exit(EXIT_ORPHANED)
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def work(context: Context, kind: str) -> int:

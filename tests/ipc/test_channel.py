@@ -171,3 +171,40 @@ def test_the_inherited_end(ends: tuple[Channel, Channel]) -> None:
     ours.send({"type": "start"})
     assert inherited.receive() == ({"type": "start"}, [])
     inherited.close()
+
+
+def test_a_hang_up_is_noticed_and_what_was_said_before_is_not_lost(ends: tuple[Channel, Channel]) -> None:
+    ours, theirs = ends
+    theirs.send({"type": "last"})
+    assert not ours.hung_up(0), "a message was taken for the end"
+    theirs.hang_up()
+    assert ours.hung_up(0) and ours.hung_up(0)
+    assert ours.receive() == ({"type": "last"}, [])
+    with pytest.raises(ChannelClosed):
+        ours.receive()
+    ours.hang_up()
+    theirs.hang_up()
+
+
+def test_hanging_up_wakes_a_thread_of_its_own_that_listens(ends: tuple[Channel, Channel]) -> None:
+    _, theirs = ends
+    ended = threading.Event()
+
+    def listen() -> None:
+        with pytest.raises(ChannelClosed):
+            theirs.receive()
+        ended.set()
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    assert not ended.wait(PATIENCE_S)
+    theirs.hang_up()
+    assert ended.wait(10)
+    thread.join()
+
+
+def test_a_partner_that_is_gone_has_hung_up(ends: tuple[Channel, Channel]) -> None:
+    ours, theirs = ends
+    assert not ours.hung_up(PATIENCE_S)
+    theirs.close()
+    assert ours.hung_up(0)

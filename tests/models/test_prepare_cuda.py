@@ -5,16 +5,17 @@ from __future__ import annotations
 import gc
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from engine.models.host_frames import HostFrames, memory_of
 from engine.models.prepare import CpuPreparation
-from engine.types import F32, ColourMatrix, FrameMeta, FrameNv12, nv12_geometry
+from engine.types import F32, ColourMatrix, FrameMeta, FrameNv12, Surface, nv12_geometry
 from ipc.pool import Consumer, PoolLayout, PoolMemory, Producer
 from kernels import device
 from kernels.colour import PixelFormat
+from kernels.host_frames import HostFrames, memory_of
 from kernels.letterbox import Fit
 
 RGB_0_TO_1 = PixelFormat(scale=(1 / 255, 1 / 255, 1 / 255))
@@ -190,3 +191,35 @@ def test_frames_of_many_sizes_take_turns(gpu_here: None) -> None:
         preparation.wait()
         wanted = prepared_on_cpu(frame, (192, 160), Fit.CENTRED)
         assert np.abs(device.to_host(target)[0] - wanted).max() <= 3 / 255
+
+
+@pytest.mark.gpu
+def test_a_frame_that_lies_on_the_gpu_is_read_there(gpu_here: None, camera: Camera) -> None:
+    """Slots and surfaces differ here, so that it shows which of the two was read."""
+    from engine.models.prepare_cuda import CudaPreparation
+
+    frames, rng = HostFrames(), np.random.default_rng(11)
+    target = device.empty((2, 3, 160, 192), np.float32)
+    preparation = CudaPreparation(target, RGB_0_TO_1, Fit.CENTRED, frames)
+    for _ in range(20):
+        camera.publish()
+        assert camera.consumer is not None
+        lease = camera.consumer.lease_newest(0)
+        assert lease is not None
+        frame = FrameNv12.view(camera.meta, lease.array())
+        other = FrameNv12.view(camera.meta, rng.integers(0, 256, camera.meta_bytes, np.uint8))
+        y, uv = device.empty_nv12(other.y.shape, other.uv.shape)
+        y[:], uv[:] = device.to_device(other.y), device.to_device(other.uv)
+        device.to_host(y)  # waits: a surface is complete when it is handed over
+        wanted = [
+            prepared_on_cpu(other, (192, 160), Fit.CENTRED),
+            prepared_on_cpu(frame, (192, 160), Fit.CENTRED),
+        ]
+        preparation.prepare(replace(frame, surface=Surface(y, uv)), 0)
+        del y, uv  # the call holds its own
+        preparation.prepare(frame, 1)
+        preparation.wait()
+        del frame
+        lease.release()
+        for mine, reference in zip(device.to_host(target), wanted, strict=True):
+            assert np.abs(mine - reference).max() <= 3 / 255

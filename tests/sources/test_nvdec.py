@@ -38,7 +38,9 @@ from engine.sources.nvdec import (
     filters_of,
     host_planes,
     load_package,
+    surface_copier,
 )
+from kernels import device
 from tests.sources.clips import shown, slot_planes, write_clip
 
 START_CODE = b"\x00\x00\x01"
@@ -203,7 +205,7 @@ def test_host_pictures_are_written_as_they_lie(width: int, height: int) -> None:
     memory = np.random.default_rng(3).integers(0, 256, (rows, pitch), np.uint8)
     planes = host_planes(memory.ctypes.data, memory.nbytes, pitch, height)
     slot, y, uv = slot_planes(width, height)
-    HostPicture(memory, planes, width, 7).read_into(y, uv)
+    HostPicture(memory, planes, width).read_into(y, uv)
     assert np.array_equal(y, memory[:height, :width])
     assert np.array_equal(uv.reshape(uv.shape[0], -1), memory[height:, : 2 * uv.shape[1]])
     outside = slot.copy()
@@ -393,6 +395,44 @@ def test_damage_on_the_way_is_survived(nvdec_here: ModuleType, tmp_path: Path) -
     source.open()
     assert len(list(shown(source))) >= 30
     source.close()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("options", [{"bf": 0}, {"bf": 3, "b_strategy": 0}])
+def test_pictures_that_stay_on_the_gpu_are_the_softwares_too(
+    nvdec_here: ModuleType, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    path = write_clip(tmp_path / "a.mp4", size=(322, 242), frames=40, g=10, **options)
+    source = AvSource(SourceOptions(str(path), backend="nvdec", surfaces=True))
+    source.open()
+    assert source.description.endswith("decoded by NVDEC of GPU 0, pictures stay in its memory")
+    surfaces = []
+    for reference in frames_of(path):
+        picture = source.grab()
+        assert picture is not None and (picture.width, picture.height) == (322, 242)
+        _, y, uv = slot_planes(322, 242)
+        surface = source.read_into(y, uv)
+        assert surface is not None
+        planes = reference.to_ndarray(format="nv12")
+        assert np.array_equal(y, planes[:242]) and np.array_equal(uv.reshape(121, 322), planes[242:])
+        surfaces.append((surface, y, uv))
+    assert source.grab() is None
+    for surface, y, uv in surfaces:
+        assert np.array_equal(device.to_host(surface.y), y), (
+            "overwritten, or not complete when it was handed over"
+        )
+        assert np.array_equal(device.to_host(surface.uv), uv)
+    source.close()
+
+
+def test_pictures_are_uploaded_again_where_they_cannot_stay() -> None:
+    try:
+        device.require()
+    except device.GpuUnavailable:
+        copier, why = surface_copier(0)
+        assert copier is None and why.startswith(" (pictures are uploaded again: ") and "\n" not in why
+    else:
+        pytest.skip("there is a GPU")
 
 
 def assert_same_pictures(path: Path) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 
-from engine.config import CameraConfig, RunConfig
+from engine.config import CameraConfig, InferConfig, RunConfig
 from engine.errors import SourceError
 from engine.sources.base import Picture, Source, SourceOptions
 from engine.sources.reconnect import Reconnector
 from engine.topology import FRAMES_TRACK
-from engine.types import U8, FrameFlag, FrameMeta, FrameNv12
+from engine.types import U8, FrameFlag, FrameMeta, FrameNv12, Surface
 from engine.workers import decode
 from engine.workers.decode import Pacer, Publisher, publish_all
 from engine.workers.feed import Feed
@@ -56,11 +57,12 @@ class Slides(Source):
             return None
         return Picture(*self.size, 5 * SECOND_NS, 6 * SECOND_NS, pts_ns=number * FRAME_NS)
 
-    def read_into(self, y: U8, uv: U8) -> None:
+    def read_into(self, y: U8, uv: U8) -> Surface | None:
         if self.fault == ("breaks", self.next - 1):
             y[:1] = 255  # a picture that is half there
             raise SourceError(f"slide {self.next - 1} is torn")
         y[:], uv[:] = self.next - 1, 128
+        return None
 
     def close(self) -> None:
         pass
@@ -175,6 +177,76 @@ def test_a_single_picture_without_a_time_takes_its_turn() -> None:
     due_s(pacer, 3600.0, 100.0)
     assert due_s(pacer, -1, 100.0) == pytest.approx(100.04)
     assert due_s(pacer, 3600.08, 100.04) == pytest.approx(100.08)
+
+
+class OnDevice(Slides):
+    """Slides that lie in GPU memory as well, or as long as there is room for them: an array stands for that."""
+
+    def read_into(self, y: U8, uv: U8) -> Surface | None:
+        super().read_into(y, uv)
+        number = self.next - 1
+        return Surface(y.copy(), uv.copy()) if number != 3 else None
+
+
+@pytest.mark.parametrize(("offline", "kept"), [(False, [5, 6]), (True, [1, 2, 3, 5, 6])])
+def test_a_picture_in_gpu_memory_is_kept_under_the_number_of_its_frame(
+    open_house: OpenHouse, offline: bool, kept: list[int]
+) -> None:
+    house = open_house(config_of(offline=offline))
+    house.create_frame_pool("gate", 64, 48)
+    context = house.start("decode:gate").context
+    publisher = Publisher(context, loop=False)
+    source = Reconnector(lambda: OnDevice(SourceOptions("slides://100")), house.clock)
+    for _ in range(6):
+        item = source.grab()
+        assert isinstance(item, Picture)
+        publisher.publish(item, source)
+    assert len(context.surfaces) == len(kept)
+    for seq in kept:
+        surface = context.surfaces.take("gate", seq)
+        assert surface is not None and (surface.y == seq - 1).all(), "not the picture of that frame"
+    assert context.surfaces.take("gate", 4) is None
+
+
+def test_nothing_is_kept_in_gpu_memory_when_the_camera_has_ended(open_house: OpenHouse) -> None:
+    house = open_house(config_of())
+    house.create_frame_pool("gate", 64, 48)
+    context = house.start("decode:gate").context
+    context.surfaces.put("gate", 1, Surface(None, None), 1)
+    context.stopping = True
+    decode.run(context)
+    assert len(context.surfaces) == 0
+
+
+@pytest.mark.parametrize(
+    ("hosted", "backends", "wanted"),
+    [
+        (True, ("tensorrt", "ort-cpu"), True),
+        (True, ("ort-cuda",), True),
+        (True, ("ort-cpu", "tensorrt"), False),
+        (False, ("tensorrt",), False),
+    ],
+)
+def test_pictures_stay_in_gpu_memory_where_inference_can_reach_them(
+    open_house: OpenHouse,
+    monkeypatch: pytest.MonkeyPatch,
+    hosted: bool,
+    backends: tuple[str, ...],
+    wanted: bool,
+) -> None:
+    asked: list[SourceOptions] = []
+
+    class Asked(Slides):
+        def __init__(self, options: SourceOptions) -> None:
+            asked.append(options)
+            super().__init__(options)
+
+    monkeypatch.setitem(Source.schemes, "slides", Asked)
+    house = open_house(replace(config_of("slides://0"), infer=InferConfig(backends=backends)))
+    context = house.start("decode:gate").context
+    context.hosted = hosted
+    decode.run(context)
+    assert [options.surfaces for options in asked] == [wanted]
 
 
 @pytest.fixture

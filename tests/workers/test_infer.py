@@ -13,7 +13,7 @@ import pytest
 from engine import topology
 from engine.config import CameraConfig, InferConfig, PoolConfig, RunConfig
 from engine.models.base import BatchItem, Detector
-from engine.types import Detections, FrameFlag, ResultMeta
+from engine.types import Detections, FrameFlag, ResultMeta, Surface
 from engine.workers import infer
 from engine.workers.infer_cameras import NOTICE_AFTER_FRAMES, NOTICE_AFTER_NS, Camera
 from ipc.pool import Producer
@@ -174,6 +174,32 @@ def test_a_result_speaks_of_its_frame(open_inference: Callable[..., Inference]) 
     assert 0 < meta.trace.captured_ns < meta.trace.published_ns
     assert house.memory("frames:a").statistics().leased == (0, 0, 0), "a frame is still held"
     assert house.wakes["track"].wait(0)
+
+
+class WhatLiesOnDevice(Brightness):
+    """Remembers the picture in GPU memory that came with each frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Surface | None] = []
+
+    def look(self, item: BatchItem, value: int) -> Detections:
+        self.seen.append(item.frame.surface)
+        return super().look(item, value)
+
+
+def test_a_frame_comes_with_its_picture_in_gpu_memory(open_inference: Callable[..., Inference]) -> None:
+    detector = WhatLiesOnDevice()
+    inference = open_inference("a", detector=detector)
+    frames, surfaces = inference.house.producer("frames:a"), inference.worker.context.surfaces
+    pictures = [Surface(number, number) for number in range(3)]
+    for index in range(3):
+        seq = publish_frame(frames, index)
+        if index != 1:
+            surfaces.put("a", seq, pictures[index], 2)
+        inference.work()
+    assert detector.seen == [pictures[0], None, pictures[2]]
+    assert len(surfaces) == 0
 
 
 def test_live_the_newest_frame_wins_and_the_others_are_counted(

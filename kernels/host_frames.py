@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import U8
 from kernels import device
+
+U8 = NDArray[np.uint8]
 
 
 class HostFrames:
