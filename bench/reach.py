@@ -39,7 +39,8 @@ def preprocessing(figures: Any) -> str:
     times = ms["cvtColor → resize → blobFromImage"] / ms["kernels.cpu"]
     mean = dict(row[:2] for row in figures["grey_levels"])["full conversion"]
     changed = found["only with the chain"] + found["only here"]
-    detections = f"{changed} of {found['boxes']} boxes without a partner, scores within {found['difference of scores, most']}"
+    most = found["difference of scores, most"]
+    detections = f"{changed} of {found['boxes']} boxes without a partner, scores within {most}"
     return f"{times:.1f} × ({ms['kernels.cpu']:.2f} ms), mean diff {mean}, {detections}"
 
 
