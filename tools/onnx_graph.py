@@ -21,6 +21,7 @@ from tools.command_line import needs
 with needs("export"):
     import onnx
     import onnxslim
+    from google.protobuf.message import Error as ProtobufError
     from onnx import numpy_helper
 
 LEARNT = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -52,7 +53,7 @@ def read_model(path: Path) -> Any:
         onnx.checker.check_model(model)
     except OSError as error:
         raise ModelCorrupt(f"{path}: cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # protobuf's DecodeError and the checker's ValidationError have no common base
+    except (ProtobufError, onnx.checker.ValidationError) as error:
         raise ModelCorrupt(f"{path}: no sound ONNX model: {one_line(error)}") from error
     for index, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{index}"
@@ -159,7 +160,9 @@ def to_bytes(model: Any, where: str) -> bytes:
     try:
         onnx.checker.check_model(model, full_check=True)
         return bytes(model.SerializeToString())
-    except Exception as error:  # as in `read_model`; ValueError beyond 2 GiB
+    except (
+        ProtobufError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError,  # beyond 2 GiB
+    ) as error:  # fmt: skip
         raise ModelUnsupported(f"{where}: the result is no sound ONNX model: {one_line(error)}") from error
 
 
