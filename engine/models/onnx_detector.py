@@ -207,9 +207,9 @@ def extra_calls(backend: Backend, layout: Layout, cores: int) -> tuple[int, str]
     """How many calls prepare their pictures while all lanes compute, and why."""
     if not backend.on_cores:
         return 1, "one prepares its pictures on the CPU while the device computes another"
-    if layout.lanes >= cores:
-        return 0, "a lane for every core: preparing ahead would take the time from a lane that computes"
-    return 1, "one prepares its pictures in the gaps that the threads of a call leave"
+    if layout.lanes * layout.threads >= cores:
+        return 0, "every core computes: preparing ahead would take the time from it, and frames would grow old"
+    return 1, "one prepares its pictures on a core that does not compute"
 
 
 def _bounds(kind: type[Backend], options: DetectorOptions, calls: int) -> Bounds:

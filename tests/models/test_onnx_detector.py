@@ -182,7 +182,7 @@ def test_the_layout_is_measured_within_the_bounds(tmp_path: Path) -> None:
     choices = {choice.what: choice for choice in detector.choices}
     assert re.search(r"measured in .*2×1 batch 3 .*/s", choices["layout"].reason)
     assert detector.lanes in (1, 2) and detector.batch in (1, 3)
-    assert detector.calls == detector.lanes + (detector.lanes == 1)
+    assert detector.calls == detector.lanes, "every core computes"
     assert choices["calls in flight"].chosen == str(detector.calls)
 
 
@@ -190,7 +190,9 @@ def test_extra_calls_only_where_they_help(tmp_path: Path) -> None:
     path = toy_model(tmp_path / "toy.onnx", finished_boxes(), metadata=NAMES)
     a_lane_a_core = OnnxDetector(path, DetectorOptions(lanes=2, threads=1, most_lanes=2))
     assert (a_lane_a_core.lanes, a_lane_a_core.calls) == (2, 2)
-    one_lane = OnnxDetector(path, DetectorOptions(lanes=1, threads=2, most_lanes=2))
+    all_threads = OnnxDetector(path, DetectorOptions(lanes=1, threads=2, most_lanes=2))
+    assert (all_threads.lanes, all_threads.calls) == (1, 1)
+    one_lane = OnnxDetector(path, DetectorOptions(lanes=1, threads=1, most_lanes=2))
     assert (one_lane.lanes, one_lane.calls) == (1, 2)
     assert "prepares its pictures" in str(one_lane.choices)
 
@@ -199,7 +201,7 @@ def test_pictures_are_prepared_while_the_lane_is_taken(tmp_path: Path) -> None:
     path = toy_model(tmp_path / "toy.onnx", finished_boxes((8, 20, 24, 40, 0.5, 1)), metadata=NAMES)
     Gated.gate.set()
     Gated.made.clear()
-    detector = OnnxDetector(path, DetectorOptions(lanes=1, threads=2, most_lanes=2, backends=("test-gated",)))
+    detector = OnnxDetector(path, DetectorOptions(lanes=1, threads=1, most_lanes=2, backends=("test-gated",)))
     assert detector.calls == len(Gated.made) == 2
     while Gated.running.acquire(blocking=False):
         """Runs of the warm-up."""
