@@ -208,7 +208,7 @@ def extra_calls(backend: Backend, layout: Layout, cores: int) -> tuple[int, str]
     if not backend.on_cores:
         return 1, "one prepares its pictures on the CPU while the device computes another"
     if layout.lanes * layout.threads >= cores:
-        return 0, "every core computes: preparing ahead would take the time from it, and frames would grow old"
+        return 0, "every core computes: preparing ahead takes time from it, and frames grow old"
     return 1, "one prepares its pictures on a core that does not compute"
 
 
