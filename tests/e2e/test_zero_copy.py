@@ -72,10 +72,8 @@ def test_every_stage_works_on_the_pages_that_the_decoder_wrote(
     written = [y["offset"] for y, _ in sights["decode"]]
     for kind in ("track", "output"):
         assert [y["offset"] for y, _ in sights[kind]] == written, f"{kind} reads frame n where n was written"
-    # One call prepares its picture while another one does: neighbours may be seen in either order.
-    inferred = [y["offset"] for y, _ in sights["infer"]]
-    assert sorted(inferred) == sorted(written)
-    assert all(offset in written[max(0, n - 1) : n + 2] for n, offset in enumerate(inferred))
+    # One call prepares its picture while another one does: the order in which they say so is left to the threads.
+    assert sorted(y["offset"] for y, _ in sights["infer"]) == sorted(written)
     allocated = {
         kind: max(note["allocated"] for note in notes[kind] if "allocated" in note) for kind in sights
     }
