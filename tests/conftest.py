@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +50,37 @@ def ffprobe() -> str:
     if path is None:
         pytest.skip("ffprobe is missing: apt-get install ffmpeg (or: brew install ffmpeg)")
     return path
+
+
+@pytest.fixture(scope="session")
+def sam2_folder(request: pytest.FixtureRequest) -> Path:
+    """A SAM 2 of four graphs at 256 × 256, with random weights under which memories and pointers matter.
+
+    Exported once, kept in pytest's cache until the exporting code changes; not to be written into.
+    """
+    return exported_segmenter(request.config, "tiny")
+
+
+def exported_segmenter(config: pytest.Config, variant: str) -> Path:
+    """The folder of a variant with random weights at 256 × 256; skips without the packages that export."""
+    if find_spec("torch") is None or find_spec("sam2") is None:
+        pytest.skip("torch or sam2 is missing: make test installs them (docs/export.md)")
+    code = hashlib.sha256()
+    for path in [REPOSITORY / "engine/models/sam2_sidecar.py", *sorted((REPOSITORY / "tools/sam2").glob("*.py"))]:
+        code.update(path.read_bytes())
+    assert config.cache is not None
+    folder = config.cache.mkdir("sam2") / f"{variant}-{code.hexdigest()[:16]}"
+    # Two runs at once: one exports, the other waits.
+    with open(folder.with_suffix(".lock"), "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "segmenter.json").is_file():
+            for old in folder.parent.glob(f"{variant}-*/"):
+                shutil.rmtree(old)
+            tool = REPOSITORY / "tools/export_onnx.py"
+            command = [sys.executable, str(tool), "sam2", "--random", variant, "--size", "256", "--out", str(folder)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+    return folder
 
 
 MountDisk = Callable[[int], Path]

@@ -2,6 +2,7 @@
 
     python tools/export_onnx.py yolo11n.pt
     python tools/export_onnx.py yolo11n.pt --out models/yolo11n_half.onnx --precision fp16 --pictures pictures/
+    python tools/export_onnx.py sam2 --help                    SAM 2 and EdgeTAM: a folder with four graphs
 
 What torch computes and what ONNX Runtime computes for the same pictures is compared, output by output and box by
 box; a file that is out of tolerance is not written. Beside the file lies the report as JSON. Needs
@@ -193,7 +194,12 @@ def _record(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
-    return run_tool(build_parser(), carry_out, argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words[:1] == ["sam2"]:
+        from tools.sam2 import command
+
+        return command.main(words[1:])
+    return run_tool(build_parser(), carry_out, words)
 
 
 if __name__ == "__main__":

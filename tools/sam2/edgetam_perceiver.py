@@ -1,0 +1,120 @@
+"""EdgeTAM's spatial perceiver: a frame's memory of r*r tokens becomes 512, whatever the picture's size.
+
+256 global latents look at all tokens of the frame; 256 more, one for each window of a 16x16 grid, look at their
+window only. Both go through the same layers. Parameters carry the names of the official checkpoint
+(`spatial_perceiver.…`).
+
+Written for export: positions and the windows are fixed at construction, a window's attention is a batched matrix
+product, and self-attention of a single latent, whose softmax is 1, is the projection of its value.
+
+Source: Zhou et al., "EdgeTAM: On-Device Track Anything Model", arXiv 2501.07256.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+Tensor = Any
+"""A `torch.Tensor`; torch is not looked into by the type checker."""
+
+GRID = 16
+"""Windows along a side, whatever the size: a latent's place for the rotary embedding."""
+GLOBAL_LATENTS = 256
+LATENTS = GLOBAL_LATENTS + GRID * GRID
+"""Tokens of one memory."""
+_WIDTH = 64
+
+
+class SpatialPerceiver(nn.Module):  # type: ignore[misc]  # torch is not looked into
+    """memory [N,r*r,64] and its positions [1,r*r,64] → [N,512,64], global latents first."""
+
+    def __init__(self, depth: int = 2) -> None:
+        super().__init__()
+        self.latents = nn.Parameter(torch.randn(GLOBAL_LATENTS, _WIDTH))
+        self.latents_2d = nn.Parameter(torch.randn(GRID * GRID, _WIDTH))
+        self.layers = nn.ModuleList(_Layer() for _ in range(depth))
+        self.norm = nn.LayerNorm(_WIDTH)
+
+    def forward(self, memory: Tensor, position: Tensor) -> Tensor:
+        rows, tokens = memory.shape[0], memory.shape[1]
+        side = int(tokens**0.5)
+        window = side // GRID
+        windows = (
+            memory.reshape(rows, GRID, window, GRID, window, _WIDTH)
+            .permute(0, 1, 3, 2, 4, 5)
+            .reshape(rows * GRID * GRID, window * window, _WIDTH)
+        )
+        whole = self.latents[None].expand(rows, -1, -1)
+        local = self.latents_2d[None].expand(rows, -1, -1).reshape(rows * GRID * GRID, 1, _WIDTH)
+        for layer in self.layers:
+            whole = layer(whole, memory, position)
+            local = layer(local, windows, None)
+        return self.norm(torch.cat([whole, local.reshape(rows, GRID * GRID, _WIDTH)], 1))
+
+
+class _Layer(nn.Module):  # type: ignore[misc]  # torch is not looked into
+    def __init__(self) -> None:
+        super().__init__()
+        self.attn = _CrossAttention()
+        self.ff = _feed_forward()
+        self.self_attn = _SelfAttention()
+        self.self_ff = _feed_forward()
+
+    def forward(self, latents: Tensor, tokens: Tensor, position: Tensor | None) -> Tensor:
+        latents = latents + self.attn(latents, tokens, position)
+        latents = latents + self.ff(latents)
+        latents = latents + self.self_attn(latents)
+        return latents + self.self_ff(latents)
+
+
+class _CrossAttention(nn.Module):  # type: ignore[misc]  # torch is not looked into
+    """Latents look at tokens; positions are added to keys and values alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm_x = nn.LayerNorm(_WIDTH)
+        self.norm_latents = nn.LayerNorm(_WIDTH)
+        self.to_q = nn.Linear(_WIDTH, _WIDTH, bias=False)
+        self.to_kv = nn.Linear(_WIDTH, 2 * _WIDTH, bias=False)
+        self.to_out = nn.Linear(_WIDTH, _WIDTH, bias=False)
+
+    def forward(self, latents: Tensor, tokens: Tensor, position: Tensor | None) -> Tensor:
+        key, value = self.to_kv(self.norm_x(tokens)).chunk(2, dim=-1)
+        if position is not None:
+            key, value = key + position, value + position
+        return self.to_out(_attend(self.to_q(self.norm_latents(latents)), key, value))
+
+
+class _SelfAttention(nn.Module):  # type: ignore[misc]  # torch is not looked into
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(_WIDTH)
+        self.to_q = nn.Linear(_WIDTH, _WIDTH, bias=False)
+        self.to_kv = nn.Linear(_WIDTH, 2 * _WIDTH, bias=False)
+        self.to_out = nn.Linear(_WIDTH, _WIDTH, bias=False)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        seen = self.norm(latents)
+        if latents.shape[1] == 1:
+            return self.to_out(functional.linear(seen, self.to_kv.weight[_WIDTH:]))
+        key, value = self.to_kv(seen).chunk(2, dim=-1)
+        return self.to_out(_attend(self.to_q(seen), key, value))
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """One head of 64."""
+    return torch.softmax(query * _WIDTH**-0.5 @ key.transpose(1, 2), -1) @ value
+
+
+def _feed_forward() -> nn.Sequential:
+    """Names as in the checkpoint: the normalisation is 0, the matrices 1 and 3."""
+    return nn.Sequential(
+        nn.LayerNorm(_WIDTH),
+        nn.Linear(_WIDTH, 4 * _WIDTH, bias=False),
+        nn.GELU(),
+        nn.Linear(4 * _WIDTH, _WIDTH, bias=False),
+    )
