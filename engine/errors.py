@@ -15,6 +15,7 @@
     │       ├── BackendMissing        its package or device is not there; the message names the extra
     │       ├── EngineFileStale       a TensorRT engine file made for another GPU, version or model
     │       └── DeviceOutOfMemory     the device has no memory left
+    ├── PromptError           what somebody points at, or asks of an object, cannot be done
     ├── OutputError           a result cannot be written (disk full, no permission, encoder missing)
     └── WorkerError           a worker process failed for good
 
@@ -87,6 +88,12 @@ class EngineFileStale(BackendError):
 
 class DeviceOutOfMemory(BackendError):
     """The device has no memory left for the model or its batch."""
+
+
+class PromptError(EngineError):
+    """A prompt or a command about an object cannot be carried out; nothing was changed. The message says why."""
+
+    exit_code = 2
 
 
 class OutputError(EngineError):

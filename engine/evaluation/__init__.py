@@ -1,0 +1,1 @@
+"""How good results are, measured against ground truth: what `engine-eval` prints."""
