@@ -113,6 +113,11 @@ class WorkerProcess:
         self._cpu_s_before = 0.0
 
     @property
+    def name(self) -> str:
+        """The worker's, unique in a run."""
+        return self.spec.name
+
+    @property
     def pid(self) -> int | None:
         """Number of the process while it runs."""
         return self._life.pid if self._life else None

@@ -20,6 +20,7 @@ from engine.control.status import EngineStatus
 from engine.errors import WorkerError
 from engine.pools import LivePool, Pools
 from engine.process import RestartPolicy, WorkerProcess
+from engine.relay import Relay
 from engine.run_directory import RunDirectory
 from engine.secrets import mask_text, mask_url
 from engine.signals import StopSignals
@@ -98,6 +99,7 @@ class Supervisor:
         }
         self.processes: dict[str, WorkerProcess] = {}
         self.labels: list[str] | None = None
+        self._relay = Relay()
         self._stop_reason = ""
         self._selector = selectors.DefaultSelector()
         self._run_directory = (
@@ -235,6 +237,11 @@ class Supervisor:
             process.fatal = message
         elif kind == "ended":
             process.ended = True
+        elif kind == "command":
+            target = self.processes.get(message["to"])
+            self._relay.forward(message, process, target if target and target.pid is not None else None)
+        elif kind == "answer":
+            self._relay.answer(message)
 
     def _create_frame_pool(self, camera: str, width: int, height: int) -> None:
         before = self.pools.newest(f"frames:{camera}")
@@ -307,6 +314,7 @@ class Supervisor:
                 self._log_stderr(process, lines)
         status = process.confirm_death(KILL_PATIENCE_S)
         self.pools.reap(process.spec.name)
+        self._relay.died(process.spec.name)
         return status
 
     def _bury(self, process: WorkerProcess) -> None:

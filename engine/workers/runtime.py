@@ -52,6 +52,7 @@ class Context:
     labels                      class names of the detector, None until it is known
     status, before_status       what this worker tells of itself, and a hook that brings it up to date
     stop_grace_s                how long it may go on once it is told to stop; None: until the supervisor kills it
+    on_answer                   what takes answers to commands of this worker's own; called by the listening thread
     hosted                      whether it is a thread in another worker's process
     surfaces                    pictures in GPU memory, shared by everybody in this process
     """
@@ -74,6 +75,7 @@ class Context:
         self.stopping = False
         self.status: dict[str, Any] = {}
         self.before_status: Callable[[], None] = lambda: None
+        self.on_answer: Callable[[Message], None] = lambda _: None
         self.hosted = host is not None
         self.surfaces: Surfaces = Surfaces() if host is None else host.surfaces
         # The process may not leave for the sake of one thread.
@@ -82,6 +84,7 @@ class Context:
         self._closing = False
         self._send_lock = threading.Lock()
         self._inbox: queue.SimpleQueue[tuple[Message, list[int]]] = queue.SimpleQueue()
+        self._commands: list[Message] = []
         self._status_writer: Producer | None = None
         self._status_due_ns = 0
 
@@ -98,6 +101,9 @@ class Context:
                 # Here, because the main thread may be busy for long, with loading a model.
                 arguments = (self, message["kind"], Channel.from_descriptor(descriptors[0]))
                 threading.Thread(target=run_hosted, args=arguments, name=message["name"], daemon=True).start()
+                continue
+            if message["type"] == "answer":
+                self.on_answer(message)
                 continue
             self.deliver(message, descriptors)
             if message["type"] == "stop":
@@ -130,6 +136,8 @@ class Context:
                 self._attach(message, descriptors)
             elif kind == "descriptors":
                 self.descriptors += descriptors
+            elif kind == "command":
+                self._commands.append(message)
             else:  # from a supervisor that knows more than this worker
                 for fd in descriptors:
                     os.close(fd)
@@ -200,6 +208,21 @@ class Context:
     def log(self, level: str, text: str) -> None:
         """One line for the user (`info`, `warning`, `error`) or for developers (`debug`)."""
         self.send("log", level=level, text=text)
+
+    def commands(self) -> list[Message]:
+        """Commands that have come since the last call, oldest first. Each is to be answered once."""
+        commands, self._commands = self._commands, []
+        return commands
+
+    def answer(
+        self, command: Message, result: dict[str, Any] | None = None, error: str = "", kind: str = "invalid"
+    ) -> None:
+        """Answer a command: with a result, or with one line of why not.
+
+        kind  `invalid` (what was asked for makes no sense), `not-found` (of something that is not there), `conflict`
+              (not in the present state), `unavailable` (not now)
+        """
+        self.send("answer", id=command["id"], ok=not error, result=result or {}, error=error, kind=kind)
 
     def wait_for_start(self) -> None:
         """Wait until the supervisor has handed over everything that was there at the start."""
