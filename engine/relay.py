@@ -50,11 +50,13 @@ class Relay:
         """Answer in the place of a worker that will not, and forget what a dead one has asked."""
         for command_id, (requester, target) in list(self.pending.items()):
             if target == name:
-                self.answer(refusal(command_id, f"the worker {name!r} died before it could answer; ask again"))
+                self.answer(
+                    refusal(command_id, f"the worker {name!r} died before it could answer; ask again")
+                )
             elif requester.name == name:
                 del self.pending[command_id]
 
 
 def refusal(command_id: str, error: str) -> Message:
     """The answer of a worker that is not there."""
-    return {"type": "answer", "id": command_id, "ok": False, "kind": "unavailable", "error": error}
+    return {"type": "answer", "id": command_id, "ok": False, "failure": "unavailable", "error": error}

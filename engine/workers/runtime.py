@@ -215,14 +215,18 @@ class Context:
         return commands
 
     def answer(
-        self, command: Message, result: dict[str, Any] | None = None, error: str = "", kind: str = "invalid"
+        self,
+        command: Message,
+        result: dict[str, Any] | None = None,
+        error: str = "",
+        failure: str = "invalid",
     ) -> None:
         """Answer a command: with a result, or with one line of why not.
 
-        kind  `invalid` (what was asked for makes no sense), `not-found` (of something that is not there), `conflict`
-              (not in the present state), `unavailable` (not now)
+        failure  `invalid` (what was asked for makes no sense), `not-found` (of something that is not there), `conflict`
+                 (not in the present state), `unavailable` (not now)
         """
-        self.send("answer", id=command["id"], ok=not error, result=result or {}, error=error, kind=kind)
+        self.send("answer", id=command["id"], ok=not error, result=result or {}, error=error, failure=failure)
 
     def wait_for_start(self) -> None:
         """Wait until the supervisor has handed over everything that was there at the start."""
