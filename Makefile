@@ -46,7 +46,7 @@ lock: ## write the exact versions of a fresh environment into requirements.lock
 	rm -rf $(VENV)/lock && $(PYTHON) -m venv $(VENV)/lock
 	$(VENV)/lock/bin/python -m pip install --quiet '.[dev,gpu]'
 	{ grep '^#' requirements.lock; \
-	  $(VENV)/lock/bin/python -m pip list --format=freeze --exclude camring --exclude pip --exclude setuptools \
+	  $(VENV)/lock/bin/python -m pip list --format=freeze --exclude camring --exclude sam2 --exclude pip --exclude setuptools \
 	  | sed -E 's/^(torch==[^+]*)\+.*/\1/; s/^triton==.*/triton>=3.7.1,<3.10/'; } > $(VENV)/lock/new
 	mv $(VENV)/lock/new requirements.lock
 	rm -rf $(VENV)/lock
@@ -61,6 +61,8 @@ $(VENV)/.run: pyproject.toml requirements.lock | $(VENV)/bin/python
 	$(PIP) -c requirements.lock -e .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml requirements.lock | $(VENV)/bin/python
+# sam2 would be built against the newest torch, with CUDA, if it were built on its own: it takes the one that is there.
+$(VENV)/.dev: pyproject.toml requirements.lock requirements-sam2.lock | $(VENV)/bin/python
 	$(PIP) -c requirements.lock -e '.[dev]'
+	SAM2_BUILD_CUDA=0 $(PIP) --no-deps --no-build-isolation --require-hashes -r requirements-sam2.lock
 	@touch $@ $(VENV)/.run
