@@ -33,6 +33,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--variant", choices=VARIANTS, help="default: what the checkpoint's shapes tell")
     parser.add_argument("--size", type=int, default=448, metavar="SIDE", help="default: 448")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument(
+        "--parity", choices=("full", "graphs"), default="full",
+        help="what is compared with torch: graphs alone, or the whole loop too (default)",
+    )  # fmt: skip
     parser.add_argument("--opset", type=int, default=18, metavar="N", help="ONNX operator set (default: 18)")
     return parser
 
