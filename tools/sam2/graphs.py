@@ -9,7 +9,8 @@ Everything is written so that it exports without complex numbers, scattering and
 package is algebra: the rotary embedding in halves instead of complex pairs, values of the cross attention left 64
 wide until after the weighted sum, and the first self-attention once per frame instead of once per object.
 
-Source: Ravi et al., "SAM 2: Segment Anything in Images and Videos", arXiv 2408.00714, and github.com/facebookresearch/sam2.
+Source: Ravi et al., "SAM 2: Segment Anything in Images and Videos", arXiv 2408.00714, and its code,
+github.com/facebookresearch/sam2.
 """
 
 from __future__ import annotations
@@ -51,9 +52,7 @@ class MemoryAttention(nn.Module):  # type: ignore[misc]  # torch is not looked i
         cos, sin = rotary_tables(self.side, _theta(attention))
         self.register_buffer("cos", cos)
         self.register_buffer("sin", sin)
-        frame_position = model.image_encoder.neck.position_encoding(
-            torch.zeros(1, 256, self.side, self.side)
-        )
+        frame_position = model.image_encoder.neck.position_encoding(torch.zeros(1, 256, self.side, self.side))
         # The package adds a tenth of the position to the features.
         self.register_buffer("frame_position", 0.1 * _tokens(frame_position))
         memory_position = model.memory_encoder.position_encoding(torch.zeros(1, 64, self.side, self.side))
@@ -116,7 +115,9 @@ class PointerAge(nn.Module):  # type: ignore[misc]  # torch is not looked into
         self.project = model.obj_ptr_tpos_proj
         width = 256 if model.proj_tpos_enc_in_obj_ptrs else 64
         steps = torch.arange(width // 2).float()
-        self.register_buffer("frequency", 10000 ** (-2 * torch.div(steps, 2, rounding_mode="floor") / (width // 2)))
+        self.register_buffer(
+            "frequency", 10000 ** (-2 * torch.div(steps, 2, rounding_mode="floor") / (width // 2))
+        )
         self.longest = float(model.max_obj_ptrs_in_encoder - 1)
 
     def forward(self, tdiff: Tensor) -> Tensor:
@@ -156,7 +157,12 @@ class _Layer(nn.Module):  # type: ignore[misc]  # torch is not looked into
         return x + self.own_out(weights @ self.own_value(seen))
 
     def remember(
-        self, x: Tensor, keys: tuple[Tensor, Tensor], values: Tensor, bias: Tensor, tables: tuple[Tensor, Tensor]
+        self,
+        x: Tensor,
+        keys: tuple[Tensor, Tensor],
+        values: Tensor,
+        bias: Tensor,
+        tables: tuple[Tensor, Tensor],
     ) -> Tensor:
         """Cross attention to memories [N,M,L,64] and pointers [N,4P,64], and what follows it."""
         memories, pointers = keys
