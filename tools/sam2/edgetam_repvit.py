@@ -52,9 +52,10 @@ class RepVit(nn.Module):  # type: ignore[misc]  # torch is not looked into
 
 def fold(trunk: RepVit) -> RepVit:
     """A copy whose branches and normalisations are folded into one convolution each; the same function."""
-    folded = copy.deepcopy(trunk).eval()
+    folded = copy.deepcopy(trunk)
     _fold_children(folded)
-    return folded.requires_grad_(False)
+    folded.eval().requires_grad_(False)
+    return folded
 
 
 class _ConvNorm(nn.Sequential):  # type: ignore[misc]  # torch is not looked into
