@@ -3,6 +3,10 @@
     decode:<camera> ──frames──► infer ──detections──► track ──tracks──► results, overlay:<camera>
                         └───────────────────────────────────────────────► overlay:<camera>
 
+With segmentation (`has_segmentation`) a stage more, which sees the frames, too:
+
+    … track ──tracks──► segment ──masks──► results, overlay:<camera>
+
 Knows names, rows and sizes. Does not start anything.
 """
 
@@ -17,9 +21,10 @@ from engine.types import nv12_geometry
 from ipc.pool import PoolLayout
 
 # Consumer rows. A row is never reassigned, so nothing changes when a worker restarts.
-FRAMES_INFER, FRAMES_OVERLAY, FRAMES_TRACK = 0, 1, 2
+FRAMES_INFER, FRAMES_OVERLAY, FRAMES_TRACK, FRAMES_SEGMENT = 0, 1, 2, 3
 DETECTIONS_TRACK = 0
-TRACKS_RESULTS, TRACKS_OVERLAY = 0, 1
+TRACKS_RESULTS, TRACKS_OVERLAY, TRACKS_SEGMENT = 0, 1, 2
+MASKS_RESULTS, MASKS_OVERLAY = 0, 1
 
 STATUS_SLOT_BYTES = 256 * 1024
 GPU_BACKENDS = ("tensorrt", "ort-tensorrt", "ort-cuda")
@@ -43,7 +48,7 @@ class WorkerSpec:
     @property
     def stage(self) -> int:
         """Place in the pipeline; workers are stopped in this order."""
-        return ("decode", "infer", "track", "output", "control").index(self.kind)
+        return ("decode", "infer", "track", "segment", "output", "control").index(self.kind)
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,30 @@ def workers(config: RunConfig) -> list[WorkerSpec]:
     specs.append(WorkerSpec("results", "output"))
     if config.output.overlay:
         specs += [WorkerSpec(f"overlay:{camera.name}", "output", camera.name) for camera in config.cameras]
+    if has_segmentation(config):
+        specs.append(WorkerSpec("segment", "segment"))
     specs.append(WorkerSpec("track", "track"))
     specs.append(WorkerSpec("infer", "infer"))
     host = "infer" if config.decode.place == "inference" else ""
     specs += [WorkerSpec(f"decode:{camera.name}", "decode", camera.name, host) for camera in config.cameras]
     return specs
+
+
+def segment_mode(config: RunConfig, camera: str) -> str:
+    """The mode of segmentation that a camera starts in. Raises `KeyError` for an unknown camera."""
+    own = {each.name: each.segment for each in config.cameras}[camera]
+    return own or config.segment.mode
+
+
+def has_segmentation(config: RunConfig) -> bool:
+    """Whether there is a stage that makes masks: where a camera wants them, or may want them later."""
+    modes = {segment_mode(config, camera.name) for camera in config.cameras}
+    return config.segment.standby or bool(modes - {"off"})
+
+
+def pool_of_outputs(config: RunConfig, camera: str) -> str:
+    """The pool whose records are a camera's results: what the outputs read."""
+    return f"masks:{camera}" if has_segmentation(config) else f"tracks:{camera}"
 
 
 def lanes(config: RunConfig) -> int:
@@ -117,32 +141,34 @@ def usable_cores() -> int:
 
 
 def result_pools(config: RunConfig, camera: str) -> list[PoolSpec]:
-    """The pools for detections and tracks of a camera; their size does not depend on the picture."""
-    slot_bytes = config.pool.result_slot_kib * 1024
-    history = config.pool.result_history
-    readers = {"results": TRACKS_RESULTS}
+    """The pools for a camera's results, stage by stage; their size does not depend on the picture."""
+    masks = has_segmentation(config)
+    outputs = {"results": MASKS_RESULTS if masks else TRACKS_RESULTS}
     if config.output.overlay:
-        readers[f"overlay:{camera}"] = TRACKS_OVERLAY
+        outputs[f"overlay:{camera}"] = MASKS_OVERLAY if masks else TRACKS_OVERLAY
+    detections = _result_pool(config, "detections", camera, "infer", {"track": DETECTIONS_TRACK})
+    if not masks:
+        return [detections, _result_pool(config, "tracks", camera, "track", outputs)]
     return [
-        PoolSpec(
-            name=f"detections:{camera}",
-            camera=camera,
-            producer="infer",
-            consumers={"track": DETECTIONS_TRACK},
-            woken=("track",),
-            layout=PoolLayout((1, 1), slot_bytes, history),
-            required=(DETECTIONS_TRACK,) if config.offline else (),
-        ),
-        PoolSpec(
-            name=f"tracks:{camera}",
-            camera=camera,
-            producer="track",
-            consumers=readers,
-            woken=tuple(readers),
-            layout=PoolLayout((1, 1, 1), slot_bytes, history),
-            required=tuple(readers.values()) if config.offline else (),
-        ),
+        detections,
+        _result_pool(config, "tracks", camera, "track", {"segment": TRACKS_SEGMENT}),
+        _result_pool(config, "masks", camera, "segment", outputs),
     ]
+
+
+def _result_pool(
+    config: RunConfig, what: str, camera: str, producer: str, readers: dict[str, int]
+) -> PoolSpec:
+    rows = 2 if what == "detections" else 3
+    return PoolSpec(
+        name=f"{what}:{camera}",
+        camera=camera,
+        producer=producer,
+        consumers=readers,
+        woken=tuple(readers),
+        layout=PoolLayout((1,) * rows, config.pool.result_slot_kib * 1024, config.pool.result_history),
+        required=tuple(readers.values()) if config.offline else (),
+    )
 
 
 def frame_pool(
@@ -152,8 +178,12 @@ def frame_pool(
     readers = {"infer": FRAMES_INFER, "track": FRAMES_TRACK}
     if config.output.overlay:
         readers[f"overlay:{camera}"] = FRAMES_OVERLAY
+    leases: tuple[int, ...] = (frames_in_flight(config), 2, 1)
+    if has_segmentation(config):
+        readers["segment"] = FRAMES_SEGMENT
+        leases += (2,)  # the frame that masks are moved to, and the one that is segmented meanwhile
     layout = PoolLayout(
-        leases=(frames_in_flight(config), 2, 1),
+        leases=leases,
         slot_bytes=nv12_geometry(width, height)[2],
         history=config.pool.history,
         first_seq=first_seq,

@@ -18,6 +18,7 @@ from engine.config import (
     OutputConfig,
     PoolConfig,
     RunConfig,
+    SegmentConfig,
     load_run_config,
 )
 from engine.config.settings import MOST_FRAMES_HELD, SETTINGS
@@ -32,9 +33,9 @@ CAMERAS = (CameraConfig("front", "test://"), CameraConfig("back", "test://"))
 CONFIGURATIONS = [
     RunConfig(
         "m3-cpu", CAMERAS, offline=offline, output=OutputConfig(overlay=overlay),
-        control=ControlConfig(enabled=control),
+        control=ControlConfig(enabled=control), segment=SegmentConfig(standby=segment),
     )
-    for offline, overlay, control in itertools.product((False, True), repeat=3)
+    for offline, overlay, control, segment in itertools.product((False, True), repeat=4)
 ]  # fmt: skip
 """Everything that changes who is there."""
 
@@ -79,7 +80,8 @@ def test_who_is_there_and_in_which_order(config: RunConfig) -> None:
     overlays = [f"overlay:{camera.name}" for camera in CAMERAS] if config.output.overlay else []
     assert [spec.name for spec in specs] == [
         *(["control"] if config.control.enabled else []),
-        "results", *overlays, "track", "infer", "decode:front", "decode:back",
+        "results", *overlays, *(["segment"] if config.segment.standby else []), "track", "infer",
+        "decode:front", "decode:back",
     ]  # fmt: skip
     assert {spec.name: spec.camera for spec in specs if spec.camera} == {
         f"{kind}:{camera.name}": camera.name
@@ -100,10 +102,41 @@ def test_cameras_are_hosted_by_inference_only_where_that_was_asked_for() -> None
 
 def test_workers_stop_from_the_sources_to_the_outputs() -> None:
     """Or what is in flight would not be written any more."""
-    stages = {spec.name: spec.stage for spec in topology.workers(RunConfig("m3-cpu", CAMERAS))}
-    for pool in pools(RunConfig("m3-cpu", CAMERAS)):
+    config = RunConfig("m3-cpu", CAMERAS, segment=SegmentConfig(mode="track"))
+    stages = {spec.name: spec.stage for spec in topology.workers(config)}
+    for pool in pools(config):
         assert all(stages[pool.producer] < stages[reader] for reader in pool.consumers)
     assert max(stages, key=lambda name: stages[name]) == "control"
+
+
+@pytest.mark.parametrize(
+    ("mode", "front", "standby", "wanted"),
+    [
+        ("off", "", False, False),
+        ("off", "", True, True),
+        ("off", "track", False, True),
+        ("boxes", "", False, True),
+        ("boxes", "off", False, True),
+    ],
+)
+def test_there_is_a_stage_for_masks_where_any_camera_may_want_them(
+    mode: str, front: str, standby: bool, wanted: bool
+) -> None:
+    cameras = (CameraConfig("front", "test://", segment=front), CameraConfig("back", "test://"))
+    config = RunConfig("m3-cpu", cameras, segment=SegmentConfig(mode=mode, standby=standby))
+    assert topology.has_segmentation(config) == wanted
+    assert topology.segment_mode(config, "front") == (front or mode)
+    assert ("segment" in {spec.name for spec in topology.workers(config)}) == wanted
+    named = {pool.name: pool for pool in pools(config)}
+    read = named[topology.pool_of_outputs(config, "back")]
+    assert set(read.consumers) == {"results", "overlay:back"}, "outputs read the last pool and no other"
+    assert set(named["tracks:back"].consumers) == ({"segment"} if wanted else set(read.consumers))
+    assert ("segment" in named["frames:back"].consumers) == wanted
+
+
+def test_segmentation_is_off_where_every_camera_is() -> None:
+    cameras = (CameraConfig("front", "test://", segment="off"),)
+    assert not topology.has_segmentation(RunConfig("m3-cpu", cameras, segment=SegmentConfig(mode="auto")))
 
 
 def limits(key: str) -> tuple[int, int]:
@@ -125,15 +158,15 @@ EXTREMES = {key: limits(key) for key in ("infer.lanes", "infer.batch", "pool.his
     cores=st.integers(1, 512),
 )
 @example(lanes=0, batch=1, history=4, offline=False, cameras=1, result_history=24, cores=256)
-@example(lanes=0, batch=58, history=0, offline=True, cameras=1, result_history=59, cores=2)
-@example(lanes=58, batch=1, history=0, offline=False, cameras=3, result_history=2, cores=1)
-@example(lanes=1, batch=1, history=57, offline=True, cameras=8, result_history=2, cores=1)
+@example(lanes=0, batch=56, history=0, offline=True, cameras=1, result_history=59, cores=2)
+@example(lanes=56, batch=1, history=0, offline=False, cameras=3, result_history=2, cores=1)
+@example(lanes=1, batch=1, history=55, offline=True, cameras=8, result_history=2, cores=1)
 def test_what_loading_accepts_fits_into_pools(
     lanes: int, batch: int, history: int, offline: bool, cameras: int, result_history: int, cores: int
 ) -> None:
     flags: dict[str, object] = {
         "source": ["test://"] * cameras, "offline": offline, "infer.lanes": lanes, "infer.batch": batch,
-        "pool.history": history, "pool.result_history": result_history,
+        "pool.history": history, "pool.result_history": result_history, "segment.standby": True,
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as machine:
         machine.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
@@ -162,10 +195,11 @@ def test_the_limits_are_no_tighter_than_a_pool() -> None:
         CAMERAS,
         offline=True,
         infer=infer,
+        segment=SegmentConfig(standby=True),
         pool=PoolConfig(history=0, result_history=EXTREMES["pool.result_history"][1]),
     )
     slots = {pool.name: pool.layout.slots for pool in pools(config)}
-    assert slots["frames:front"] == slots["tracks:front"] == MAX_SLOTS
+    assert slots["frames:front"] == slots["tracks:front"] == slots["masks:front"] == MAX_SLOTS
 
 
 def test_lanes_are_one_per_core_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

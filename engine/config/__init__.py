@@ -3,6 +3,7 @@
 from engine.config.files import configs_dir
 from engine.config.load import LoadedConfig, load_run_config
 from engine.config.render import render_config
+from engine.config.segment import SegmentConfig
 from engine.config.settings import (
     CameraConfig,
     ControlConfig,
@@ -24,6 +25,7 @@ __all__ = [
     "OutputConfig",
     "PoolConfig",
     "RunConfig",
+    "SegmentConfig",
     "SupervisorConfig",
     "TrackConfig",
     "configs_dir",

@@ -30,6 +30,7 @@ def render_config(loaded: LoadedConfig) -> str:
             f"loop = {toml_value(camera.loop)}",
             f"rtsp_transport = {toml_value(camera.rtsp_transport)}",
             f"infer_fps = {toml_value(camera.infer_fps)}",
+            f"segment = {toml_value(camera.segment)}",
         ]
     return "\n".join(lines) + "\n"
 

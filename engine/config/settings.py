@@ -9,14 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from typing import TypeVar
 
 from engine.config.files import unknown_name
-from engine.config.values import Setting, checked
+from engine.config.segment import SEGMENT_MODES, SegmentConfig
+from engine.config.values import Setting, checked, setting
 from engine.errors import ConfigError
 from engine.secrets import mask_url, resolve_references
-
-T = TypeVar("T")
 
 MOST_FRAMES_HELD = 56
 """Frames of a camera in `infer.lanes` × `infer.batch` and `pool.history` together.
@@ -24,28 +22,8 @@ MOST_FRAMES_HELD = 56
 A pool has 64 slots; inference needs one more than that, the overlay two, segmentation two, the tracker one, one is
 the newest and one is being written. `engine.topology` lays pools out, and its tests hold this number against it.
 """
-SEGMENT_MODES = ("off", "boxes", "track", "prompt", "auto")
 MOST_RESULTS_KEPT = 59
 """The same for results: 64 slots less three readers, the newest and the one being written."""
-
-
-def setting(
-    default: T,
-    about: str,
-    unit: str = "",
-    bounds: tuple[float, float] | None = None,
-    choices: tuple[str, ...] = (),
-    flag: str = "",
-) -> T:
-    """A dataclass field that carries its own documentation and limits (see `Setting`)."""
-    kind = float if default is None else type(default)
-    description = Setting(kind, about, unit, bounds, choices, flag, optional=default is None)
-    metadata = {"setting": description}
-    if isinstance(default, dict):
-        table: T = field(default_factory=lambda: dict(default), metadata=metadata)  # type: ignore[assignment]  # a copy for each
-        return table
-    value: T = field(default=default, metadata=metadata)
-    return value
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -243,81 +221,6 @@ class TrackConfig:
     """Giving objects their identity."""
 
     tracker: str = setting("botsort", "registered name of the tracker")
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentConfig:
-    """Masks by SAM2 or by a segmenting detector, beside detection and tracking and never in their way."""
-
-    mode: str = setting(
-        "off",
-        "what is segmented: `off`; `boxes` = every tracked box, no memory; `track` = objects with a memory, seeded "
-        "by tracks and prompts; `prompt` = only what somebody points at; `auto` = everything in the picture",
-        choices=SEGMENT_MODES,
-        flag="--segment",
-    )
-    model: str = setting(
-        "edgetam_512",
-        "name of a segmenter in the models folder, path of its folder, or `detector` for the masks that the detector "
-        "itself gives (mode `boxes`); EdgeTAM is the cheapest with a memory",
-        flag="--segment-model",
-    )
-    backends: tuple[str, ...] = setting(
-        ("ort-cpu",), "what may run the segmenter, best first, as in `infer.backends`"
-    )
-    standby: bool = setting(
-        False, "start the stage although every camera is off, so that a mode can be switched on while it runs"
-    )
-    threads: int = setting(
-        0,
-        "threads of the segmenter; 0 = all cores, at the lowest priority, so that detection goes first",
-        unit="threads",
-        bounds=(0, 256),
-    )
-    latency_ms: float = setting(
-        1000.0,
-        "how old a mask may grow before its object is refreshed: fewer objects are refreshed at a time, and masks "
-        "are reported as late, where the device cannot keep it",
-        unit="ms",
-        bounds=(10.0, 60000.0),
-    )
-    every: int = setting(
-        5,
-        "offline: every so many frames are segmented, those between get their masks moved; live the budget decides",
-        unit="frames",
-        bounds=(1, 1000),
-    )
-    max_objects: int = setting(
-        32,
-        "objects of all cameras that have a memory; the one that nobody protects and that was seen least recently "
-        "gives way",
-        unit="objects",
-        bounds=(1, 1024),
-    )
-    lost_s: float = setting(
-        30.0,
-        "how long an object that is out of sight keeps its memory, to be found again",
-        unit="s",
-        bounds=(0.0, 86400.0),
-    )
-    classes: tuple[str, ...] = setting((), "labels whose tracks are segmented; empty = all")
-    motion_aware: bool = setting(
-        False,
-        "choose among the segmenter's candidate masks the one that agrees with the object's motion (Kalman filter), "
-        "and remember only frames that do",
-    )
-    freeze_iou: float = setting(
-        0.5,
-        "predicted IoU below which a frame is not taken into an object's memory",
-        unit="IoU",
-        bounds=(0.0, 1.0),
-    )
-    grid: int = setting(
-        16,
-        "mode `auto`: points along each side of the grid of prompts",
-        unit="points",
-        bounds=(1, 64),
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,13 @@ Knows nothing of where values come from; callers pass that as words for the mess
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from engine.errors import ConfigError
 from engine.secrets import mask_text
+
+T = TypeVar("T")
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -55,6 +58,25 @@ _KIND_IN_WORDS: dict[type, str] = {
     tuple: "a list of texts",
     dict: "a table of numbers",
 }
+
+
+def setting(
+    default: T,
+    about: str,
+    unit: str = "",
+    bounds: tuple[float, float] | None = None,
+    choices: tuple[str, ...] = (),
+    flag: str = "",
+) -> T:
+    """A dataclass field that carries its own documentation and limits (see `Setting`)."""
+    kind = float if default is None else type(default)
+    description = Setting(kind, about, unit, bounds, choices, flag, optional=default is None)
+    metadata = {"setting": description}
+    if isinstance(default, dict):
+        table: T = field(default_factory=lambda: dict(default), metadata=metadata)  # type: ignore[assignment]  # a copy for each
+        return table
+    value: T = field(default=default, metadata=metadata)
+    return value
 
 
 def checked(setting: Setting, key: str, value: object, where: str) -> object:

@@ -20,6 +20,7 @@ from engine.outputs.base import LATENCY_STAGES, FrameResult, NoOutput, Output
 from engine.outputs.encode import EncoderSettings
 from engine.outputs.jsonl import JsonlOutput
 from engine.outputs.video import VideoOutput
+from engine.topology import pool_of_outputs
 from engine.types import FrameFlag, FrameMeta, FrameNv12, ResultMeta, Tracks
 from engine.workers.feed import Feed
 from engine.workers.runtime import Context
@@ -78,7 +79,7 @@ def camera_names(context: Context) -> list[str]:
 
 def open_camera(context: Context, name: str) -> Camera:
     """Open the camera's output and go on behind what a killed predecessor has written."""
-    tracks = context.feeds[f"tracks:{name}"]
+    tracks = context.feeds[pool_of_outputs(context.config, name)]
     output = open_output(context, name)
     camera = Camera(
         name=name,

@@ -103,14 +103,17 @@ def test_there_are_the_promised_profiles() -> None:
 
 BAD_PROFILES = [
     ("[infre]\nmodel = 'x'", "unknown section 'infre' (did you mean 'infer'?)"),
-    ("[zzz]", "unknown section 'zzz'; use one of: control, decode, infer, output, pool, supervisor, track"),
+    (
+        "[zzz]",
+        "unknown section 'zzz'; use one of: control, decode, infer, output, pool, segment, supervisor, track",
+    ),
     ("ofline = true", "unknown key 'ofline' (did you mean 'offline'?)"),
     ("[infer]\nmodle = 'x'", ", section [infer]: unknown key 'modle' (did you mean 'model'?)"),
     ("infer = 3", "infer must be a section: write [infer], found 3"),
-    ("[infer]\nbatch = 'two'", "infer.batch must be a whole number from 0 to 58 (frames), found 'two'"),
-    ("[infer]\nbatch = true", "infer.batch must be a whole number from 0 to 58 (frames), found True"),
-    ("[infer]\nbatch = 1.5", "infer.batch must be a whole number from 0 to 58 (frames), found 1.5"),
-    ("[infer]\nbatch = -1", "infer.batch must be a whole number from 0 to 58 (frames), found -1"),
+    ("[infer]\nbatch = 'two'", "infer.batch must be a whole number from 0 to 56 (frames), found 'two'"),
+    ("[infer]\nbatch = true", "infer.batch must be a whole number from 0 to 56 (frames), found True"),
+    ("[infer]\nbatch = 1.5", "infer.batch must be a whole number from 0 to 56 (frames), found 1.5"),
+    ("[infer]\nbatch = -1", "infer.batch must be a whole number from 0 to 56 (frames), found -1"),
     ("[infer]\nconfidence = 1.01", "infer.confidence must be a number from 0 to 1, found 1.01"),
     ("[infer]\nconfidence = true", "infer.confidence must be a number from 0 to 1, found True"),
     ("[infer]\nconfidence = nan", "infer.confidence must be a number from 0 to 1, found nan"),
@@ -165,7 +168,7 @@ BAD_FLAGS: list[tuple[dict[str, object], str]] = [
     ({"control.port": 70000}, f"flag --port: {PORT}, found 70000"),
     (
         {"infer.batch": -1},
-        "flag infer.batch: infer.batch must be a whole number from 0 to 58 (frames), found -1",
+        "flag infer.batch: infer.batch must be a whole number from 0 to 56 (frames), found -1",
     ),
     ({"duration_s": 0}, "flag --duration: duration_s must be a number from 0.1 to 1000000000 (s), found 0"),
     ({"infer.modle": "x"}, "flags: unknown setting 'infer.modle' (did you mean 'infer.model'?)"),
@@ -224,7 +227,7 @@ def test_results_that_do_not_fit_their_slot_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lanes", "batch", "history"), [("0", "54", "4"), ("54", "1", "4"), ("2", "29", "0"), ("1", "1", "57")]
+    ("lanes", "batch", "history"), [("0", "52", "4"), ("52", "1", "4"), ("2", "28", "0"), ("1", "1", "55")]
 )
 def test_more_frames_in_flight_than_a_pool_holds_are_refused(lanes: str, batch: str, history: str) -> None:
     environ = {
@@ -233,17 +236,17 @@ def test_more_frames_in_flight_than_a_pool_holds_are_refused(lanes: str, batch: 
     }  # fmt: skip
     load(environ=environ)
     environ["ENGINE_POOL_HISTORY"] = str(int(history) + 1)
-    with pytest.raises(ConfigError, match=r"infer.lanes × infer.batch \+ pool.history may|from 0 to 57"):
+    with pytest.raises(ConfigError, match=r"infer.lanes × infer.batch \+ pool.history may|from 0 to 55"):
         load(environ=environ)
 
 
 def test_live_a_call_holds_one_frame_of_a_camera_however_large_its_batch() -> None:
-    load(environ={"ENGINE_INFER_LANES": "54", "ENGINE_INFER_BATCH": "58"})
+    load(environ={"ENGINE_INFER_LANES": "52", "ENGINE_INFER_BATCH": "56"})
     with pytest.raises(ConfigError) as caught:
-        load(environ={"ENGINE_INFER_LANES": "55", "ENGINE_INFER_BATCH": "58"})
+        load(environ={"ENGINE_INFER_LANES": "53", "ENGINE_INFER_BATCH": "56"})
     assert str(caught.value) == (
-        "infer.lanes + pool.history may be 58 at most, which is what a pool of frames holds; "
-        "found 55 + 4 (environment variable ENGINE_INFER_LANES, default)"
+        "infer.lanes + pool.history may be 56 at most, which is what a pool of frames holds; "
+        "found 53 + 4 (environment variable ENGINE_INFER_LANES, default)"
     )
 
 
@@ -251,6 +254,6 @@ def test_the_refusal_of_too_many_frames_says_where_they_come_from() -> None:
     with pytest.raises(ConfigError) as caught:
         load(flags={"infer.batch": 16, "offline": True}, environ={"ENGINE_INFER_LANES": "4"})
     assert str(caught.value) == (
-        "infer.lanes × infer.batch + pool.history may be 58 at most, which is what a pool of frames holds; "
+        "infer.lanes × infer.batch + pool.history may be 56 at most, which is what a pool of frames holds; "
         "found 4 × 16 + 4 (environment variable ENGINE_INFER_LANES, flag infer.batch, default)"
     )
