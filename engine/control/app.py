@@ -17,7 +17,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from engine.control.commands import CommandFailed, Commands
 from engine.control.metrics import exposition, registry_of
+from engine.control.segmentation import segmentation_routes
 from engine.control.status import EngineStatus
 from engine.secrets import mask_text
 
@@ -27,13 +29,19 @@ StatusProvider = Callable[[], EngineStatus]
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _INDEX = """camring
 
-GET /health   state of the run, its processes and cameras, as JSON; 200 when ok or degraded, 503 when failing
-GET /metrics  the same in numbers, for Prometheus
+GET    /health                       state of the run, its processes and cameras, as JSON; 200 when ok or degraded,
+                                     503 when failing
+GET    /metrics                      the same in numbers, for Prometheus
+GET    /cameras/NAME/segmentation    mode, objects and newest events of a camera's segmentation
+PUT    /cameras/NAME/segmentation    {"mode": "off" | "boxes" | "track" | "prompt" | "auto"}
+POST   /cameras/NAME/prompts         {"points": [[x, y, 1 or 0], ...], "box": [x1, y1, x2, y2], "mask": COCO RLE,
+                                     "object": number of an object to correct}; answers with the object's number
+DELETE /cameras/NAME/objects/NUMBER  forget an object
 """
 
 
-def create_app(status_provider: StatusProvider) -> Starlette:
-    """The ASGI application over a status."""
+def create_app(status_provider: StatusProvider, commands: Commands) -> Starlette:
+    """The ASGI application over a status and what the workers can be asked to do."""
     registry = registry_of(status_provider)
 
     async def health(request: Request) -> Response:
@@ -53,8 +61,13 @@ def create_app(status_provider: StatusProvider) -> Starlette:
             Route("/", index, methods=["GET"]),
             Route("/health", health, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
+            *segmentation_routes(commands, lambda: list(status_provider()["cameras"]), _answer),
         ],
-        exception_handlers={HTTPException: _http_problem, Exception: _internal_problem},
+        exception_handlers={
+            CommandFailed: _command_problem,
+            HTTPException: _http_problem,
+            Exception: _internal_problem,
+        },
     )
     # A redirect would repeat the Host header of whoever asks.
     app.router.redirect_slashes = False
@@ -91,6 +104,11 @@ async def _http_problem(request: Request, error: Exception) -> Response:
     return _problem(error.status_code, detail, headers)
 
 
+async def _command_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CommandFailed)
+    return _problem(error.status, error.detail, {})
+
+
 async def _internal_problem(request: Request, error: Exception) -> Response:
     return _problem(500, "the answer could not be made; the log of the control process says why", {})
 
@@ -99,6 +117,10 @@ def _problem(http_status: int, detail: str, headers: dict[str, str]) -> Response
     title = HTTPStatus(http_status).phrase
     body = {"type": "about:blank", "title": title, "status": http_status, "detail": detail}
     return _json(body, http_status, "application/problem+json", headers)
+
+
+def _answer(body: dict[str, Any], http_status: int) -> Response:
+    return _json(body, http_status, "application/json")
 
 
 def _json(

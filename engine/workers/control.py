@@ -1,4 +1,4 @@
-"""Control worker: answers /health and /metrics from the status that the supervisor publishes."""
+"""Control worker: answers over HTTP from the status that the supervisor publishes, and hands commands to workers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import orjson
 
 from engine.control.app import create_app
+from engine.control.commands import Commands
 from engine.control.server import ControlServer
 from engine.control.status import EngineStatus
 from engine.workers.feed import Feed
@@ -46,5 +47,7 @@ def run(context: Context) -> None:
         return not context.stopping
 
     (listening_fd,) = context.descriptors
-    app = create_app(NewestStatus(feed))
+    commands = Commands(lambda message: context.send("command", **message), str(context.incarnation))
+    context.on_answer = commands.answered
+    app = create_app(NewestStatus(feed), commands)
     ControlServer(app, socket.socket(fileno=listening_fd)).run(tick)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from engine.control.app import create_app
+from engine.control.commands import Commands
 from engine.control.status import EngineStatus
 from tests.control.statuses import make_process, make_status
 
@@ -21,7 +22,7 @@ class Run:
     status: EngineStatus = field(default_factory=make_status)
 
     def __post_init__(self) -> None:
-        self._app = create_app(lambda: self.status)
+        self._app = create_app(lambda: self.status, Commands(lambda message: None, "0"))
 
     def request(self, method: str, path: str) -> httpx.Response:
         async def ask() -> httpx.Response:

@@ -23,6 +23,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from engine.control.app import create_app
+from engine.control.commands import Commands
 from engine.control.listen import bind_socket
 from engine.control.server import ControlServer
 from engine.errors import ConfigError
@@ -69,7 +70,7 @@ async def endless(request: Request) -> Response:
 
 @pytest.fixture
 def serving() -> Iterator[Serving]:
-    app = create_app(make_status)
+    app = create_app(make_status, Commands(lambda message: None, "0"))
     slow_app = Starlette(routes=[Route("/slow", slow), Route("/endless", endless)])
     app.mount("/test", slow_app)
     listening = bind_socket("127.0.0.1", 0)
@@ -170,9 +171,11 @@ def test_ipv6() -> None:
 SERVER_PROCESS = """
 import socket, sys
 from engine.control.app import create_app
+from engine.control.commands import Commands
 from engine.control.server import ControlServer
 from tests.control.statuses import make_status
-ControlServer(create_app(make_status), socket.socket(fileno=int(sys.argv[1]))).run(lambda: True)
+commands = Commands(lambda message: None, '0')
+ControlServer(create_app(make_status, commands), socket.socket(fileno=int(sys.argv[1]))).run(lambda: True)
 """
 
 
