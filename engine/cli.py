@@ -22,7 +22,7 @@ from engine.errors import EngineError
 from ipc.segment import SegmentError
 
 if TYPE_CHECKING:
-    from engine.config import LoadedConfig
+    from engine.config import LoadedConfig, RunConfig
     from engine.supervisor import RunPlan
 
 TEST_PICTURE = "test://"
@@ -42,6 +42,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--source", action="append", metavar="[NAME=]URL", help="a source; may be repeated")
     parser.add_argument("--cameras", type=Path, metavar="FILE", help="cameras file, TOML or JSON")
     parser.add_argument("--model", metavar="NAME|PATH", help="registered model, ONNX file, or `motion`")
+    parser.add_argument(
+        "--segment",
+        metavar="MODE",
+        help="masks: off (default), boxes, track, prompt or auto; docs/segmentation.md",
+    )
+    parser.add_argument(
+        "--segment-model",
+        metavar="NAME|DIR",
+        help="segmenter that makes them, or `detector` for the detector's own",
+    )
     parser.add_argument("--out", metavar="DIR", help="folder for output files")
     parser.add_argument(
         "--offline", action="store_true", default=None, help="every frame, as fast as it goes"
@@ -76,6 +86,8 @@ def load_config(args: argparse.Namespace) -> LoadedConfig:
         "loop": args.loop,
         "rtsp_transport": args.rtsp_transport,
         "infer.model": args.model,
+        "segment.mode": args.segment,
+        "segment.model": args.segment_model,
         "output.directory": args.out,
         "output.overlay": False if args.no_overlay else None,
         "control.host": args.host,
@@ -111,11 +123,26 @@ def make_plan(loaded: LoadedConfig) -> RunPlan:
                 raise
             model = config.infer.fallback
             degraded.append(f"model {model!r} in use because {config.infer.model!r} cannot be had: {error}")
+        check_segmenter(config)
         if labels and not config.infer.labels:
             config = replace(config, infer=replace(config.infer, labels=labels))
         listening = bind_socket(config.control.host, config.control.port) if config.control.enabled else None
         undo.pop_all()
     return RunPlan(config, model, output_lock_fd, tuple(degraded), listening)
+
+
+def check_segmenter(config: RunConfig) -> None:
+    """Raise a `ModelError` where a camera wants masks from the start and there is no segmenter to make them.
+
+    One that is asked for later is looked for then.
+    """
+    from engine.models import sam2_sidecar
+    from engine.models.segmenter_folder import find_segmenter
+    from engine.topology import needs_segmenter, segment_mode
+
+    modes = {segment_mode(config, camera.name) for camera in config.cameras}
+    if any(needs_segmenter(config, mode) for mode in modes):
+        sam2_sidecar.load(find_segmenter(config.segment.model))
 
 
 def tell_progress(model: str) -> Callable[[int, int], None]:

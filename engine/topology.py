@@ -16,6 +16,7 @@ import os
 from dataclasses import dataclass, field
 
 from engine.config import RunConfig
+from engine.config.segment import DETECTOR_AS_SEGMENTER
 from engine.config.settings import MOST_FRAMES_HELD
 from engine.types import nv12_geometry
 from ipc.pool import PoolLayout
@@ -96,6 +97,11 @@ def has_segmentation(config: RunConfig) -> bool:
     """Whether there is a stage that makes masks: where a camera wants them, or may want them later."""
     modes = {segment_mode(config, camera.name) for camera in config.cameras}
     return config.segment.standby or bool(modes - {"off"})
+
+
+def needs_segmenter(config: RunConfig, mode: str) -> bool:
+    """Whether SAM2 makes the masks of this mode, and not the detector or nobody."""
+    return mode != "off" and config.segment.model != DETECTOR_AS_SEGMENTER
 
 
 def pool_of_outputs(config: RunConfig, camera: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from engine.config.cameras import cameras_from_file, cameras_from_flags, check_cameras, with_flags
 from engine.config.files import configs_dir, read_table, unknown_name
+from engine.config.segment import DETECTOR_AS_SEGMENTER
 from engine.config.settings import (
     MOST_FRAMES_HELD,
     SECTIONS,
@@ -160,6 +161,20 @@ def _check_together(config: RunConfig, origins: Mapping[str, str]) -> None:
             f"({origins['pool.result_slot_kib']})"
         )
     _check_frames_held(config, origins)
+    _check_segmenter(config, origins)
+
+
+def _check_segmenter(config: RunConfig, origins: Mapping[str, str]) -> None:
+    """The detector's masks have neither memory nor prompts."""
+    if config.segment.model != DETECTOR_AS_SEGMENTER:
+        return
+    modes = [(camera.segment, origins[f"camera.{camera.name}"]) for camera in config.cameras]
+    for mode, origin in [(config.segment.mode, origins["segment.mode"]), *modes]:
+        if mode not in ("", "off", "boxes"):
+            raise ConfigError(
+                f"{origin}: segment mode {mode!r} needs SAM2, and segment.model is "
+                f"{DETECTOR_AS_SEGMENTER!r} ({origins['segment.model']}), which gives masks in mode 'boxes' only"
+            )
 
 
 def _check_frames_held(config: RunConfig, origins: Mapping[str, str]) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from engine.config.values import setting
 
 SEGMENT_MODES = ("off", "boxes", "track", "prompt", "auto")
+DETECTOR_AS_SEGMENTER = "detector"
+"""Value of `segment.model` with which the detector's own masks are used: there is no memory, and no prompt."""
 
 
 @dataclass(frozen=True, slots=True)

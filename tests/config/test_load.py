@@ -257,3 +257,21 @@ def test_the_refusal_of_too_many_frames_says_where_they_come_from() -> None:
         "infer.lanes × infer.batch + pool.history may be 56 at most, which is what a pool of frames holds; "
         "found 4 × 16 + 4 (environment variable ENGINE_INFER_LANES, flag infer.batch, default)"
     )
+
+
+@pytest.mark.parametrize("mode", ["track", "prompt", "auto"])
+def test_the_masks_of_the_detector_have_no_memory(mode: str) -> None:
+    load(flags={"segment.mode": "boxes", "segment.model": "detector"})
+    with pytest.raises(ConfigError) as caught:
+        load(flags={"segment.mode": mode, "segment.model": "detector"})
+    assert str(caught.value) == (
+        f"flag --segment: segment mode '{mode}' needs SAM2, and segment.model is 'detector' (flag --segment-model), "
+        "which gives masks in mode 'boxes' only"
+    )
+
+
+def test_a_camera_with_a_mode_of_its_own_is_held_to_the_same(tmp_path: Path) -> None:
+    cameras = tmp_path / "cameras.toml"
+    cameras.write_text('[[camera]]\nname = "a"\nsource = "test://"\nsegment = "track"\n')
+    with pytest.raises(ConfigError, match=r"cameras file .*: segment mode 'track' needs SAM2"):
+        load_run_config("m3-cpu", cameras, {"segment.model": "detector"}, {})
