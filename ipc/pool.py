@@ -269,6 +269,19 @@ class Producer(_Pool):
             raise
         self.publish(slot)
 
+    def newest(self) -> tuple[bytes, NDArray[np.uint8]] | None:
+        """Meta block and payload of what was published last, by this producer or its predecessor; copies.
+
+        None if there is nothing. No lease is needed: nobody but the producer writes.
+        """
+        with self._lock:
+            words = self._slot_words.tolist()
+        newest = max(words)
+        if newest & 3 != PUBLISHED:
+            return None
+        index = words.index(newest)
+        return bytes(self._slot_meta(index)), self._arrays[index].copy()
+
     def _victim(self, slot_words: list[int]) -> tuple[int, int]:
         """Slot to overwrite: a free one, else the oldest that nobody holds or still needs; -1 if none.
 

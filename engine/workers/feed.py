@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ipc.notify import Notifier
 from ipc.pool import Consumer, Lease, PoolLayout, Producer
 
@@ -123,6 +126,10 @@ class Writer:
     def newest_meta(self) -> bytes | None:
         """The meta block of the newest record of any generation: where a restarted worker goes on."""
         return self.producer.newest_meta() or self._meta_before
+
+    def newest(self) -> tuple[bytes, NDArray[np.uint8]] | None:
+        """Meta block and payload of the newest record of this generation, copies; None if there is none."""
+        return self.producer.newest()
 
     def notify(self) -> None:
         """Wake everybody who reads this pool."""

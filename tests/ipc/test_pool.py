@@ -25,6 +25,7 @@ def test_an_empty_pool_has_nothing_to_lease(open_pool: OpenPoolOf) -> None:
     assert consumer.lease(seq=0) is None
     assert consumer.newest_seq() == 0
     assert pool.producer().newest_meta() is None
+    assert pool.producer().newest() is None
 
 
 def test_what_was_written_is_what_is_read(open_pool: OpenPoolOf) -> None:
@@ -206,6 +207,9 @@ def test_a_restarted_producer_goes_on_after_its_predecessor(open_pool: OpenPoolO
     pool.memory.reap_producer()
     successor = pool.producer()
     assert successor.newest_meta() == b"\5" * META_BYTES
+    newest = successor.newest()
+    assert newest is not None
+    assert newest[0] == b"\5" * META_BYTES and (newest[1] == 5).all()
     assert publish(successor, 6) == 2
     assert pool.memory.statistics().epoch == 2
 

@@ -1,0 +1,87 @@
+"""The lane: one task at a time, at the lowest priority, and nobody waits for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from engine.clock import ManualClock
+from engine.workers.segment_thread import LONG_S, LOWEST_NICE, Lane
+from tests.workers.house import until
+
+
+@pytest.fixture
+def woken() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def lane(woken: threading.Event, clock: ManualClock) -> Iterator[Lane]:
+    lane = Lane(woken.set, clock)
+    yield lane
+    lane.close()
+
+
+def test_a_task_is_computed_elsewhere_and_its_end_wakes(lane: Lane, woken: threading.Event) -> None:
+    answer = lane.begin("counting", threading.get_ident)
+    assert woken.wait(5)
+    assert answer.result() != threading.get_ident() and lane.busy
+    lane.end()
+    assert not lane.busy
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="niceness of a thread is Linux's")
+def test_the_lane_and_the_threads_it_starts_yield_to_everybody_and_nobody_else_does(lane: Lane) -> None:
+    def niceness() -> tuple[int, int]:
+        found = []
+        child = threading.Thread(target=lambda: found.append(nice_of_this_thread()))
+        child.start()
+        child.join()
+        return nice_of_this_thread(), found[0]
+
+    before = nice_of_this_thread()
+    assert lane.begin("looking", niceness).result() == (LOWEST_NICE, LOWEST_NICE)
+    assert nice_of_this_thread() == before != LOWEST_NICE
+    assert str(LOWEST_NICE) in lane.priority
+
+
+def nice_of_this_thread() -> int:
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+
+def test_what_takes_long_is_said_while_it_takes(lane: Lane, clock: ManualClock) -> None:
+    free, begun = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        free.wait(10)
+
+    lane.begin("keyframe 7 of front", hang)
+    assert begun.wait(5)
+    clock.advance(LONG_S)
+    assert lane.stuck() == ""
+    clock.advance(5)
+    assert lane.stuck() == f"keyframe 7 of front has taken {LONG_S + 5:.0f} s so far"
+    free.set()
+    until(lambda: lane.stuck() == "", "the task ends")
+    lane.end()
+    assert lane.busy_s == pytest.approx(LONG_S + 5)
+
+
+def test_an_error_in_a_task_comes_out_where_its_answer_is_taken(lane: Lane, woken: threading.Event) -> None:
+    def fails() -> None:
+        raise KeyError("nobody foresaw this")
+
+    answer = lane.begin("failing", fails)
+    assert woken.wait(5)
+    with pytest.raises(KeyError, match="nobody foresaw"):
+        answer.result()
