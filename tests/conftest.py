@@ -27,7 +27,8 @@ MUST_BE_THERE = frozenset({"data_dir", "ffprobe", "rtsp_server", "start_rtsp_ser
 MAY_BE_ABSENT = frozenset({"small_disk", "load_on_device", "nvdec_here", "gpu_here"})
 """Fixtures that stand for what a machine cannot do at all."""
 WITHOUT_EFFECT_ON_GRAPHS = frozenset(
-    {"checkpoint.py", "command.py", "parity.py", "loop_parity.py", "quantize.py"}
+    f"{name}.py"
+    for name in ("checkpoint", "command", "half", "loop_parity", "official", "parity", "quantize", "work")
 )
 """Files of tools/sam2 that a change of leaves exported graphs as they are."""
 

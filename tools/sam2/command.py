@@ -1,9 +1,11 @@
 """`tools/export_onnx.py sam2`: a checkpoint, or made-up weights, → a folder with four graphs.
 
-    python tools/export_onnx.py sam2 sam2.1_hiera_tiny.pt --size 448 --out models/sam2.1_tiny_448
-    python tools/export_onnx.py sam2 --random tiny --size 256 --out /somewhere/tiny
+    python tools/export_onnx.py sam2 sam2.1_hiera_tiny.pt --size 448 --int8 dynamic
+    python tools/export_onnx.py sam2 edgetam.pt --size 512
+    python tools/export_onnx.py sam2 --random tiny --size 256 --out random_tiny
 
-Needs camring[export] and Meta's package (docs/export.md).
+Every graph is compared with torch, the modules and a tracked clip with the official model; a folder that is out of
+tolerance is not written. Needs camring[export] and requirements-sam2.lock (docs/export.md).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pathlib import Path
 
 from engine.errors import ConfigError, OutputError
 from tools.command_line import EXIT_STATUS, needs, run_tool
-from tools.sam2.families import VARIANTS, Source, build, side_multiple
+from tools.sam2.families import VARIANTS, Source, side_multiple
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,14 +30,31 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("checkpoint", type=Path, nargs="?", metavar="FILE.pt")
-    parser.add_argument("--random", choices=VARIANTS, metavar="VARIANT", help="made-up weights, for tests")
+    parser.add_argument(
+        "--random", choices=VARIANTS, help="made-up weights instead of a checkpoint, for tests"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of --random (default: 0)")
     parser.add_argument("--variant", choices=VARIANTS, help="default: what the checkpoint's shapes tell")
-    parser.add_argument("--size", type=int, default=448, metavar="SIDE", help="default: 448")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument(
+        "--size", type=int, default=0, metavar="SIDE",
+        help="side of the square picture: a multiple of 32, best of 224 (default: 448); EdgeTAM of 256 (512)",
+    )  # fmt: skip
+    parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32")
+    parser.add_argument(
+        "--int8", choices=("dynamic", "static"), help="write an eight-bit variant too, into FOLDER_int8"
+    )
+    parser.add_argument(
+        "--calibrate",
+        metavar="SOURCE",
+        help="static: folder, clip or URL for the ranges (default: drawn ones)",
+    )
+    parser.add_argument(
+        "--calibrate-count", type=int, default=8, metavar="N", help="pictures of it (default: 8)"
+    )
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: <model>_<size>[_fp16] here")
     parser.add_argument(
         "--parity", choices=("full", "graphs"), default="full",
-        help="what is compared with torch: graphs alone, or the whole loop too (default)",
+        help="what is compared with torch: graphs alone, or the official model and a tracked clip too (default)",
     )  # fmt: skip
     parser.add_argument("--opset", type=int, default=18, metavar="N", help="ONNX operator set (default: 18)")
     return parser
@@ -43,19 +62,52 @@ def build_parser() -> argparse.ArgumentParser:
 
 def carry_out(args: argparse.Namespace) -> int:
     """Export, compare, write. Raises an `EngineError`."""
+    _check(args)
     source = _source(args)
-    multiple = side_multiple(source.family)
-    if args.size % multiple or not 0 < args.size <= 4096:
-        raise ConfigError(f"--size {args.size}: has to be a multiple of {multiple}")
+    size = _size(args.size, source.family)
+    half = "_fp16" if args.precision == "fp16" else ""
+    out = args.out or Path(
+        f"{source.family}_{source.variant}_{size}{half}".replace("edgetam_edgetam", "edgetam")
+    )
     with needs("export"):
-        from tools.sam2 import export
-    with whole_folder(args.out) as folder:
-        parts = build(source, args.size)
-        graphs = export.export_graphs(parts, args.size, args.opset)
-        sidecar = export.describe(parts, source, args.size, dict.fromkeys(graphs, "fp32"))
-        export.write_folder(folder, graphs, sidecar)
-    print(f"{args.out}: {source.family} {source.variant}, {args.size} × {args.size}, fp32")
+        from tools.sam2.work import Work
+    work = Work(source, size, args.opset)
+    with whole_folder(out) as folder:
+        work.write(folder, args.precision, full=args.parity == "full")
+    print(f"{out}: {source.family} {source.variant}, {size} × {size}, {args.precision}")
+    if args.int8:
+        eight = out.with_name(f"{out.name}_int8")
+        with whole_folder(eight) as folder:
+            work.write_int8(folder, args.int8, args.calibrate, args.calibrate_count)
+        print(f"{eight}: the same in eight bits, {args.int8}")
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.int8 and args.precision == "fp16":
+        raise ConfigError("--int8 is made of the float32 graphs: leave out --precision fp16")
+    if args.calibrate and args.int8 != "static":
+        raise ConfigError("--calibrate goes with --int8 static")
+    if not 17 <= args.opset <= 20:
+        raise ConfigError(f"--opset {args.opset}: from 17 to 20 (TensorRT and eight bits take no later one)")
+    if args.calibrate_count < 1:
+        raise ConfigError("--calibrate-count counts from 1")
+
+
+def _size(wanted: int, family: str) -> int:
+    multiple = side_multiple(family)
+    size = wanted or (512 if family == "edgetam" else 448)
+    if size % multiple or not 0 < size <= 4096:
+        nearest = min(4096, max(multiple, round(size / multiple) * multiple))
+        raise ConfigError(
+            f"--size {size}: {family} takes multiples of {multiple} up to 4096; nearest: {nearest}"
+        )
+    if family != "edgetam" and size % 224:
+        print(
+            f"note: {size} is no multiple of 224: windows are padded, which costs time for nothing",
+            flush=True,
+        )
+    return size
 
 
 def _source(args: argparse.Namespace) -> Source:
@@ -64,8 +116,8 @@ def _source(args: argparse.Namespace) -> Source:
     if args.random is not None:
         family = "edgetam" if args.random == "edgetam" else "sam2.1"
         return Source(family, args.random, None, args.seed, f"random:{args.seed}")
-    from tools.sam2.checkpoint import read
-
+    with needs("export"):
+        from tools.sam2.checkpoint import read
     return read(args.checkpoint, args.variant)
 
 

@@ -19,7 +19,9 @@ import torch
 from engine.errors import ModelUnsupported
 from engine.models.sam2_sidecar import SCHEMA, SET_ID_KEY
 from tools import onnx_graph
+from tools.command_line import write_whole
 from tools.sam2.families import GRAPHS, Parts, Source
+from tools.sam2.graph_edit import tidy
 
 DIMENSIONS = {"F": 256, "N": 1024, "M": 64, "P": 64, "T": 64}
 """What varies from call to call, and its largest value: frames, rows of objects, memories, pointers, points."""
@@ -129,7 +131,7 @@ def export_graph(name: str, module: Any, inputs: Mapping[str, Any], opset: int) 
         raise ModelUnsupported(
             f"{name}: torch {torch.__version__} cannot export it: {onnx_graph.one_line(error)}"
         ) from error
-    return program.model_proto
+    return tidy(program.model_proto)
 
 
 def export_graphs(parts: Parts, size: int, opset: int) -> dict[str, Any]:
@@ -182,9 +184,14 @@ def write_folder(folder: Path, graphs: Mapping[str, Any], sidecar: dict[str, Any
         kept = onnx_graph.metadata(graphs[name])
         onnx_graph.set_metadata(graphs[name], kept | {SET_ID_KEY: sidecar["set_id"]})
         content = onnx_graph.to_bytes(graphs[name], name)
-        (folder / f"{name}.onnx").write_bytes(content)
+        write_whole(folder / f"{name}.onnx", content)
         sidecar["graphs"][name] = hashlib.sha256(content).hexdigest()
-    (folder / "segmenter.json").write_text(json.dumps(sidecar, indent=1) + "\n")
+    write_sidecar(folder, sidecar)
+
+
+def write_sidecar(folder: Path, sidecar: dict[str, Any]) -> None:
+    """Write the sidecar alone: figures that came later."""
+    write_whole(folder / "segmenter.json", (json.dumps(sidecar, indent=1) + "\n").encode())
 
 
 def _floats(values: Any) -> list[float]:

@@ -65,11 +65,15 @@ class LoopParity:
         }  # fmt: skip
 
 
-def compare(parts: Parts, folder: Path, faults: Sequence[str] = FAULTS) -> LoopParity:
-    """Track the clip by the official model of these parts and by the graphs in the folder."""
+def by_official(parts: Parts, size: int) -> F32:
+    """Mask logits (frames, objects, 4r, 4r) of the clip by the official model."""
+    return np.stack(official.track(parts.official, *made_up_clip(size, FRAMES, OBJECTS)))
+
+
+def against(wanted: F32, folder: Path, faults: Sequence[str] = ()) -> LoopParity:
+    """Track the clip by the graphs in the folder; `wanted` are the logits of another implementation."""
     sidecar = load(folder)
     frames, boxes = made_up_clip(sidecar.image_size, FRAMES, OBJECTS)
-    wanted = np.stack(official.track(parts.official, frames, boxes))
     loop = _Loop(sidecar)
     found = loop.track(frames, boxes, "")
     return LoopParity(
@@ -86,7 +90,9 @@ def made_up_clip(size: int, count: int, objects: int) -> tuple[list[NDArray[np.u
     cells = size // 16 + 1
     ground = generator.integers(0, 255, (cells, cells, 3), np.uint8).repeat(16, 0).repeat(16, 1)[:size, :size]
     side = size // 4
-    places = [(size // 8 + size // 12 * number, size // 16 + number * size // objects) for number in range(objects)]
+    places = [
+        (size // 8 + size // 12 * number, size // 16 + number * size // objects) for number in range(objects)
+    ]
     frames = []
     for index in range(count):
         frame = ground.copy()
@@ -112,7 +118,8 @@ class _Loop:
         for now, frame in enumerate(frames):
             image = (frame.astype(np.float32) / 255 - self._sidecar.mean) / self._sidecar.std
             embed, finest, fine = self._run(
-                "image_encoder", {"image": np.ascontiguousarray(image.transpose(2, 0, 1))[None].astype(np.float32)}
+                "image_encoder",
+                {"image": np.ascontiguousarray(image.transpose(2, 0, 1))[None].astype(np.float32)},
             )
             rows = np.zeros(len(boxes), np.int64)
             shared = {"image_embed": embed, "frame_index": rows}
@@ -198,4 +205,7 @@ def _box_prompt(boxes: Sequence[F32]) -> dict[str, Any]:
 
 
 def _no_prompt(rows: int) -> dict[str, Any]:
-    return {"point_coords": np.zeros((rows, 1, 2), np.float32), "point_labels": np.full((rows, 1), -1, np.int32)}
+    return {
+        "point_coords": np.zeros((rows, 1, 2), np.float32),
+        "point_labels": np.full((rows, 1), -1, np.int32),
+    }

@@ -6,6 +6,8 @@ as it wants them, so that nothing of `graphs` is in the reference.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -172,12 +174,18 @@ def track(model: Any, frames: Sequence[NDArray[np.uint8]], boxes: Sequence[F32])
         for index, frame in enumerate(frames):
             # The predictor wants the name of a JPEG; what is in the file loses nothing.
             Image.fromarray(frame).save(Path(folder) / f"{index:05d}.jpg", format="PNG")
-        state = model.init_state(folder)
-    for number, box in enumerate(boxes):
-        model.add_new_points_or_box(state, 0, number, box=box)
-    masks = []
-    for index, _, _ in model.propagate_in_video(state):
-        kept = [state["output_dict_per_obj"][number] for number in range(len(boxes))]
-        key = "cond_frame_outputs" if index == 0 else "non_cond_frame_outputs"
-        masks.append(np.stack([outputs[key][index]["pred_masks"].numpy()[0, 0] for outputs in kept]))
-    return masks
+        # Its progress bars would tear the tables apart.
+        with contextlib.redirect_stderr(io.StringIO()):
+            state = model.init_state(folder)
+            for number, box in enumerate(boxes):
+                model.add_new_points_or_box(state, 0, number, box=box)
+            seen = [index for index, _, _ in model.propagate_in_video(state)]
+    kept = [state["output_dict_per_obj"][number] for number in range(len(boxes))]
+    return [
+        np.stack([_of_frame(outputs, index)["pred_masks"].numpy()[0, 0] for outputs in kept])
+        for index in seen
+    ]
+
+
+def _of_frame(outputs: Mapping[str, Any], index: int) -> Any:
+    return outputs["cond_frame_outputs" if index == 0 else "non_cond_frame_outputs"][index]

@@ -1,0 +1,112 @@
+"""One model on its way from torch to folders of graphs: export, check, compare, write. Prints its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ModelUnsupported
+from tools.command_line import print_table
+from tools.sam2 import export, graph_check, half, loop_parity, official, parity, quantize
+from tools.sam2.families import GRAPHS, Parts, Source, build
+from tools.sam2.graph_edit import copied
+
+LOOP_TOLERANCE = {"fp32": (1e-3, 0.999), "fp16": (0.5, 0.97)}
+"""For the tracked clip: largest difference as a share of the logits' spread, least share of agreeing pixels."""
+
+
+class Work:
+    """A model of one source at one size."""
+
+    def __init__(self, source: Source, size: int, opset: int) -> None:
+        self._source = source
+        self._size = size
+        self._opset = opset
+
+    @cached_property
+    def parts(self) -> Parts:
+        """The built model."""
+        return build(self._source, self._size)
+
+    @cached_property
+    def _graphs(self) -> dict[str, Any]:
+        """The graphs in float32, checked. Raises `ModelUnsupported`."""
+        graphs = export.export_graphs(self.parts, self._size, self._opset)
+        _raise_if([text for name in GRAPHS for text in graph_check.problems(name, graphs[name])])
+        return graphs
+
+    def write(self, folder: Path, precision: str, full: bool) -> None:
+        """Fill a folder. Raises `ModelUnsupported` where something is out of tolerance.
+
+        full  compare with the official model too, module by module and on a clip
+        """
+        graphs = {
+            name: half.to_half(graph) if precision == "fp16" else copied(graph)
+            for name, graph in self._graphs.items()
+        }
+        sidecar = self._write(folder, graphs, dict.fromkeys(GRAPHS, precision))
+        tolerance = parity.TOLERANCE[precision]
+        differences = parity.graph_differences(self.parts, folder, self._size)
+        figures: dict[str, Any] = {"graphs_against_torch": parity.record(differences)}
+        wrong = parity.complaints(differences, tolerance)
+        print_table(parity.COLUMNS, [item.row() for item in parity.worst(differences)])
+        if full:
+            modules = official.module_differences(self.parts, self._size)
+            figures["torch_against_official"] = parity.record(modules)
+            wrong += parity.complaints(modules, parity.TOLERANCE["fp32"])
+            print_table(parity.COLUMNS, [item.row() for item in modules])
+            loop = self._loop(folder, figures)
+            wrong += loop.complaints(*LOOP_TOLERANCE[precision])
+        sidecar["parity"] = figures
+        export.write_sidecar(folder, sidecar)
+        _raise_if(wrong)
+
+    def write_int8(self, folder: Path, how: str, calibrate: str | None, count: int) -> None:
+        """Fill a folder with the eight-bit variant; its error is reported, not judged."""
+        graphs = {name: copied(graph) for name, graph in self._graphs.items()}
+        if how == "static":
+            pictures = quantize.calibration_pictures(calibrate, count, self._size)
+            changed = {name: quantize.static(name, graph, pictures) for name, graph in graphs.items()}
+        else:
+            changed = {name: quantize.dynamic(name, graph) for name, graph in graphs.items()}
+        precision = {
+            name: "fp32" if changed[name] is graphs[name] else f"int8-{how}" for name in GRAPHS
+        }  # fmt: skip
+        sidecar = self._write(folder, changed, precision)
+        differences = parity.graph_differences(self.parts, folder, self._size)
+        print_table(parity.COLUMNS, [item.row() for item in parity.worst(differences)])
+        figures: dict[str, Any] = {"graphs_against_torch": parity.record(differences)}
+        self._loop(folder, figures, faults=())
+        sidecar["parity"] = figures
+        export.write_sidecar(folder, sidecar)
+
+    def _loop(
+        self, folder: Path, figures: dict[str, Any], faults: tuple[str, ...] = loop_parity.FAULTS
+    ) -> Any:
+        loop = loop_parity.against(self._official_clip, folder, faults)
+        figures["clip_against_official"] = loop.record()
+        print(
+            f"clip of {loop_parity.FRAMES} frames, {loop_parity.OBJECTS} objects, against the official predictor: "
+            f"mask logits off by {loop.largest:.2g} at most (spread {loop.spread:.2g}), {loop.agreement:.3%} of the "
+            "pixels agree"
+        )
+        for name, off in loop.faults.items():
+            print(f"  and with {name}: off by {off:.2g}")
+        return loop
+
+    @cached_property
+    def _official_clip(self) -> Any:
+        return loop_parity.by_official(self.parts, self._size)
+
+    def _write(self, folder: Path, graphs: Mapping[str, Any], precision: Mapping[str, str]) -> dict[str, Any]:
+        sidecar = export.describe(self.parts, self._source, self._size, precision)
+        export.write_folder(folder, graphs, sidecar)
+        return sidecar
+
+
+def _raise_if(wrong: list[str]) -> None:
+    if wrong:
+        more = f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+        raise ModelUnsupported(f"not written: {'; '.join(wrong[:4])}{more}")
