@@ -19,7 +19,7 @@ import orjson
 
 from engine.errors import OutputError
 from engine.outputs.base import FrameResult, Output
-from engine.outputs.masks import MASK_FORMATS
+from engine.outputs.masks import MASK_FORMATS, mask_fields
 from engine.types import FrameNv12
 
 SCHEMA = "camring.frame/1"
@@ -39,7 +39,7 @@ def frame_schema() -> dict[str, Any]:
 def frame_record(result: FrameResult, masks: str = "polygon") -> dict[str, Any]:
     """The record of one frame, as plain Python values rounded to what they are worth.
 
-    `masks` names one of `engine.outputs.masks.MASK_FORMATS`, or is `none`: objects then have no key `mask`.
+    `masks` names one of `engine.outputs.masks.MASK_FORMATS`, or is `none`: then nothing is said of masks.
     """
     return {
         "schema": SCHEMA,
@@ -69,11 +69,11 @@ def _objects(result: FrameResult, mask_format: str) -> list[dict[str, Any]]:
         {"id": track_id or None, "label": result.label_of(class_id), "confidence": score, "bbox": bbox}
         for track_id, class_id, score, bbox in columns
     ]
-    masks = tracks.masks
-    if masks is not None and mask_format in MASK_FORMATS:
-        form, size = MASK_FORMATS[mask_format], (result.meta.width, result.meta.height)
-        for index, present in enumerate(masks.present().tolist()):
-            objects[index]["mask"] = form(masks, index, *size) if present else None
+    if tracks.masks is not None and mask_format in MASK_FORMATS:
+        size_wh = (result.meta.width, result.meta.height)
+        fields = mask_fields(tracks.masks, tracks.track_ids.tolist(), size_wh, mask_format)
+        for thing, more in zip(objects, fields, strict=True):
+            thing.update(more)
     return objects
 
 

@@ -17,13 +17,14 @@ import cv2
 import numpy as np
 
 from engine.outputs.base import FrameResult
-from engine.types import U8, ColourMatrix, Tracks
+from engine.types import F32, U8, ColourMatrix, Tracks
 from kernels import cpu as kernels
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _GOLDEN_RATIO = 0.618033988749895
 _DARK_INK_FROM_Y = 115
-_MASK_OPACITY = 0.4
+_FRESH_OPACITY, _MOVED_OPACITY, _OLD_OPACITY = 0.4, 0.28, 0.14
+_OLD_FROM_MS = 1000.0
 _LUMA_WEIGHTS = {ColourMatrix.BT601: (0.299, 0.114), ColourMatrix.BT709: (0.2126, 0.0722)}
 
 
@@ -118,10 +119,14 @@ def draw_result(y: U8, uv: U8, result: FrameResult, style: Style) -> None:
 
 
 def draw_masks(y: U8, uv: U8, tracks: Tracks, style: Style) -> None:
-    """Tint what each object covers in the colour of its box; small objects over large ones."""
+    """Tint what each object covers in the colour of its box; small objects over large ones.
+
+    A mask that was computed on this frame shows most; one that was moved here is lighter, and pales with its age.
+    """
     masks = tracks.masks
     if masks is None:
         return
+    opacities = mask_opacities(masks.ages_ms)
     sides = masks.rects_xyxy[:, 2:] - masks.rects_xyxy[:, :2]
     present = masks.present()
     for index in np.argsort(-sides.prod(axis=1), kind="stable").tolist():
@@ -130,7 +135,15 @@ def draw_masks(y: U8, uv: U8, tracks: Tracks, style: Style) -> None:
             colour = colour_of(track_id, style.matrix, style.full_range) if track_id else style.grey
             left, top, right, bottom = masks.rects_xyxy[index].tolist()
             rect_xyxy = (left, top, right, bottom)
-            kernels.blend_mask(y, uv, masks.grid(index), rect_xyxy, colour, _MASK_OPACITY)
+            kernels.blend_mask(y, uv, masks.grid(index), rect_xyxy, colour, opacities[index])
+
+
+def mask_opacities(ages_ms: F32) -> list[float]:
+    """How much of its colour a mask of each age shows, 0..1: a clear step down from age 0, then less and less."""
+    paled = np.minimum(ages_ms.astype(np.float64) / _OLD_FROM_MS, 1.0)
+    moved = _MOVED_OPACITY + paled * (_OLD_OPACITY - _MOVED_OPACITY)
+    opacities: list[float] = np.where(ages_ms > 0, moved, _FRESH_OPACITY).tolist()
+    return opacities
 
 
 def status_text(result: FrameResult) -> str:

@@ -21,6 +21,7 @@ from pycocotools import mask as coco
 
 from engine.errors import OutputError
 from engine.outputs.jsonl import JsonlOutput, frame_record, frame_schema
+from engine.types import MaskSource
 from tests.conftest import MountDisk
 from tests.outputs.results import PERSON, ObjectRow, disc, make_result
 
@@ -101,11 +102,19 @@ def test_a_line_has_the_outlines_that_the_detector_gave(path: Path) -> None:
     output.write(make_result(2, rows))
     output.close()
     with_masks, without = read_lines(path)
-    (outline,) = with_masks["objects"][0]["mask"]
-    assert len(outline) >= 16 and (min(outline[::2]), max(outline[::2])) == (10.0, 60.0)
-    assert sorted(with_masks["objects"][1]["mask"][0][::2]) == [100.0, 100.0, 140.0, 140.0]
-    assert with_masks["objects"][2]["mask"] is None
-    assert all("mask" not in thing for thing in without["objects"])
+    ((outline,),) = with_masks["objects"][0]["polygon"]
+    across = [x for x, _ in outline]
+    assert len(outline) >= 16 and (min(across), max(across)) == (10.0, 60.0)
+    assert sorted(x for x, _ in with_masks["objects"][1]["polygon"][0][0][:-1]) == [
+        100.0,
+        100.0,
+        140.0,
+        140.0,
+    ]
+    assert with_masks["objects"][2]["polygon"] is None and with_masks["objects"][2]["mask_id"] is None
+    assert [thing["mask_id"] for thing in with_masks["objects"]] == [7, 8, None]
+    assert with_masks["objects"][0]["mask_source"] == "detector"
+    assert not any(key in thing for thing in without["objects"] for key in ("polygon", "mask", "mask_id"))
 
 
 # What COCO's tools return from `decode` does not know numpy 2's `copy` yet.
@@ -124,14 +133,51 @@ def test_a_line_has_run_lengths_or_nothing_where_that_is_asked_for(path: Path) -
     assert "mask" not in lines["none"]["objects"][0]
 
 
+def test_a_moved_mask_says_how_old_it_is_and_where_it_comes_from(path: Path) -> None:
+    result = make_result(1, grids=[disc(40, 20)])
+    assert result.tracks.masks is not None
+    moved = replace(
+        result.tracks.masks,
+        ages_ms=np.array([160.04], np.float32),
+        confidences=np.array([0.9126], np.float32),
+        sources=np.array([MaskSource.MEMORY], np.int32),
+    )
+    output = JsonlOutput(path)
+    output.write(replace(result, tracks=replace(result.tracks, masks=moved)))
+    output.close()
+    ((thing,),) = (line["objects"] for line in read_lines(path))
+    assert (thing["mask_age_ms"], thing["mask_source"], thing["mask_confidence"]) == (160.0, "memory", 0.913)
+
+
 @pytest.mark.parametrize(
-    "mask", [[[1, 2, 3, 4]], [[1, 2, 3, 4, 5, -1]], {"size": [1, 2]}, {"size": [0, 2], "counts": "1"}, "all"]
-)
-def test_the_schema_refuses_what_is_no_mask(mask: object) -> None:
+    "change",
+    [
+        {"polygon": [[1, 2, 3, 4]]}, {"polygon": [[[[1, 2], [3, 4], [1, 2]]]]}, {"polygon": "all"},
+        {"polygon": [[[[1, 2], [3, 4], [5, -1], [1, 2]]]]}, {"polygon": [[]]},
+        {"mask": {"size": [1, 2], "counts": "1"}},
+        {"mask_source": "moved"}, {"mask_age_ms": -1}, {"mask_confidence": 2}, {"mask_id": 0},
+    ],
+)  # fmt: skip
+def test_the_schema_refuses_what_is_no_outline(change: dict[str, object]) -> None:
     good = json.loads(json.dumps(frame_record(make_result(grids=[disc(9, 9)]))))
+    VALIDATOR.validate(good)
+    good["objects"][0].update(change)
+    assert not VALIDATOR.is_valid(good)
+
+
+@pytest.mark.parametrize("mask", [{"size": [1, 2]}, {"size": [0, 2], "counts": "1"}, [[1, 2]], "all"])
+def test_the_schema_refuses_what_are_no_run_lengths(mask: object) -> None:
+    good = json.loads(json.dumps(frame_record(make_result(grids=[disc(9, 9)]), "rle")))
     VALIDATOR.validate(good)
     good["objects"][0]["mask"] = mask
     assert not VALIDATOR.is_valid(good)
+
+
+def test_the_schema_refuses_a_shape_without_its_origin() -> None:
+    good = json.loads(json.dumps(frame_record(make_result(grids=[disc(9, 9)]))))
+    for key in ("mask_id", "mask_age_ms", "mask_source", "mask_confidence"):
+        thing = {name: value for name, value in good["objects"][0].items() if name != key}
+        assert not VALIDATOR.is_valid({**good, "objects": [thing]}), key
 
 
 def test_no_objects_and_no_times_are_a_record_too(path: Path) -> None:

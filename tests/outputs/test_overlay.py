@@ -211,6 +211,20 @@ def test_small_objects_lie_over_large_ones_whatever_their_order() -> None:
     np.testing.assert_allclose(frames[0].uv[115, 115], mixed + 0.4 * (small - mixed), atol=1)
 
 
+def test_a_mask_that_was_moved_here_is_lighter_and_pales_with_its_age() -> None:
+    """Seen on the picture: how far the tint takes it from its grey."""
+    shown = []
+    for age_ms in (0.0, 40.0, 500.0, 1000.0, 60_000.0):
+        frame, result = make_frame(640, 480), masked_object(2, (100.0, 60.0, 300.0, 360.0), disc(30, 20))
+        masks = result.tracks.masks
+        assert masks is not None
+        aged = replace(result.tracks, masks=replace(masks, ages_ms=np.array([age_ms], np.float32)))
+        draw_masks(frame.y, frame.uv, aged, style_for(480, BT601, False))
+        colour = np.array(colour_of(2, BT601, False)[1:], np.float64)
+        shown.append(np.abs(frame.uv[100, 100] - 128.0).sum() / np.abs(colour - 128.0).sum())
+    assert shown == pytest.approx([0.4, 0.28, 0.21, 0.14, 0.14], abs=0.01)
+
+
 def test_objects_without_a_mask_have_their_box_only() -> None:
     rows: list[ObjectRow] = [(1, 0.9, (200.0, 200.0, 260.0, 260.0))]
     frame = make_frame(640, 480)
