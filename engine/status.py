@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from engine import __version__
 from engine.control.status import (
+    CameraSegmentation,
     CameraStatus,
     ChoiceStatus,
     EngineStatus,
     InferenceStatus,
     LatencySummary,
     ProcessStatus,
+    SegmentationStatus,
 )
 from engine.metrics import LatencyDict, LatencyHistogram
+from engine.topology import segment_mode
 from engine.types import FrameFlag, FrameMeta, ResultMeta
 
 if TYPE_CHECKING:
@@ -60,6 +63,7 @@ def status_of_run(run: Supervisor, now_ns: int) -> EngineStatus:
         },
         "processes": processes,
         "inference": inference_status(run),
+        "segmentation": segmentation_status(run),
         "cameras": cameras,
     }
 
@@ -84,6 +88,41 @@ def inference_status(run: Supervisor) -> InferenceStatus:
         "batch_frames": told.get("batch_frames"),
         "occupancy": told.get("occupancy"),
         "discarded_boxes": int(told.get("discarded_boxes", 0)),
+    }
+
+
+def segmentation_status(run: Supervisor) -> SegmentationStatus | None:
+    """The segmenter, as its process tells of it; zeros before it does, None where there is none."""
+    process = run.processes.get("segment")
+    if process is None:
+        return None
+    told: dict[str, Any] = process.snapshot.get("segmentation", {})
+    cameras: dict[str, Any] = told.get("cameras", {})
+    return {
+        "model": str(told.get("model", "")),
+        "choices": told.get("choices", []),
+        "degraded": [*process.snapshot.get("degraded", ())],
+        "lane_busy": float(told.get("lane_busy", 0.0)),
+        "keyframes": int(told.get("keyframes", 0)),
+        "rows": int(told.get("rows", 0)),
+        "rows_per_keyframe": told.get("rows_per_keyframe"),
+        "cameras": {
+            camera: camera_segmentation(cameras.get(camera, {}), segment_mode(run.config, camera))
+            for camera in run.cameras
+        },
+    }
+
+
+def camera_segmentation(told: dict[str, Any], first_mode: str) -> CameraSegmentation:
+    """One camera's masks."""
+    return {
+        "mode": str(told.get("mode", first_mode)),
+        "objects": int(told.get("objects", 0)),
+        "masked_fps": float(told.get("masked_fps", 0.0)),
+        "keyframe_fps": float(told.get("keyframe_fps", 0.0)),
+        "mask_age_ms": summary_of_latency(told.get("mask_age")),
+        "mask_lag_ms": summary_of_latency(told.get("mask_lag")),
+        "events": told.get("events", {}),
     }
 
 
@@ -183,14 +222,20 @@ def frame_accounts(run: Supervisor, camera: str) -> FrameAccounts:
 
 
 def results_lost(run: Supervisor, camera: str) -> dict[str, dict[str, int]]:
-    """Results that did not reach an output, by place (`track`, `masks`, `jsonl`, `video`) and reason; no zeros.
+    """Results that did not reach an output, by place (`track`, `segment`, `masks`, `jsonl`, `video`) and reason.
+
+    Without zeros.
 
     overrun        overwritten before they were read: the reader was too slow, away or waiting for its disk
     output_failed  could not be written
     frame_gone     the frame to draw on had been overwritten
     slot_full      the masks of so many objects found no room in the slot of their frame's results
     """
-    found = {"track": {"overrun": int(run.processes["track"].snapshot.get("lost", {}).get(camera, 0))}}
+    found: dict[str, dict[str, int]] = {
+        stage: {"overrun": int(run.processes[stage].snapshot.get("lost", {}).get(camera, 0))}
+        for stage in ("track", "segment")
+        if stage in run.processes
+    }
     results = run.processes["results"].snapshot.get("cameras", {}).get(camera, {})
     found["masks"] = {"slot_full": int(results.get("masks_lost", 0))}
     for place, worker in (("jsonl", "results"), ("video", f"overlay:{camera}")):

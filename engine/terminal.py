@@ -81,6 +81,8 @@ class Terminal:
             self._status_line_due_s = self._now_s() + STATUS_LINE_INTERVAL_S
             for name, camera in status["cameras"].items():
                 self.log("info", name, line_of(camera))
+            for line in masks_of(status):
+                self.log("info", "segment", line)
 
     def _now_s(self) -> float:
         return self._clock.now_ns() / 1e9
@@ -140,6 +142,25 @@ def batches_of(status: EngineStatus) -> str:
     )
 
 
+def masks_of(status: EngineStatus) -> list[str]:
+    """What the segmenter does, camera by camera, and then all in all; no lines in a run without one."""
+    segmentation = status["segmentation"]
+    if segmentation is None:
+        return []
+    cameras = [
+        f"masks of {name}: {told['mode']}, {told['objects']} objects, {told['masked_fps']:.1f} frames/s, keyframes "
+        f"{told['keyframe_fps']:.1f}/s, age p50 {milliseconds(told['mask_age_ms']['p50'])} "
+        f"p95 {milliseconds(told['mask_age_ms']['p95'])} ms"
+        for name, told in segmentation["cameras"].items()
+        if told["mode"] != "off"
+    ]
+    if not cameras:
+        return ["masks: off"]
+    per_keyframe = segmentation["rows_per_keyframe"]
+    objects = "" if per_keyframe is None else f", {per_keyframe:.1f} objects a keyframe"
+    return [*cameras, f"segmenter busy {100 * segmentation['lane_busy']:.0f} %{objects}"]
+
+
 def table_of(status: EngineStatus) -> Table:
     """The live table: one row per camera, reasons for a degraded run below."""
     from rich.table import Table
@@ -147,7 +168,9 @@ def table_of(status: EngineStatus) -> Table:
     minutes, seconds = divmod(int(status["uptime_s"]), 60)
     table = Table(
         title=f"camring · {status['run']['profile']} · {status['status']} · {minutes:d}:{seconds:02d}",
-        caption="\n".join([batches_of(status), *(printable(reason) for reason in status["reasons"])]),
+        caption="\n".join(
+            [batches_of(status), *masks_of(status), *(printable(reason) for reason in status["reasons"])]
+        ),
     )
     for heading in ("camera", "state", "fps in", "inferred", "out", "p50 ms", "p95 ms", "frames", "dropped"):
         table.add_column(heading, justify="left" if heading in ("camera", "state", "dropped") else "right")
@@ -182,6 +205,12 @@ def summary_of(status: EngineStatus, directory: str) -> str:
         lines.append(
             f"  inference: {inference['batches']} batches, "
             f"{inference['frames'] / inference['batches']:.2f} frames each"
+        )
+    segmentation = status["segmentation"]
+    if segmentation is not None and segmentation["keyframes"]:
+        lines.append(
+            f"  segmentation: {segmentation['keyframes']} keyframes, "
+            f"{segmentation['rows'] / segmentation['keyframes']:.2f} objects each"
         )
     restarts = sum(process["restarts"] for process in status["processes"].values())
     lines.append(f"  workers restarted: {restarts}; files in {directory}")

@@ -11,7 +11,7 @@ import pytest
 
 from engine import topology
 from engine.clock import ManualClock
-from engine.config import CameraConfig, ControlConfig, OutputConfig, RunConfig
+from engine.config import CameraConfig, ControlConfig, OutputConfig, RunConfig, SegmentConfig
 from engine.control.status import CameraStatus, EngineStatus
 from engine.metrics import LatencyHistogram
 from engine.status import frame_accounts, status_of_run, summary_of_latency
@@ -187,6 +187,35 @@ def test_inference_before_it_has_said_anything(run: Supervisor) -> None:
     found = status(run)["inference"]
     assert (found["lanes"], found["batches"], found["collect"], found["choices"]) == (0, 0, "adaptive", [])
     assert found["window_ms"] is found["batch_frames"] is found["occupancy"] is None
+
+
+def test_a_run_without_masks_has_no_segmentation(run: Supervisor) -> None:
+    assert status(run)["segmentation"] is None
+
+
+def test_segmentation_as_its_process_tells_of_it() -> None:
+    config = replace(CONFIG, segment=SegmentConfig(mode="track"))
+    run = supervisor(config)
+    before = status(run)["segmentation"]
+    assert before is not None and before["model"] == "" and before["rows_per_keyframe"] is None
+    assert {name: told["mode"] for name, told in before["cameras"].items()} == {
+        "gate": "track",
+        "yard": "track",
+    }
+    age = LatencyHistogram()
+    age.add(80.0)
+    gate = {"mode": "prompt", "objects": 2, "mask_age": age.to_dict(), "events": {"added": 2}}
+    told = {"model": "edgetam", "lane_busy": 0.5, "keyframes": 4, "rows": 8, "rows_per_keyframe": 2.0}
+    tell(
+        run, "segment", segmentation={**told, "cameras": {"gate": gate}}, degraded=["late"], lost={"gate": 3}
+    )
+    found = status(run)
+    assert found["segmentation"] is not None and found["reasons"] == ["late"]
+    assert found["segmentation"]["degraded"] == ["late"] and found["segmentation"]["rows"] == 8
+    assert found["segmentation"]["cameras"]["gate"]["mask_age_ms"]["p50"] == pytest.approx(80, rel=0.12)
+    assert found["segmentation"]["cameras"]["gate"]["events"] == {"added": 2}
+    assert found["cameras"]["gate"]["results_lost"] == {"segment": {"overrun": 3}}
+    run._close()
 
 
 def test_inference_as_it_tells_of_itself(run: Supervisor) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from engine.clock import ManualClock
 from engine.control.status import EngineStatus
-from engine.terminal import Terminal, drops_of, line_of, milliseconds, summary_of
+from engine.terminal import Terminal, drops_of, line_of, masks_of, milliseconds, summary_of
 from tests.control.statuses import make_status
 
 Line = tuple[str, str, str]
@@ -93,7 +93,8 @@ def test_without_a_terminal_every_camera_has_a_status_line_every_ten_seconds() -
             clock.advance(0.5)
     lines = [line.split(maxsplit=1)[1] for line in stream.getvalue().splitlines()]
     cameras = make_status()["cameras"]
-    assert lines == [f"info    {name}: {line_of(camera)}" for name, camera in cameras.items()] * 2
+    masks = [f"info    segment: {line}" for line in masks_of(make_status())]
+    assert lines == [*(f"info    {name}: {line_of(camera)}" for name, camera in cameras.items()), *masks] * 2
 
 
 def test_the_status_line() -> None:
@@ -129,6 +130,9 @@ def test_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "camring · m3-cpu · ok · 1:01" in text
     batches = "batches of 7.5 frames, 94 % of what is possible, window 62 ms, 5 waiting, lanes 2"
     assert batches in " ".join(text.split())
+    masks = "masks of gate: track, 3 objects, 12.0 frames/s, keyframes 4.5/s, age p50 120 p95 300 ms"
+    assert masks in " ".join(text.split())
+    assert "segmenter busy 75 %, 2.5 objects a keyframe" in " ".join(text.split())
     (row,) = {line for line in text.splitlines() if line.startswith("│ gate")}
     assert [cell.strip() for cell in row.strip("│ ").split("│")] == [
         "gate", "streaming", "25.0", "12.2", "12.0", "80", "120", "1000",
@@ -173,5 +177,6 @@ def test_the_summary() -> None:
             for name in ("gate", 'odd "name"\\')
         ),
         "  inference: 400 batches, 7.50 frames each",
+        "  segmentation: 120 keyframes, 2.50 objects each",
         "  workers restarted: 4; files in out/today",
     ]

@@ -21,10 +21,13 @@ from prometheus_client.registry import Collector
 from engine.control.status import (
     CAMERA_STATES,
     HEALTH_STATES,
+    CameraSegmentation,
     CameraStatus,
     EngineStatus,
     InferenceStatus,
+    LatencySummary,
     ProcessStatus,
+    SegmentationStatus,
 )
 from engine.metrics import LatencyHistogram
 
@@ -41,6 +44,10 @@ class StatusCollector(Collector):
         yield from _run_metrics(status)
         yield from _process_metrics(status["processes"])
         yield from _inference_metrics(status["inference"])
+        if status["segmentation"] is not None:
+            yield from _segmentation_metrics(status["segmentation"])
+            yield from _mask_times(status["segmentation"]["cameras"])
+            yield from _segmentation_labels(status["segmentation"]["cameras"])
         yield from _camera_metrics(status["cameras"])
         yield _drops(status["cameras"])
         yield _losses(status["cameras"])
@@ -130,6 +137,71 @@ def _inference_metrics(status: InferenceStatus) -> Iterator[Metric]:
     for choice in status["choices"]:
         choices.add_metric([choice["what"], choice["chosen"]], 1.0)
     yield choices
+
+
+def _segmentation_metrics(status: SegmentationStatus) -> Iterator[Metric]:
+    def of_cameras(name: str, help_text: str, value: Callable[[CameraSegmentation], float]) -> Metric:
+        family = GaugeMetricFamily(f"camring_segmentation_{name}", help_text, labels=["camera"])
+        for camera, told in status["cameras"].items():
+            family.add_metric([camera], value(told))
+        return family
+
+    def whole(
+        kind: type[GaugeMetricFamily | CounterMetricFamily], name: str, help_text: str, value: float
+    ) -> Metric:
+        return kind(f"camring_segmentation_{name}", help_text, value)
+
+    gauge, counter = GaugeMetricFamily, CounterMetricFamily
+    yield whole(
+        gauge, "lane_busy_ratio", "Share of the time the segmenter computed, recently.", status["lane_busy"]
+    )
+    yield whole(counter, "keyframes", "Frames that were segmented.", status["keyframes"])
+    yield whole(counter, "rows", "Objects on these frames.", status["rows"])
+    yield whole(gauge, "degraded", "What runs worse than it was asked for, a count.", len(status["degraded"]))
+    yield of_cameras("objects", "Objects that are segmented now.", lambda told: told["objects"])
+    yield of_cameras(
+        "masked_fps", "Results per second with masks, recently.", lambda told: told["masked_fps"]
+    )
+    yield of_cameras(
+        "keyframe_fps", "Segmented frames per second, recently.", lambda told: told["keyframe_fps"]
+    )
+
+
+def _mask_times(cameras: dict[str, CameraSegmentation]) -> Iterator[Metric]:
+    def quantiles(name: str, help_text: str, value: Callable[[CameraSegmentation], LatencySummary]) -> Metric:
+        family = GaugeMetricFamily(
+            f"camring_segmentation_{name}_seconds", help_text, labels=["camera", "quantile"]
+        )
+        for camera, told in cameras.items():
+            summary = value(told)
+            for quantile, value_ms in (("0.5", summary["p50"]), ("0.95", summary["p95"])):
+                if value_ms is not None:
+                    family.add_metric([camera, quantile], value_ms / 1e3)
+        return family
+
+    yield quantiles(
+        "mask_age", "Age of the masks of a result, over the run.", lambda told: told["mask_age_ms"]
+    )
+    yield quantiles(
+        "mask_lag", "Keyframe captured to its masks there, over the run.", lambda told: told["mask_lag_ms"]
+    )
+
+
+def _segmentation_labels(cameras: dict[str, CameraSegmentation]) -> Iterator[Metric]:
+    modes = GaugeMetricFamily(
+        "camring_segmentation_mode", "1 for the present mode of the camera.", labels=["camera", "mode"]
+    )
+    events = CounterMetricFamily(
+        "camring_segmentation_events",
+        "What happened to segmented objects, by kind.",
+        labels=["camera", "kind"],
+    )
+    for camera, told in cameras.items():
+        modes.add_metric([camera, told["mode"]], 1.0)
+        for kind, count in sorted(told["events"].items()):
+            events.add_metric([camera, kind], count)
+    yield modes
+    yield events
 
 
 def _camera_metrics(cameras: dict[str, CameraStatus]) -> Iterator[Metric]:

@@ -107,7 +107,7 @@ class CameraStatus(TypedDict):
     frames_pending     taken in, neither processed nor dropped yet
     dropped            frames that were not processed, by reason
     results_out        results written
-    results_lost       results that did not reach an output, by place (track, jsonl, video) and reason
+    results_lost       results that did not reach an output, by place (track, segment, masks, jsonl, video) and reason
     latency_histogram  by stage, over the whole run
     """
 
@@ -129,8 +129,51 @@ class CameraStatus(TypedDict):
     latency_histogram: dict[str, LatencyDict]
 
 
+class CameraSegmentation(TypedDict):
+    """The masks of one camera.
+
+    objects       that are segmented now, lost ones among them
+    masked_fps    results per second in which everything that was wanted had a mask, recently
+    keyframe_fps  frames per second that were segmented, recently
+    mask_age_ms   age of the masks of a result: time since the frame that they were computed on, over the run
+    mask_lag_ms   capture of a keyframe to its masks being there, over the run
+    events        what happened to objects, by kind, over the run
+    """
+
+    mode: str
+    objects: int
+    masked_fps: float
+    keyframe_fps: float
+    mask_age_ms: LatencySummary
+    mask_lag_ms: LatencySummary
+    events: dict[str, int]
+
+
+class SegmentationStatus(TypedDict):
+    """The segmenter and its lane.
+
+    model              what runs; "" while nothing is loaded
+    degraded           what runs worse than it was asked for
+    lane_busy          share of the time that the lane computed, recently
+    keyframes, rows    frames that were segmented so far, and objects on them
+    rows_per_keyframe  the second through the first, recently; None while there was none
+    """
+
+    model: str
+    choices: list[ChoiceStatus]
+    degraded: list[str]
+    lane_busy: float
+    keyframes: int
+    rows: int
+    rows_per_keyframe: float | None
+    cameras: dict[str, CameraSegmentation]
+
+
 class EngineStatus(TypedDict):
-    """The whole run. `reasons` says in words what is degraded or failing, empty when ok."""
+    """The whole run. `reasons` says in words what is degraded or failing, empty when ok.
+
+    segmentation  None in a run without that stage
+    """
 
     status: Health
     reasons: list[str]
@@ -140,4 +183,5 @@ class EngineStatus(TypedDict):
     run: RunStatus
     processes: dict[str, ProcessStatus]
     inference: InferenceStatus
+    segmentation: SegmentationStatus | None
     cameras: dict[str, CameraStatus]

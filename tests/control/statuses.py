@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from engine.control.status import CameraStatus, EngineStatus, InferenceStatus, ProcessStatus
+from engine.control.status import (
+    CameraStatus,
+    EngineStatus,
+    InferenceStatus,
+    ProcessStatus,
+    SegmentationStatus,
+)
 from engine.metrics import LatencyDict, LatencyHistogram
 
 
@@ -46,6 +52,29 @@ def make_inference() -> InferenceStatus:
     }
 
 
+def make_segmentation() -> SegmentationStatus:
+    return {
+        "model": "edgetam_512",
+        "choices": [],
+        "degraded": ["masks of gate are late"],
+        "lane_busy": 0.75,
+        "keyframes": 120,
+        "rows": 300,
+        "rows_per_keyframe": 2.5,
+        "cameras": {
+            "gate": {
+                "mode": "track",
+                "objects": 3,
+                "masked_fps": 12.0,
+                "keyframe_fps": 4.5,
+                "mask_age_ms": {"p50": 120.0, "p95": 300.0},
+                "mask_lag_ms": {"p50": 200.0, "p95": None},
+                "events": {"added": 4, "lost": 1},
+            }
+        },
+    }
+
+
 def make_camera() -> CameraStatus:
     return {
         "state": "streaming",
@@ -80,5 +109,6 @@ def make_status() -> EngineStatus:
         "run": {"profile": "m3-cpu", "model": "yolov8n.onnx", "offline": False},
         "processes": {"infer": make_process("infer"), "decode:gate": make_process("decode")},
         "inference": make_inference(),
+        "segmentation": make_segmentation(),
         "cameras": {"gate": make_camera(), 'odd "name"\\': make_camera()},
     }

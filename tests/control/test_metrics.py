@@ -83,6 +83,17 @@ def test_the_numbers_of_the_status_are_there(accept: str) -> None:
         of("camring_inference_discarded_boxes_total"): 1,
         of("camring_inference_degraded"): 0,
         of("camring_inference_choice", what="backend", chosen="ort-cpu"): 1,
+        of("camring_segmentation_lane_busy_ratio"): 0.75,
+        of("camring_segmentation_keyframes_total"): 120,
+        of("camring_segmentation_rows_total"): 300,
+        of("camring_segmentation_degraded"): 1,
+        of("camring_segmentation_objects", camera="gate"): 3,
+        of("camring_segmentation_masked_fps", camera="gate"): 12,
+        of("camring_segmentation_keyframe_fps", camera="gate"): 4.5,
+        of("camring_segmentation_mode", camera="gate", mode="track"): 1,
+        of("camring_segmentation_events_total", camera="gate", kind="added"): 4,
+        of("camring_segmentation_mask_age_seconds", camera="gate", quantile="0.95"): 0.3,
+        of("camring_segmentation_mask_lag_seconds", camera="gate", quantile="0.5"): 0.2,
     }
     assert {key: values.get(key) for key in expected} == expected
 
@@ -144,6 +155,12 @@ def test_what_is_not_known_is_not_exported() -> None:
     assert 'camring_process_heartbeat_age_seconds{process="decode:gate"}' in text
     assert 'camring_process_heartbeat_age_seconds{process="infer"}' not in text
     assert "\ncamring_inference_window_seconds" not in text and "\ncamring_inference_batch_frames" not in text
+
+
+def test_a_run_without_masks_says_nothing_of_them() -> None:
+    status = make_status()
+    status["segmentation"] = None
+    assert "camring_segmentation" not in exposition(registry_of(lambda: status), "")[0].decode()
 
 
 def test_no_cameras_yet_is_a_valid_scrape() -> None:
