@@ -68,12 +68,17 @@ class EdgeTam(SAM2VideoPredictor):  # type: ignore[misc]  # sam2 has no types
         )
         self.spatial_perceiver = SpatialPerceiver()
 
+    @staticmethod
+    def memory_position() -> Tensor:
+        """[1,64,512,1] the positions kept beside each memory."""
+        return latent_positions().T[None, :, :, None]
+
     def _encode_new_memory(self, *args: Any, **kwargs: Any) -> tuple[Tensor, list[Tensor]]:
         features, positions = super()._encode_new_memory(*args, **kwargs)
         tokens = features.flatten(2).transpose(1, 2)
         memory = self.spatial_perceiver(tokens, positions[0][:1].flatten(2).transpose(1, 2))
-        position = latent_positions()[None].expand(memory.shape[0], -1, -1)
-        return memory.transpose(1, 2)[..., None], [position.transpose(1, 2)[..., None]]
+        position = self.memory_position().expand(memory.shape[0], -1, -1, -1)
+        return memory.transpose(1, 2)[..., None], [position]
 
 
 def latent_positions() -> Tensor:

@@ -18,6 +18,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tools.sam2.edgetam_repvit import gelu
+
 Tensor = Any
 """A `torch.Tensor`; torch is not looked into by the type checker."""
 
@@ -105,6 +107,11 @@ class _SelfAttention(nn.Module):  # type: ignore[misc]  # torch is not looked in
         return self.to_out(_attend(self.to_q(seen), key, value))
 
 
+class _Gelu(nn.Module):  # type: ignore[misc]  # torch is not looked into
+    def forward(self, x: Tensor) -> Tensor:
+        return gelu(x)
+
+
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """One head of 64."""
     return torch.softmax(query * _WIDTH**-0.5 @ key.transpose(1, 2), -1) @ value
@@ -115,6 +122,6 @@ def _feed_forward() -> nn.Sequential:
     return nn.Sequential(
         nn.LayerNorm(_WIDTH),
         nn.Linear(_WIDTH, 4 * _WIDTH, bias=False),
-        nn.GELU(),
+        _Gelu(),
         nn.Linear(4 * _WIDTH, _WIDTH, bias=False),
     )

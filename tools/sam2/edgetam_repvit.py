@@ -50,6 +50,11 @@ class RepVit(nn.Module):  # type: ignore[misc]  # torch is not looked into
         return stages
 
 
+def gelu(x: Tensor) -> Tensor:
+    """The exact GELU, in the order of operations that ONNX Runtime recognises and computes in one pass."""
+    return x * (torch.erf(x / 2**0.5) + 1.0) * 0.5
+
+
 def fold(trunk: RepVit) -> RepVit:
     """A copy whose branches and normalisations are folded into one convolution each; the same function."""
     folded = copy.deepcopy(trunk)
@@ -114,7 +119,7 @@ class _FeedForward(nn.Module):  # type: ignore[misc]  # torch is not looked into
         self.conv2 = _ConvNorm(width * _EXPANSION, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv2(functional.gelu(self.conv1(x)))
+        return self.conv2(gelu(self.conv1(x)))
 
 
 class _Block(nn.Module):  # type: ignore[misc]  # torch is not looked into
@@ -161,7 +166,7 @@ class _Stem(nn.Module):  # type: ignore[misc]  # torch is not looked into
         self.conv2 = _ConvNorm(width // 2, width, kernel=3, stride=2)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.conv2(functional.gelu(self.conv1(image)))
+        return self.conv2(gelu(self.conv1(image)))
 
 
 def _fold_children(module: nn.Module) -> None:
