@@ -1,0 +1,132 @@
+"""Optical flow inside windows, and the maps that lead from where a thing is now to where it was when it was segmented.
+
+A map says for each cell of a window how far away that point of the object was in an earlier frame. Maps are
+carried from frame to frame by composing them with the flow of the step, so that a mask is interpolated once,
+however far it is moved. Flow is dense inverse search (Kroeger et al., ECCV 2016), which is dense and cheap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from engine.segmentation.mask_motion_window import F64, Axes, Window
+from engine.types import F32, U8, Bools
+
+LEAST_CUT_DIFFERENCE = 16.0
+MOST_CUT_LIKENESS = 0.3
+"""Mean difference in grey levels, and correlation, of two small pictures from which on they show two scenes."""
+_THUMBNAIL_WH = (32, 18)
+_LONG_SIDE_PX = 800
+
+
+@dataclass(frozen=True, slots=True)
+class Grey:
+    """A small copy of a frame's Y plane.
+
+    y          uint8 (height, width)
+    px         source pixels per pixel of it
+    thumbnail  float32 (18, 32): the same, tiny
+    """
+
+    y: U8
+    px: float
+    thumbnail: F32
+
+    @classmethod
+    def of(cls, y: U8) -> Grey:
+        """Averages over squares of whole pixels, so that the long side has about 800."""
+        px = max(1, round(max(y.shape) / _LONG_SIDE_PX))
+        height, width = (length // px * px for length in y.shape)
+        size_wh = (max(1, width // px), max(1, height // px))
+        small = y.copy() if px == 1 else cv2.resize(y[:height, :width], size_wh, interpolation=cv2.INTER_AREA)
+        thumbnail = cv2.resize(small, _THUMBNAIL_WH, interpolation=cv2.INTER_AREA)
+        return cls(np.asarray(small, np.uint8), float(px), np.asarray(thumbnail, np.float32))
+
+    def shows_another_scene(self, before: Grey) -> bool:
+        """Whether a cut lies between: neither the same levels nor the same light and dark places."""
+        a, b = self.thumbnail, before.thumbnail
+        if float(np.abs(a - b).mean()) < LEAST_CUT_DIFFERENCE:
+            return False
+        spread = float(a.std() * b.std())
+        likeness = float(((a - a.mean()) * (b - b.mean())).mean()) / spread if spread > 0 else 0.0
+        return likeness < MOST_CUT_LIKENESS
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where the cells of a window were one frame before: x and y float32 (height, width), in source pixels."""
+
+    window: Window
+    x: F32
+    y: F32
+
+
+class Flow:
+    """Dense optical flow in windows. Keeps its work space from call to call; not for two threads at once."""
+
+    def __init__(self) -> None:
+        self._search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._search.setFinestScale(1)
+
+    def step(self, window: Window, now: Grey, before: Grey, guess: Axes) -> Step:
+        """Where what the window shows now was before. `guess` is from now to before and should be near."""
+        current = window.sample(now.y, now.px, Axes.identity())
+        earlier = window.sample(before.y, before.px, guess)
+        flow = self._search.calc(current, earlier, None)
+        x, y = window.centres()
+        cell = (window.cell_wh * guess.scale).astype(np.float32)
+        scale, shift = guess.scale.astype(np.float32), guess.shift.astype(np.float32)
+        return Step(
+            window,
+            flow[..., 0] * cell[0] + (scale[0] * x + shift[0]),
+            flow[..., 1] * cell[1] + (scale[1] * y + shift[1]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """How far each cell of a window was away in an earlier frame: float32 (height, width, 2), source pixels."""
+
+    window: Window
+    away_xy: F32
+
+    @classmethod
+    def affine(cls, window: Window, moved: Axes) -> Map:
+        """A map that moves the whole window in one piece; with `Axes.identity()`, to the very frame itself."""
+        away = np.empty((window.height, window.width, 2), np.float32)
+        for axis, places in enumerate(window.centres()):
+            away[..., axis] = (moved.scale[axis] - 1) * places + moved.shift[axis]
+        return cls(window, away)
+
+    def carried(self, step: Step, lag: Axes) -> Map:
+        """The map of the step's window. `lag` leads from the frame before it to the frame of this map."""
+        x = np.float32(lag.scale[0]) * step.x + np.float32(lag.shift[0])
+        y = np.float32(lag.scale[1]) * step.y + np.float32(lag.shift[1])
+        away = self.window.at(self.away_xy, (x, y))
+        now_x, now_y = step.window.centres()
+        away[..., 0] += x - now_x
+        away[..., 1] += y - now_y
+        return Map(step.window, away)
+
+    def resampled(self, window: Window) -> Map:
+        """The same for the cells of another window of the same frame."""
+        x, y = np.broadcast_arrays(*window.centres())
+        return Map(window, self.window.at(self.away_xy, (x, y)))
+
+    def look_up(self, values: F32, rect_xyxy: F64) -> Bools:
+        """bool (height, width): which cells were inside of a mask, float32 (rows, columns) over its rectangle."""
+        mask = Window(rect_xyxy, values.shape[1], values.shape[0])
+        x, y = self.window.centres()
+        return mask.at(values, (self.away_xy[..., 0] + x, self.away_xy[..., 1] + y), outside_zero=True) > 0.5
+
+    def now_of(self, place_xy: F64) -> F64:
+        """About where a point of the earlier frame is now, float64 (2,)."""
+        x, y = self.window.centres()
+        far = (self.away_xy[..., 0] + (x - place_xy[0])) ** 2 + (
+            self.away_xy[..., 1] + (y - place_xy[1])
+        ) ** 2
+        row, column = divmod(int(far.argmin()), self.window.width)
+        return place_xy - self.away_xy[row, column]
