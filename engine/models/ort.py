@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -185,12 +186,7 @@ class OrtBackend(Backend):
 
     def failure(self, what: str, error: Exception) -> BackendError:
         """The error of this backend for one of the runtime or of the device."""
-        kind = (
-            DeviceOutOfMemory
-            if _MEMORY.search(str(error)) or isinstance(error, MemoryError)
-            else BackendError
-        )
-        return kind(f"{self.name}: {what}: {_one_line(error)}")
+        return _failed(self.name, what, error)
 
     def _inspect(self, session: Any) -> Graph:
         """The graph as heads want it. Runs the session once."""
@@ -231,6 +227,72 @@ class OrtCpu(OrtBackend, name="ort-cpu"):
             f"{self._path}: does not run on a picture of {width} × {height}: {_one_line(error)}. "
             f"{declared.describe()}"
         )
+
+
+def open_graph(path: Path, who: str, provider: tuple[str, dict[str, str]], remedy: str, threads: int) -> Any:
+    """A session on a graph with any inputs, which runs beside other sessions of this process.
+
+    who       the backend's name, for messages
+    provider  execution provider and what it is told; what it cannot do goes to the CPU
+    remedy    what to do where this build of ONNX Runtime does not have the provider
+
+    Raises as `Backend.load`.
+    """
+    available = onnxruntime.get_available_providers()
+    if provider[0] not in available:
+        raise BackendMissing(
+            f"{who}: this ONNX Runtime has no {provider[0]} (it has {', '.join(available)}); {remedy}"
+        )
+    if not path.is_file():
+        raise ModelNotFound(f"{path}: no such model file")
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 3
+    settings.intra_op_num_threads = max(1, threads)
+    settings.inter_op_num_threads = 1
+    # Threads of one session that wait by spinning take the cores from the next session's.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    settings.add_session_config_entry("session.force_spinning_stop", "1")
+    # Patterns of allocations are kept for every combination of sizes that has come up.
+    settings.enable_mem_pattern = False
+    providers: list[Any] = [provider] if provider[0] == _CPU else [provider, _CPU]
+    try:
+        session = onnxruntime.InferenceSession(str(path), settings, providers=providers, enable_fallback=0)
+    except _NO_MODEL as error:
+        raise _damaged(path, error) from error
+    except _REFUSED as error:
+        if provider[0] != _CPU:
+            raise _failed(who, f"cannot load {path}", error) from error
+        if isinstance(error, ort_errors.InvalidArgument):
+            raise _damaged(path, error) from error
+        raise ModelUnsupported(f"{path}: ONNX Runtime cannot load it: {_one_line(error)}") from error
+    if session.get_providers()[0] != provider[0]:
+        raise BackendMissing(
+            f"{who}: {provider[0]} could not be initialised (its libraries or its device are missing)"
+        )
+    return session
+
+
+def run_graph(
+    session: Any, who: str, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None
+) -> dict[str, NDArray[Any]]:
+    """Run a session of `open_graph`. Raises `BackendError`."""
+    names = [node.name for node in session.get_outputs()] if outputs is None else list(outputs)
+    try:
+        found = session.run(names, dict(feeds))
+    except _REFUSED as error:
+        raise _failed(who, "failed", error) from error
+    return dict(zip(names, found, strict=True))
+
+
+def tensors_of(session: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], dict[str, str]]:
+    """Inputs, outputs and metadata as a session's file declares them."""
+    inputs, outputs = (tuple(map(_tensor, nodes)) for nodes in (session.get_inputs(), session.get_outputs()))
+    return inputs, outputs, dict(session.get_modelmeta().custom_metadata_map)
+
+
+def _failed(who: str, what: str, error: Exception) -> BackendError:
+    no_memory = _MEMORY.search(str(error)) or isinstance(error, MemoryError)
+    return (DeviceOutOfMemory if no_memory else BackendError)(f"{who}: {what}: {_one_line(error)}")
 
 
 def _damaged(path: Path, error: Exception) -> ModelError:
