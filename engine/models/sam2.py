@@ -140,6 +140,10 @@ class Segmenter:
             capacity, sidecar.memory_tokens, sidecar.memory_slots, sidecar.pointer_slots, self.rows_per_call
         )
 
+    def absent(self, rows: int) -> Predictions:
+        """Rows in which nothing is, to be filled with those of several calls."""
+        return self._graphs.absent(rows)
+
     def close(self) -> None:
         """Give everything back. May be called twice."""
         self._graphs.chain.close()

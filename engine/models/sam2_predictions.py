@@ -103,3 +103,16 @@ class Predictions:
                 mine[index] = theirs
         for at, failure in zip(index, part.failures, strict=True):
             self.failures[at] = failure
+
+    def take(self, index: I64) -> Predictions:
+        """Copies of some rows, without candidates."""
+        return Predictions(
+            self.low_res_masks[index],
+            self.ious[index],
+            self.object_scores[index],
+            self.pointers[index],
+            self.motion_ious[index],
+            [self.failures[at] for at in index],
+            frame_index=self.frame_index[index],
+            prompted=self.prompted[index],
+        )
