@@ -29,4 +29,6 @@ def to_half(model: Any) -> Any:
         warnings.simplefilter("ignore")
         half = convert_float_to_float16(model, keep_io_types=True, node_block_list=sorted(in_full))
     OnnxModel(half).topological_sort()
+    # Types of results between nodes are those of before, for what stayed in float32; who reads the file infers them.
+    del half.graph.value_info[:]
     return tidy(half)

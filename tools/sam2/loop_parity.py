@@ -41,7 +41,7 @@ class LoopParity:
     faults: dict[str, float]
 
     def complaints(self, tolerance: float, agreement: float) -> list[str]:
-        """What is out of tolerance (a share of the spread), and which error went unnoticed."""
+        """What is out of tolerance, which for the difference is a share of the spread."""
         found = []
         if not self.largest <= tolerance * self.spread:
             found.append(
@@ -50,8 +50,12 @@ class LoopParity:
             )
         if not self.agreement >= agreement:
             found.append(f"only {self.agreement:.2%} of the loop's pixels agree, {agreement:.2%} wanted")
-        return found + [
-            f"the comparison does not notice: {name} ({off:.2g} against {self.largest:.2g})"
+        return found
+
+    def unnoticed(self) -> list[str]:
+        """Errors that the comparison does not notice."""
+        return [
+            f"the comparison does not notice: {name} (off by {off:.2g}, without it by {self.largest:.2g})"
             for name, off in self.faults.items()
             if not off > 10 * self.largest
         ]

@@ -5,7 +5,7 @@ Everything is a table of `Difference`s: largest distance, as a share of the outp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,14 +86,20 @@ def open_graph(path: Path) -> Any:
 
 
 def graph_differences(
-    parts: Parts, folder: Path, size: int, counts: tuple[Counts, ...] = COUNTS
+    parts: Parts, folder: Path, size: int, pictures: Sequence[F32] = ()
 ) -> list[Difference]:
-    """Every output of every graph in the folder against the torch modules, in calls of several sizes."""
+    """Every output of every graph in the folder against the torch modules, in calls of several sizes.
+
+    pictures  (1,3,S,S), normalised, for the image encoder; noise where there are none
+    """
     found = []
     for name in GRAPHS:
         session = open_graph(folder / f"{name}.onnx")
-        for call in counts:
+        for call in COUNTS:
             inputs = sample_inputs(name, size, parts.memory_tokens, call)
+            if pictures and "image" in inputs:
+                chosen = [pictures[index % len(pictures)] for index in range(call.frames)]
+                inputs["image"] = torch.from_numpy(np.concatenate(chosen))
             wanted = run_module(parts.modules[name], inputs)
             results = session.run(None, {key: value.numpy() for key, value in inputs.items()})
             label = _label(call, INTERFACE[name].inputs)

@@ -13,8 +13,11 @@ from tools.sam2 import export, graph_check, half, loop_parity, official, parity,
 from tools.sam2.families import GRAPHS, Parts, Source, build
 from tools.sam2.graph_edit import copied
 
-LOOP_TOLERANCE = {"fp32": (1e-3, 0.999), "fp16": (0.5, 0.97)}
+LOOP_TOLERANCE = {"fp32": (1e-3, 0.999), "fp16": (0.2, 0.99)}
 """For the tracked clip: largest difference as a share of the logits' spread, least share of agreeing pixels."""
+
+JUDGED = 3
+"""Pictures on which an eight-bit image encoder is compared."""
 
 
 class Work:
@@ -59,6 +62,9 @@ class Work:
             print_table(parity.COLUMNS, [item.row() for item in modules])
             loop = self._loop(folder, figures)
             wrong += loop.complaints(*LOOP_TOLERANCE[precision])
+            if precision == "fp32" and self._source.weights is None:
+                # Only of made-up weights is it known that everything matters, and rounding hides small errors.
+                wrong += loop.unnoticed()
         sidecar["parity"] = figures
         export.write_sidecar(folder, sidecar)
         _raise_if(wrong)
@@ -66,16 +72,19 @@ class Work:
     def write_int8(self, folder: Path, how: str, calibrate: str | None, count: int) -> None:
         """Fill a folder with the eight-bit variant; its error is reported, not judged."""
         graphs = {name: copied(graph) for name, graph in self._graphs.items()}
+        pictures = quantize.calibration_pictures(calibrate, count + JUDGED, self._size)
+        # Noise is outside the ranges of any picture, and pictures that gave the ranges would flatter.
+        judged = pictures[-JUDGED:]
         if how == "static":
-            pictures = quantize.calibration_pictures(calibrate, count, self._size)
-            changed = {name: quantize.static(name, graph, pictures) for name, graph in graphs.items()}
+            learnt = pictures[:-JUDGED] or pictures
+            changed = {name: quantize.static(name, graph, learnt) for name, graph in graphs.items()}
         else:
             changed = {name: quantize.dynamic(name, graph) for name, graph in graphs.items()}
         precision = {
             name: "fp32" if changed[name] is graphs[name] else f"int8-{how}" for name in GRAPHS
         }  # fmt: skip
         sidecar = self._write(folder, changed, precision)
-        differences = parity.graph_differences(self.parts, folder, self._size)
+        differences = parity.graph_differences(self.parts, folder, self._size, judged)
         print_table(parity.COLUMNS, [item.row() for item in parity.worst(differences)])
         figures: dict[str, Any] = {"graphs_against_torch": parity.record(differences)}
         self._loop(folder, figures, faults=())
