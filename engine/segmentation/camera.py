@@ -3,7 +3,7 @@
 Knows tracks, prompts, requests and answers as plain values. Does not know frames, models, threads or the clock: time
 is an argument, in seconds of any one clock that does not go back.
 
-Every record of the tracker, in order:    on_tracks → objects (what is published)
+Every record of the tracker, in order:    on_tracks → (masks are moved) → objects (what is published)
 When the segmenter is free:               demand → `Budget.next` → plan → (it runs) → on_result, or cancel
 At any moment:                            set_mode, prompt, remove, protect; events.drain()
 """
@@ -24,7 +24,7 @@ from engine.segmentation.jobs import KeyframeJob, KeyframeResult, ObjectMask
 from engine.segmentation.modes import Mode
 from engine.segmentation.order import Allowance
 from engine.segmentation.planning import Wish, pick, points, request, wishes, without_points_share
-from engine.segmentation.published import detector_masks, published
+from engine.segmentation.published import detector_masks, named, published, shown_alone
 from engine.segmentation.scene import CameraRules, Scene
 from engine.segmentation.seats import Seats
 from engine.segmentation.state import restore, state
@@ -74,6 +74,12 @@ class CameraObjects:
         gone, table.gone = tuple(table.gone), {}
         return gone
 
+    def drain_renamed(self) -> tuple[tuple[int, int], ...]:
+        """(ID before, ID now) of tracks that turned out to be another object since this was last asked."""
+        table = self._scene.table
+        renamed, table.renamed = tuple(table.renamed), []
+        return renamed
+
     def set_mode(self, mode: str, now_s: float) -> None:
         """Segment in another way from now on. What the new mode can keep is kept.
 
@@ -104,26 +110,40 @@ class CameraObjects:
         """
         commands.protect(self._scene, object_id, now_s, protected=protected)
 
-    def on_tracks(
-        self, tracks: Tracks, meta: ResultMeta, now_s: float, moved: Mapping[int, F32] | None = None
-    ) -> None:
-        """The next record. `moved`: boxes of objects without a track, as their masks were moved to this frame."""
+    def on_tracks(self, tracks: Tracks, meta: ResultMeta, now_s: float) -> None:
+        """The next record. The end of a stream and notices change nothing."""
         if meta.flags & (FrameFlag.END_OF_STREAM | FrameFlag.NOTICE):
             return
         scene = self._scene
         scene.at(now_s)
         scene.resize((meta.width, meta.height))
-        carry(scene.table, moved or {})
         follow(scene.table, tracks, starts=scene.starts, seeds=scene.mode.seeds)
         scene.give_up_lost()
         scene.table.update_seats()
         scene.remember(tracks, meta)
         self._record_s = scene.table.now_s
 
-    def objects(self, tracks: Tracks) -> Tracks:
+    def named(self, tracks: Tracks) -> Tracks:
+        """The tracks of the newest record under their objects' IDs, with the tracker's boxes: for moving masks."""
+        return named(self._scene.table, tracks)
+
+    def alone_ids(self) -> tuple[int, ...]:
+        """Objects that only a mask shows at present: `objects` has a row for each behind the tracks."""
+        if not self._scene.mode.remembers:
+            return ()
+        return tuple(
+            sorted(held.object_id for held in self._scene.table.objects.values() if shown_alone(held))
+        )
+
+    def objects(self, tracks: Tracks, moved: Mapping[int, F32] | None = None) -> Tracks:
         """The rows to publish for the newest record: its tracks in their order under their objects' IDs, behind them
-        the objects that only a mask shows, by ID. No masks: those are the caller's, who moves them."""
-        return published(self._scene.table, tracks, self._scene.mode, self._scene.rules.latency_s)
+        the objects that only a mask shows, by ID. No masks: those are the caller's, who moves them.
+
+        moved  boxes of `alone_ids`, as their masks were moved to this frame
+        """
+        scene = self._scene
+        carry(scene.table, moved or {})
+        return published(scene.table, tracks, scene.mode, scene.rules.latency_s)
 
     def detector_masks(self, tracks: Tracks) -> tuple[ObjectMask, ...]:
         """The masks that came with the detections of the newest record, for the objects that are segmented; none

@@ -34,6 +34,11 @@ def published(table: ObjectTable, tracks: Tracks, mode: Mode, stale_s: float) ->
     return _appended(rows, alone) if mode.remembers and alone else rows
 
 
+def named(table: ObjectTable, tracks: Tracks) -> Tracks:
+    """The tracks under their objects' IDs, otherwise as they are."""
+    return replace(tracks, track_ids=renamed(table, tracks), masks=None)
+
+
 def renamed(table: ObjectTable, tracks: Tracks) -> I64:
     """int64 (n,): the published ID of each track."""
     return np.array([table.identities.of(int(track_id)) for track_id in tracks.track_ids], np.int64)

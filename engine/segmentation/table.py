@@ -121,6 +121,7 @@ class ObjectTable:
     asked     what the job that is under way wants of each object
     declined  objects that somebody removed: not segmented until somebody points at them
     present   tracks of the newest record
+    renamed   (ID under which a track was known, ID that it has now) in the order in which it was found out
     """
 
     def __init__(self, camera: str, seats: Seats, identities: Identities, gallery: Gallery) -> None:
@@ -135,6 +136,7 @@ class ObjectTable:
         self.asked: dict[int, Memory] = {}
         self.declined: dict[int, None] = {}
         self.present: frozenset[int] = frozenset()
+        self.renamed: list[tuple[int, int]] = []
         self._seats = seats
 
     def note(self, kind: EventKind, held: HeldObject | int, text: str) -> None:
@@ -228,6 +230,9 @@ class ObjectTable:
 
     def bind(self, held: HeldObject, track_id: int) -> None:
         """This track is this object from now on."""
+        before = self.identities.of(track_id)
+        if before != held.object_id:
+            self.renamed.append((before, held.object_id))
         self.identities.rename(track_id, held.object_id)
         held.track_id = held.last_track_id = track_id
 
