@@ -50,11 +50,12 @@ def frame_record(result: FrameResult, masks: str = "polygon") -> dict[str, Any]:
             stage: None if span is None else round(span, 1) for stage, span in result.latency_ms().items()
         },
         "skipped": result.skipped,
-        "objects": _objects(result, masks),
+        "objects": object_records(result, masks),
     }
 
 
-def _objects(result: FrameResult, mask_format: str) -> list[dict[str, Any]]:
+def object_records(result: FrameResult, mask_format: str = "polygon") -> list[dict[str, Any]]:
+    """The objects of a `frame_record`, as in its schema."""
     tracks = result.tracks
     boxes = tracks.boxes_xyxy.astype(np.float64)
     boxes_xywh = np.concatenate((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), axis=1).round(1)
