@@ -40,8 +40,8 @@ class MotionLimits:
     """
 
     flow_objects: int = 8
-    flow_pixels: int = 64_000
-    object_pixels: int = 36_000
+    flow_pixels: int = 48_000
+    object_pixels: int = 24_000
     anchors: int = 2
     objects: int = 256
     gap_s: float = 1.5
@@ -305,7 +305,10 @@ class MaskMover:
     def _shown(self, known: _Object, mask: _Mask, box: F64 | None) -> tuple[Bools, F64]:
         """The mask on this frame: (grid, rectangle)."""
         if known.rendered is None:
-            inside = known.maps[mask.frame_seq].look_up(mask.values, mask.rect_xyxy)
+            moved = mask.time_s < self._time_s and known.by_flow
+            inside = known.maps[mask.frame_seq].look_up(
+                mask.values, mask.rect_xyxy, self._grey if moved else None
+            )
             known.rendered = cut_out(inside, known.window, None)
             if known.rendered[0].size and known.box_xyxy is None:
                 known.extent_xyxy = known.lag.inverse().rect(known.rendered[1])

@@ -16,9 +16,17 @@ from engine.segmentation.mask_motion_window import F64, Axes, Window
 from engine.types import F32, U8, Bools
 
 LEAST_CUT_DIFFERENCE = 16.0
-MOST_CUT_LIKENESS = 0.3
-"""Mean difference in grey levels, and correlation, of two small pictures from which on they show two scenes."""
+"""Mean difference in grey levels of two small pictures from which on they may show two scenes."""
+MOST_CUT_LIKENESS = 1.1
+"""Correlation of one's middle with the best place of the other, and shared part of the histograms, together: most of
+what two frames of one scene have less of is a cut. Frames of unlike scenes have 0.94 in the median, neighbours in the
+wildest of clips 1.35 and more."""
+EDGE_RADIUS_SHARE = 0.04
+EDGE_VARIANCE = 1e-4
+"""How far, in sides of the window, and to how faint edges a moved outline is drawn; grey levels are 0..1."""
 _THUMBNAIL_WH = (32, 18)
+_MIDDLE = (slice(4, 14), slice(7, 25))
+_LEVELS = (16, (0.0, 256.0))
 _LONG_SIDE_PX = 800
 
 
@@ -42,17 +50,21 @@ class Grey:
         height, width = (length // px * px for length in y.shape)
         size_wh = (max(1, width // px), max(1, height // px))
         small = y.copy() if px == 1 else cv2.resize(y[:height, :width], size_wh, interpolation=cv2.INTER_AREA)
-        thumbnail = cv2.resize(small, _THUMBNAIL_WH, interpolation=cv2.INTER_AREA)
+        thinned = np.ascontiguousarray(small[::4, ::4])
+        thumbnail = cv2.resize(thinned, _THUMBNAIL_WH, interpolation=cv2.INTER_AREA)
         return cls(np.asarray(small, np.uint8), float(px), np.asarray(thumbnail, np.float32))
 
     def shows_another_scene(self, before: Grey) -> bool:
-        """Whether a cut lies between: neither the same levels nor the same light and dark places."""
+        """Whether a cut lies between, as against a camera that was turned quickly."""
         a, b = self.thumbnail, before.thumbnail
         if float(np.abs(a - b).mean()) < LEAST_CUT_DIFFERENCE:
             return False
-        spread = float(a.std() * b.std())
-        likeness = float(((a - a.mean()) * (b - b.mean())).mean()) / spread if spread > 0 else 0.0
-        return likeness < MOST_CUT_LIKENESS
+        found = [
+            cv2.matchTemplate(*pair, cv2.TM_CCOEFF_NORMED).max()
+            for pair in ((a, b[_MIDDLE]), (b, a[_MIDDLE]))
+        ]
+        levels = [np.histogram(each, *_LEVELS)[0] for each in (a, b)]
+        return float(max(found)) + float(np.minimum(*levels).sum()) / a.size < MOST_CUT_LIKENESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +128,18 @@ class Map:
         x, y = np.broadcast_arrays(*window.centres())
         return Map(window, self.window.at(self.away_xy, (x, y)))
 
-    def look_up(self, values: F32, rect_xyxy: F64) -> Bools:
-        """bool (height, width): which cells were inside of a mask, float32 (rows, columns) over its rectangle."""
+    def look_up(self, values: F32, rect_xyxy: F64, now: Grey | None) -> Bools:
+        """bool (height, width): which cells were inside of a mask, float32 (rows, columns) over its rectangle.
+
+        Where the picture is given the outline is drawn to the edges in it, by the guided filter (He et al., 2013).
+        """
         mask = Window(rect_xyxy, values.shape[1], values.shape[0])
         x, y = self.window.centres()
-        return mask.at(values, (self.away_xy[..., 0] + x, self.away_xy[..., 1] + y), outside_zero=True) > 0.5
+        inside = mask.at(values, (self.away_xy[..., 0] + x, self.away_xy[..., 1] + y), outside_zero=True)
+        if now is not None:
+            guide = self.window.sample(now.y, now.px, Axes.identity())
+            inside = _guided(inside, guide.astype(np.float32) * np.float32(1 / 255))
+        return inside > 0.5
 
     def now_of(self, place_xy: F64) -> F64:
         """About where a point of the earlier frame is now, float64 (2,)."""
@@ -130,3 +149,17 @@ class Map:
         ) ** 2
         row, column = divmod(int(far.argmin()), self.window.width)
         return place_xy - self.away_xy[row, column]
+
+
+def _guided(inside: F32, guide: F32) -> F32:
+    """The shares `inside` as, nearby, a straight function of the guide."""
+    radius = max(2, round(max(guide.shape) * EDGE_RADIUS_SHARE))
+
+    def mean(values: F32) -> F32:
+        return np.asarray(cv2.blur(values, (2 * radius + 1, 2 * radius + 1)), np.float32)
+
+    mean_guide, mean_inside = mean(guide), mean(inside)
+    slope = (mean(guide * inside) - mean_guide * mean_inside) / (
+        mean(guide * guide) - mean_guide * mean_guide + np.float32(EDGE_VARIANCE)
+    )
+    return mean(slope) * guide + mean(mean_inside - slope * mean_guide)
