@@ -53,8 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: <model>_<size>[_fp16] here")
     parser.add_argument(
-        "--parity", choices=("full", "graphs"), default="full",
-        help="what is compared with torch: graphs alone, or the official model and a tracked clip too (default)",
+        "--parity", choices=("full", "graphs", "none"), default="full",
+        help="what is compared with torch: the official model and a tracked clip too (default), the graphs alone",
     )  # fmt: skip
     parser.add_argument("--opset", type=int, default=18, metavar="N", help="ONNX operator set (default: 18)")
     return parser
@@ -73,7 +73,7 @@ def carry_out(args: argparse.Namespace) -> int:
         from tools.sam2.work import Work
     work = Work(source, size, args.opset)
     with whole_folder(out) as folder:
-        work.write(folder, args.precision, full=args.parity == "full")
+        work.write(folder, args.precision, args.parity)
     print(f"{out}: {source.family} {source.variant}, {size} × {size}, {args.precision}")
     if args.int8:
         eight = out.with_name(f"{out.name}_int8")

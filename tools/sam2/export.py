@@ -9,7 +9,6 @@ import json
 import logging
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,98 +19,19 @@ from engine.errors import ModelUnsupported
 from engine.models.sam2_sidecar import SCHEMA, SET_ID_KEY
 from tools import onnx_graph
 from tools.command_line import write_whole
+from tools.sam2 import interface
 from tools.sam2.families import GRAPHS, Parts, Source
 from tools.sam2.graph_edit import tidy
-
-DIMENSIONS = {"F": 256, "N": 1024, "M": 64, "P": 64, "T": 64}
-"""What varies from call to call, and its largest value: frames, rows of objects, memories, pointers, points."""
+from tools.sam2.interface import DIMENSIONS, INTERFACE, MEMORY_SLOTS, POINTER_SLOTS, Counts
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-MEMORY_SLOTS, POINTER_SLOTS = 7, 16
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """Inputs of a graph with their axes that vary, by name; names of its outputs."""
-
-    inputs: Mapping[str, Mapping[int, str]]
-    outputs: tuple[str, ...]
-
-
-_N = {0: "N"}
-_BANK = {0: "N", 1: "M"}
-_POINTERS = {0: "N", 1: "P"}
-_POINTS = {0: "N", 1: "T"}
-_F = {0: "F"}
-INTERFACE: Mapping[str, Interface] = {
-    "image_encoder": Interface({"image": _F}, ("image_embed", "high_res_0", "high_res_1")),
-    "memory_attention": Interface(
-        {
-            "image_embed": _F, "frame_index": _N, "memory": _BANK, "memory_tpos": _BANK, "obj_ptr": _POINTERS,
-            "obj_ptr_tdiff": _POINTERS, "memory_valid": _BANK, "obj_ptr_valid": _POINTERS,
-        },
-        ("pix_feat",),
-    ),
-    "mask_decoder": Interface(
-        {
-            "pix_feat": _N, "high_res_0": _F, "high_res_1": _F, "frame_index": _N, "point_coords": _POINTS,
-            "point_labels": _POINTS, "multimask": _N, "mask_prompt": _N, "mask_prompt_valid": _N,
-        },
-        ("low_res_mask", "iou", "obj_ptr", "object_score", "candidate_masks", "candidate_ious", "candidate_ptrs"),
-    ),
-    "memory_encoder": Interface(
-        {
-            "image_embed": _F, "frame_index": _N, "low_res_mask": _N, "object_score": _N, "mask_from_points": _N,
-        },
-        ("memory",),
-    ),
-}  # fmt: skip
-"""The contract with what runs the graphs, in engine/models."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Sizes of a call: frames, rows, memories, pointers, points."""
-
-    frames: int
-    rows: int
-    memories: int = MEMORY_SLOTS
-    pointers: int = POINTER_SLOTS
-    points: int = 2
-
-
-def sample_inputs(name: str, size: int, tokens: int, counts: Counts, seed: int = 5) -> dict[str, Any]:
-    """Inputs of a graph, as torch tensors, with values of the right kind; some bank entries are not valid."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(*shape: int) -> Any:
-        return torch.randn(*shape, generator=generator)
-
-    r = size // 16
-    f, n, m, p, t = counts.frames, counts.rows, counts.memories, counts.pointers, counts.points
-    memory_valid, pointer_valid = torch.ones(n, m), torch.ones(n, p)
-    memory_valid[-1, 1:] = 0
-    pointer_valid[-1, 1:] = 0
-    labels = torch.arange(t, dtype=torch.int32) % 2
-    if t == 2:
-        labels = labels + 2
-    if t == 1:
-        labels = labels - 1
-    every = {
-        "image": normal(f, 3, size, size), "image_embed": normal(f, 256, r, r),
-        "high_res_0": normal(f, 32, 4 * r, 4 * r), "high_res_1": normal(f, 64, 2 * r, 2 * r),
-        "frame_index": torch.arange(n) % f, "pix_feat": normal(n, 256, r, r),
-        "memory": normal(n, m, tokens, 64), "memory_tpos": (torch.arange(m) % 7).expand(n, m).contiguous(),
-        "obj_ptr": normal(n, p, 256), "obj_ptr_tdiff": torch.arange(1.0, p + 1).expand(n, p).contiguous(),
-        "memory_valid": memory_valid, "obj_ptr_valid": pointer_valid,
-        "point_coords": torch.rand(n, t, 2, generator=generator) * size,
-        "point_labels": labels.expand(n, t).contiguous(), "multimask": (torch.arange(n) % 2).float(),
-        "mask_prompt": 5 * normal(n, 1, 4 * r, 4 * r), "mask_prompt_valid": (torch.arange(n) % 3 == 1).float(),
-        "low_res_mask": 3 * normal(n, 1, 4 * r, 4 * r), "object_score": normal(n, 1),
-        "mask_from_points": (torch.arange(n) % 2).float(),
-    }  # fmt: skip
-    return {entry: every[entry] for entry in INTERFACE[name].inputs}
+def sample_inputs(name: str, size: int, tokens: int, counts: Counts) -> dict[str, Any]:
+    """Inputs of a graph to try it with, as torch tensors."""
+    arrays = interface.sample_inputs(name, size, tokens, counts)
+    return {entry: torch.from_numpy(np.ascontiguousarray(array)) for entry, array in arrays.items()}
 
 
 def export_graph(name: str, module: Any, inputs: Mapping[str, Any], opset: int) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tools.command_line import needs
-from tools.sam2.export import INTERFACE
+from tools.sam2.interface import INTERFACE
 
 with needs("export"):
     import onnx

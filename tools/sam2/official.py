@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from engine.types import F32
 from tools.command_line import needs
-from tools.sam2.export import Counts, sample_inputs
+from tools.sam2.export import sample_inputs
 from tools.sam2.families import Parts
+from tools.sam2.interface import Counts
 from tools.sam2.parity import Difference, difference, run_module
 
 _NOW = 20

@@ -16,8 +16,9 @@ import torch
 from engine.models.sam2_sidecar import GRAPHS
 from engine.types import F32
 from tools.command_line import needs
-from tools.sam2.export import INTERFACE, Counts, sample_inputs
+from tools.sam2.export import sample_inputs
 from tools.sam2.families import Parts
+from tools.sam2.interface import INTERFACE, Counts
 
 with needs("export"):
     import onnxruntime

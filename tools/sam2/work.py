@@ -40,22 +40,24 @@ class Work:
         _raise_if([text for name in GRAPHS for text in graph_check.problems(name, graphs[name])])
         return graphs
 
-    def write(self, folder: Path, precision: str, full: bool) -> None:
+    def write(self, folder: Path, precision: str, compared: str) -> None:
         """Fill a folder. Raises `ModelUnsupported` where something is out of tolerance.
 
-        full  compare with the official model too, module by module and on a clip
+        compared  "graphs" with torch, "full" = the official model too, module by module and on a clip; "none"
         """
         graphs = {
             name: half.to_half(graph) if precision == "fp16" else copied(graph)
             for name, graph in self._graphs.items()
         }
         sidecar = self._write(folder, graphs, dict.fromkeys(GRAPHS, precision))
+        if compared == "none":
+            return
         tolerance = parity.TOLERANCE[precision]
         differences = parity.graph_differences(self.parts, folder, self._size)
         figures: dict[str, Any] = {"graphs_against_torch": parity.record(differences)}
         wrong = parity.complaints(differences, tolerance)
         print_table(parity.COLUMNS, [item.row() for item in parity.worst(differences)])
-        if full:
+        if compared == "full":
             modules = official.module_differences(self.parts, self._size)
             figures["torch_against_official"] = parity.record(modules)
             wrong += parity.complaints(modules, parity.TOLERANCE["fp32"])
