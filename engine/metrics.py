@@ -172,3 +172,34 @@ class RateMeter:
         horizon_ns = self._clock.now_ns() - self._window_ns
         while self._ticks and self._ticks[0][0] <= horizon_ns:
             self._in_window -= self._ticks.popleft()[1]
+
+
+class BusyMeter:
+    """Share of the time that something was at work, over a sliding window."""
+
+    def __init__(self, clock: Clock, window_s: float = 10.0) -> None:
+        self._clock = clock
+        self._window_ns = round(window_s * 1e9)
+        self._started_ns = clock.now_ns()
+        self._began_ns: int | None = None
+        self._spans: deque[tuple[int, int]] = deque()
+
+    def begin(self) -> None:
+        """It begins to work."""
+        self._began_ns = self._clock.now_ns()
+
+    def end(self) -> None:
+        """It has finished."""
+        if self._began_ns is not None:
+            self._spans.append((self._began_ns, self._clock.now_ns()))
+            self._began_ns = None
+
+    def share(self) -> float:
+        """0..1, what is under way included."""
+        now_ns = self._clock.now_ns()
+        from_ns = max(self._started_ns, now_ns - self._window_ns)
+        while self._spans and self._spans[0][1] <= from_ns:
+            self._spans.popleft()
+        spans = [*self._spans, *([(self._began_ns, now_ns)] if self._began_ns is not None else [])]
+        busy_ns = sum(until_ns - max(since_ns, from_ns) for since_ns, until_ns in spans)
+        return busy_ns / max(1, now_ns - from_ns)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.clock import ManualClock
-from engine.metrics import UPPER_BOUNDS_MS, LatencyHistogram, RateMeter
+from engine.metrics import UPPER_BOUNDS_MS, BusyMeter, LatencyHistogram, RateMeter
 
 durations = st.lists(st.floats(0, 200_000, allow_nan=False), min_size=1, max_size=60)
 
@@ -119,3 +119,22 @@ def test_the_first_second_does_not_exaggerate() -> None:
     assert meter.per_second() == pytest.approx(4.0)
     clock.advance(1.999)
     assert meter.per_second() == pytest.approx(2.0)
+
+
+def test_the_busy_share_counts_what_lies_in_the_window() -> None:
+    clock = ManualClock()
+    meter = BusyMeter(clock, window_s=10)
+    assert meter.share() == 0
+    clock.advance(2)
+    meter.begin()
+    clock.advance(2)
+    assert meter.share() == pytest.approx(0.5), "what is under way counts"
+    meter.end()
+    clock.advance(4)
+    assert meter.share() == pytest.approx(0.25)
+    clock.advance(5)
+    assert meter.share() == pytest.approx(0.1), "half of it has left the window"
+    clock.advance(5)
+    assert meter.share() == 0
+    meter.end()
+    assert meter.share() == 0, "nothing was under way"

@@ -33,7 +33,6 @@ class _Task:
 class Lane:
     """One thread, one task at a time. Belongs to the main thread.
 
-    busy_s    time spent in tasks whose end has been seen
     priority  what was done about the thread's priority, in words
     """
 
@@ -42,7 +41,6 @@ class Lane:
         self._clock = clock
         self._executor = ThreadPoolExecutor(1, "segment-lane")
         self._task: _Task | None = None
-        self.busy_s = 0.0
         self.priority: str = self._executor.submit(lower_priority).result()
 
     @property
@@ -66,7 +64,6 @@ class Lane:
     def end(self) -> None:
         """The task that was under way is done: the next one may begin."""
         assert self._task is not None, "nothing was under way"
-        self.busy_s += (self._task.ended_ns - self._task.began_ns) / 1e9
         self._task = None
 
     def stuck(self) -> str:
