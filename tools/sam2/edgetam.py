@@ -17,13 +17,13 @@ MULTIPLE = 256
 def build(source: Source, size: int) -> Parts:
     """The model of this source for pictures of size × size. Raises `ConfigError` or a `ModelError`."""
     with needs("export"):
-        from tools.sam2 import edgetam_graphs, graphs
+        from tools.sam2 import edgetam_encoder, edgetam_graphs, graphs
     model = official_model(source, size)
     convolution = model.mask_downsample
     return Parts(
         official=model,
         modules={
-            "image_encoder": edgetam_graphs.ImageEncoder(model).eval(),
+            "image_encoder": edgetam_encoder.ImageEncoder(model).eval(),
             "memory_attention": edgetam_graphs.MemoryAttention(model).eval(),
             "mask_decoder": graphs.MaskDecoder(model).eval(),
             "memory_encoder": edgetam_graphs.MemoryEncoder(model).eval(),

@@ -1,8 +1,7 @@
 """EdgeTAM as the four graphs of SAM 2: same inputs, same outputs, 512 tokens in a memory instead of r·r.
 
-The mask decoder is SAM 2's. Computed differently from the model, with the same result: the backbone's branches and
-normalisations are single convolutions; the neck's first two levels and the decoder's projections of them are one
-matrix; keys that are not turned by the rotary embedding (global latents, pointers) stay 64 wide, their matrix
+The mask decoder is SAM 2's, the image encoder has a file of its own. Computed differently from the model, with the
+same result: keys that are not turned by the rotary embedding (global latents, pointers) stay 64 wide, their matrix
 goes to the query; what is not valid in the bank is masked by one more column of queries and keys.
 
 EdgeTAM gives pointers no age and absent objects no mark in their memory: `obj_ptr_tdiff` and `object_score` are
@@ -20,30 +19,11 @@ from torch.nn import functional
 from tools.sam2 import graphs
 from tools.sam2.edgetam_model import latent_positions
 from tools.sam2.edgetam_perceiver import GLOBAL_LATENTS, GRID
-from tools.sam2.edgetam_repvit import fold
 
 Tensor = Any
 """A `torch.Tensor`; torch is not looked into by the type checker."""
 
 _MASKED = 1e4  # subtracted from scores of bank entries that are not valid; fits into float16
-
-
-class ImageEncoder(nn.Module):  # type: ignore[misc]  # torch is not looked into
-    """image [F,3,S,S] → image_embed [F,256,r,r], high_res_0 [F,32,4r,4r], high_res_1 [F,64,2r,2r]."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.trunk = fold(model.image_encoder.trunk)
-        coarsest, coarse, fine, finest = (level.conv for level in model.image_encoder.neck.convs)
-        self.coarsest, self.coarse = coarsest, coarse
-        decoder = model.sam_mask_decoder
-        self.finest = _chain(finest, decoder.conv_s0)
-        self.fine = _chain(fine, decoder.conv_s1)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        stages = self.trunk(image)
-        above = functional.interpolate(self.coarsest(stages[3]), scale_factor=2.0, mode="nearest")
-        return self.coarse(stages[2]) + above, self.finest(stages[0]), self.fine(stages[1])
 
 
 class MemoryAttention(nn.Module):  # type: ignore[misc]  # torch is not looked into
@@ -177,16 +157,6 @@ class _Layer(nn.Module):  # type: ignore[misc]  # torch is not looked into
         ]
         x = x + self.cross_out(torch.softmax(torch.cat(scores, 2), -1) @ values)
         return x + self.linear_out(functional.relu(self.linear_in(self.last_norm(x))))
-
-
-def _chain(first: nn.Conv2d, second: nn.Conv2d) -> nn.Conv2d:
-    """Two 1x1 convolutions as one."""
-    made = nn.Conv2d(first.in_channels, second.out_channels, 1)
-    outer = second.weight[:, :, 0, 0]
-    with torch.no_grad():
-        made.weight.copy_((outer @ first.weight[:, :, 0, 0])[:, :, None, None])
-        made.bias.copy_(outer @ first.bias + second.bias)
-    return made.requires_grad_(False)
 
 
 def _linear(weight: Tensor, bias: Tensor) -> Any:
