@@ -75,6 +75,14 @@ class Step:
     x: F32
     y: F32
 
+    def middle_xy(self) -> F64:
+        """How far the middle half of the window has come, float64 (2,)."""
+        rows, columns = (
+            slice(length // 4, -length // 4) for length in (self.window.height, self.window.width)
+        )
+        x, y = self.window.centres()
+        return np.array([(x - self.x)[rows, columns].mean(), (y - self.y)[rows, columns].mean()], np.float64)
+
 
 class Flow:
     """Dense optical flow in windows. Keeps its work space from call to call; not for two threads at once."""
