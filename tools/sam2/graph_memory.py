@@ -1,0 +1,286 @@
+"""Memory attention and memory encoder as graphs.
+
+The same numbers as the package's modules. Memory attention differs by algebra only:
+- the rotary embedding in halves of real numbers instead of complex pairs; for keys as two linear layers, one of which
+  gives the key turned by a right angle, so that turning is two products and a sum without a copy;
+- tokens of memories and pointers are one sequence from the start; pointers are turned by no angle;
+- an entry that is not valid is masked by one more column: it holds the mask in keys and 1 in queries, so that the
+  score tensor, by far the largest, is not touched once more;
+- rows of a softmax sum to one: values stay 64 wide, and their projection waits until after the weighted sum;
+- what comes before the first look at an object's memory is done once per frame, not once per object.
+
+The memory encoder normalises channels last, where that is one operation, and stays there between convolutions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tools.sam2.graph_parts import (
+    Tensor,
+    apply_flat,
+    channel_norm,
+    gelu,
+    linear,
+    negated,
+    picture_of,
+    tokens_of,
+)
+
+_MASKED = 1e4  # subtracted from scores of bank entries that are not valid; fits into float16
+_WIDTH = 256
+_HALF = 128
+
+
+class MemoryAttention(nn.Module):  # type: ignore[misc]  # torch is not looked into
+    """A frame's features, seen in the light of what is remembered of each object: pix_feat [N,256,r,r]."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        attention = model.memory_attention
+        self.side = model.image_size // 16
+        theta = float(attention.layers[0].self_attn.compute_cis.keywords["theta"])
+        cos, sin = rotary_tables(self.side, theta)
+        self.register_buffer("cos", cos)
+        self.register_buffer("sin", sin)
+        plain = torch.zeros(self.side**2, 1)
+        self.register_buffer("key_cos", torch.cat([cos, cos, plain + 1], 1)[None, None])
+        self.register_buffer("key_sin", torch.cat([sin, sin, plain], 1)[None, None])
+        frame_position = model.image_encoder.neck.position_encoding(torch.zeros(1, 256, self.side, self.side))
+        # The package adds a tenth of the position to the features.
+        self.register_buffer("frame_position", 0.1 * tokens_of(frame_position))
+        memory_position = model.memory_encoder.position_encoding(torch.zeros(1, 64, self.side, self.side))
+        self.register_buffer("memory_position", tokens_of(memory_position)[:, None])
+        self.register_buffer("memory_age", model.maskmem_tpos_enc.detach().reshape(-1, 64).clone())
+        self.pointer_age = PointerAge(model)
+        self.layers = nn.ModuleList(_Layer(layer) for layer in attention.layers)
+        self.norm = attention.norm
+
+    def forward(
+        self,
+        image_embed: Tensor,
+        frame_index: Tensor,
+        memory: Tensor,
+        memory_tpos: Tensor,
+        obj_ptr: Tensor,
+        obj_ptr_tdiff: Tensor,
+        memory_valid: Tensor,
+        obj_ptr_valid: Tensor,
+    ) -> Tensor:
+        rows, slots, length = memory.shape[0], memory.shape[1], memory.shape[2]
+        pointers = obj_ptr.shape[1]
+        ages = functional.embedding(memory_tpos, self.memory_age)[:, :, None, :]
+        pointer_tokens = obj_ptr.reshape(rows, pointers, 4, 64)
+        pointer_keys = pointer_tokens + self.pointer_age(obj_ptr_tdiff)[:, :, None, :]
+        values = torch.cat(
+            [memory.reshape(rows, slots * length, 64), pointer_tokens.reshape(rows, pointers * 4, 64)], 1
+        )
+        keys = torch.cat(
+            [
+                _with_mask(memory + self.memory_position + ages, memory_valid),
+                _with_mask(pointer_keys, obj_ptr_valid),
+            ],
+            1,
+        )
+        still = torch.zeros_like(pointer_tokens.reshape(rows, pointers * 4, 64)[:1, :, :1])
+        turn = (
+            self._for_keys(self.key_cos, slots, still + 1),
+            self._for_keys(self.key_sin, slots, still),
+        )
+        tables = (self.cos, self.sin)
+        x = tokens_of(image_embed) + self.frame_position
+        first = self.layers[0]
+        x = first.look_around(x, tables)
+        query = first.ask(x, tables).index_select(0, frame_index)
+        x = x.index_select(0, frame_index)
+        for layer in self.layers:
+            if layer is not first:
+                x = layer.look_around(x, tables)
+                query = layer.ask(x, tables)
+            x = layer.remember(x, query, keys, values, turn)
+        return picture_of(self.norm(x), self.side)
+
+    def _for_keys(self, table: Tensor, slots: Tensor, still: Tensor) -> Tensor:
+        """A table of memories' keys [1,1,L,257] for the keys of all slots and of pointers: [1,M·L+4P,257]."""
+        every = table.expand(1, slots, -1, -1).reshape(1, -1, _WIDTH + 1)
+        return torch.cat([every, still.expand(-1, -1, _WIDTH + 1)], 1)
+
+
+class PointerAge(nn.Module):  # type: ignore[misc]  # torch is not looked into
+    """obj_ptr_tdiff [N,P], frames → [N,P,64], added to the keys of a pointer's four tokens."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.used = bool(model.add_tpos_enc_to_obj_ptrs)  # SAM 2.0 does not
+        self.project = model.obj_ptr_tpos_proj
+        width = 256 if model.proj_tpos_enc_in_obj_ptrs else 64
+        steps = torch.arange(width // 2).float()
+        exponent = -2 * torch.div(steps, 2, rounding_mode="floor") / (width // 2)
+        self.register_buffer("frequency", 10000**exponent)
+        self.longest = float(model.max_obj_ptrs_in_encoder - 1)
+
+    def forward(self, tdiff: Tensor) -> Tensor:
+        if not self.used:
+            return torch.zeros_like(tdiff)[..., None] * 0.0
+        angles = (tdiff / self.longest)[..., None] * self.frequency
+        return self.project(torch.cat([angles.sin(), angles.cos()], -1))
+
+
+class _Layer(nn.Module):  # type: ignore[misc]  # torch is not looked into
+    """One layer of the memory attention, its weights reordered once for the rotary embedding in halves."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        own, cross = layer.self_attn, layer.cross_attn_image
+        order = torch.cat([torch.arange(0, _WIDTH, 2), torch.arange(1, _WIDTH, 2)])
+        scale = _WIDTH**-0.5
+        self.own_norm, self.cross_norm, self.last_norm = layer.norm1, layer.norm2, layer.norm3
+        # With the other sign, to be subtracted: ONNX Runtime joins an addition with the normalisation after it into
+        # one operation that takes longer than the two.
+        self.linear_in, self.linear_out = layer.linear1, negated(layer.linear2)
+        self.own_query = _Turned(own.q_proj.weight[order] * scale, own.q_proj.bias[order] * scale)
+        self.own_key = _Turned(own.k_proj.weight[order], own.k_proj.bias[order])
+        self.own_value = linear(own.v_proj.weight)
+        self.own_out = linear(own.out_proj.weight, own.out_proj.weight @ own.v_proj.bias + own.out_proj.bias)
+        self.cross_query = _Turned(cross.q_proj.weight[order] * scale, cross.q_proj.bias[order] * scale)
+        weight, bias = cross.k_proj.weight[order], cross.k_proj.bias[order]
+        self.key = _masking(weight, bias, 1.0)
+        self.turned_key = _masking(_right_angle(weight), _right_angle(bias), 0.0)
+        self.cross_out = linear(
+            cross.out_proj.weight @ cross.v_proj.weight,
+            cross.out_proj.weight @ cross.v_proj.bias + cross.out_proj.bias,
+        )
+
+    def look_around(self, x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
+        """Self-attention over the frame's tokens."""
+        seen = self.own_norm(x)
+        query, key = self.own_query(seen, *tables), self.own_key(seen, *tables)
+        weights = torch.softmax(query @ key.transpose(1, 2), -1)
+        return x + apply_flat(self.own_out, weights @ apply_flat(self.own_value, seen))
+
+    def ask(self, x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
+        """Queries of the cross attention [N,L,257]; the last column is 1 and meets the keys' mask."""
+        query = self.cross_query(self.cross_norm(x), *tables)
+        return functional.pad(query, (0, 1), value=1.0)
+
+    def remember(
+        self, x: Tensor, query: Tensor, keys: Tensor, values: Tensor, turn: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Cross attention to tokens [N,K,65] with values [N,K,64], and what follows it."""
+        cos, sin = turn
+        key = apply_flat(self.key, keys) * cos + apply_flat(self.turned_key, keys) * sin
+        weights = torch.softmax(query @ key.transpose(1, 2), -1)
+        x = x + apply_flat(self.cross_out, weights @ values)
+        hidden = functional.relu(self.linear_in(self.last_norm(x).reshape(-1, _WIDTH)))
+        return x - self.linear_out(hidden).reshape(x.shape)
+
+
+class _Turned(nn.Module):  # type: ignore[misc]  # torch is not looked into
+    """A linear layer to 256 and the rotary embedding of what it gives."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.first = linear(weight[:_HALF], bias[:_HALF])
+        self.second = linear(weight[_HALF:], bias[_HALF:])
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        a, b = apply_flat(self.first, x), apply_flat(self.second, x)
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+
+
+class MemoryEncoder(nn.Module):  # type: ignore[misc]  # torch is not looked into
+    """A frame's features and an object's mask → what is remembered of them, [N,L,64]."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        encoder = model.memory_encoder
+        self.size = model.image_size
+        self.side = model.image_size // 16
+        self.scale = model.sigmoid_scale_for_mem_enc
+        self.bias = model.sigmoid_bias_for_mem_enc
+        self.downsampler = encoder.mask_downsampler.encoder
+        last, project = self.downsampler[-1], encoder.pix_feat_proj
+        # Two sums of 1x1 convolutions: their biases are one.
+        self.mask_out = linear(last.weight.flatten(1), last.bias + project.bias)
+        self.project = linear(project.weight.flatten(1))
+        self.mixers = nn.ModuleList(_Mixer(layer) for layer in encoder.fuser.layers)
+        out = encoder.out_proj
+        self.out = linear(out.weight.flatten(1), out.bias)
+        absent = model.no_obj_embed_spatial  # None in SAM 2.0
+        self.register_buffer("absent", torch.zeros(1, 64) if absent is None else absent.detach().clone())
+
+    def forward(
+        self,
+        image_embed: Tensor,
+        frame_index: Tensor,
+        low_res_mask: Tensor,
+        object_score: Tensor,
+        mask_from_points: Tensor,
+    ) -> Tensor:
+        logits = functional.interpolate(
+            low_res_mask, size=(self.size, self.size), mode="bilinear", align_corners=False
+        )
+        hard = (mask_from_points > 0)[:, None, None, None]
+        mask = torch.where(hard, (logits > 0).to(logits.dtype), torch.sigmoid(logits))
+        mask = mask * self.scale + self.bias
+        for at in range(0, len(self.downsampler) - 1, 3):
+            convolution, norm = self.downsampler[at], self.downsampler[at + 1]
+            mask = gelu(channel_norm(norm, convolution(mask)))
+        features = apply_flat(self.project, tokens_of(image_embed)).index_select(0, frame_index)
+        x = features + apply_flat(self.mask_out, tokens_of(mask))
+        for mixer in self.mixers:
+            x = mixer(x, self.side)
+        return apply_flat(self.out, x) + torch.where(object_score > 0, 0.0, self.absent)[:, None, :]
+
+
+class _Mixer(nn.Module):  # type: ignore[misc]  # torch is not looked into
+    """A ConvNeXt block over tokens [N,side²,256]; its layer scale is in the last linear layer."""
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        self.convolution, self.norm, self.widen = block.dwconv, block.norm, block.pwconv1
+        scale = torch.ones(()) if block.gamma is None else block.gamma
+        self.narrow = linear(block.pwconv2.weight * scale.reshape(-1, 1), block.pwconv2.bias * scale)
+
+    def forward(self, x: Tensor, side: int) -> Tensor:
+        seen = tokens_of(self.convolution(picture_of(x, side)))
+        seen = functional.layer_norm(seen, seen.shape[-1:], self.norm.weight, self.norm.bias, self.norm.eps)
+        return x + apply_flat(self.narrow, gelu(self.widen(seen)))
+
+
+def rotary_tables(side: int, theta: float) -> tuple[Tensor, Tensor]:
+    """Cosine and sine [side²,128] of the angles by which the halves of queries and keys are turned."""
+    tokens = torch.arange(side * side).float()
+    columns, rows = tokens % side, torch.div(tokens, side, rounding_mode="floor")
+    frequency = 1.0 / theta ** (torch.arange(0, 256, 4).float() / 256)
+    angles = torch.cat([torch.outer(columns, frequency), torch.outer(rows, frequency)], -1)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn [..., L, 256] by the angles of its tokens' places."""
+    a, b = x[..., :_HALF], x[..., _HALF:]
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+
+
+def _right_angle(halves: Tensor) -> Tensor:
+    """Rows of a layer whose output is that of the given one, turned by a right angle: (a, b) → (-b, a)."""
+    return torch.cat([-halves[_HALF:], halves[:_HALF]])
+
+
+def _masking(weight: Tensor, bias: Tensor, passed: float) -> Any:
+    """A layer [256,64] with one more input, the mask, which it passes on (or not) as one more output."""
+    column = torch.zeros(_WIDTH + 1, 1)
+    column[-1] = passed
+    wide = torch.cat([torch.cat([weight, torch.zeros(1, 64)]), column], 1)
+    return linear(wide, torch.cat([bias, torch.zeros(1)]))
+
+
+def _with_mask(tokens: Tensor, valid: Tensor) -> Tensor:
+    """[N,M,T,64] and validity [N,M] → [N,M·T,65]; the last column is what is added to scores."""
+    mask = ((valid - 1) * _MASKED)[:, :, None, None].expand(-1, -1, tokens.shape[2], 1)
+    return torch.cat([tokens, mask], 3).reshape(tokens.shape[0], -1, tokens.shape[3] + 1)
