@@ -4,14 +4,16 @@
 window only. Both go through the same layers. Parameters carry the names of the official checkpoint
 (`spatial_perceiver.…`).
 
-Written for export: positions and the windows are fixed at construction, a window's attention is a batched matrix
-product, and self-attention of a single latent, whose softmax is 1, is the projection of its value.
+Written for export: keys and values of a frame's tokens are made once for both kinds of latents, the one latent of a
+window weighs its few tokens without a matrix product, and its self-attention, whose softmax is 1, is the projection
+of its value.
 
 Source: Zhou et al., "EdgeTAM: On-Device Track Anything Model", arXiv 2501.07256.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -30,6 +32,9 @@ LATENTS = GLOBAL_LATENTS + GRID * GRID
 """Tokens of one memory."""
 _WIDTH = 64
 
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Queries, keys, values → weighted values."""
+
 
 class SpatialPerceiver(nn.Module):  # type: ignore[misc]  # torch is not looked into
     """memory [N,r*r,64] and its positions [1,r*r,64] → [N,512,64], global latents first."""
@@ -43,18 +48,13 @@ class SpatialPerceiver(nn.Module):  # type: ignore[misc]  # torch is not looked 
 
     def forward(self, memory: Tensor, position: Tensor) -> Tensor:
         rows, tokens = memory.shape[0], memory.shape[1]
-        side = int(tokens**0.5)
-        window = side // GRID
-        windows = (
-            memory.reshape(rows, GRID, window, GRID, window, _WIDTH)
-            .permute(0, 1, 3, 2, 4, 5)
-            .reshape(rows * GRID * GRID, window * window, _WIDTH)
-        )
+        window = int(tokens**0.5) // GRID
         whole = self.latents[None].expand(rows, -1, -1)
-        local = self.latents_2d[None].expand(rows, -1, -1).reshape(rows * GRID * GRID, 1, _WIDTH)
+        local = self.latents_2d[None].expand(rows, -1, -1).reshape(-1, 1, _WIDTH)
         for layer in self.layers:
-            whole = layer(whole, memory, position)
-            local = layer(local, windows, None)
+            key, value = layer.attn.keys_and_values(memory)
+            whole = layer(whole, _attend, (key + position, value + position))
+            local = layer(local, _weigh, (_windows(key, window), _windows(value, window)))
         return self.norm(torch.cat([whole, local.reshape(rows, GRID * GRID, _WIDTH)], 1))
 
 
@@ -66,15 +66,15 @@ class _Layer(nn.Module):  # type: ignore[misc]  # torch is not looked into
         self.self_attn = _SelfAttention()
         self.self_ff = _feed_forward()
 
-    def forward(self, latents: Tensor, tokens: Tensor, position: Tensor | None) -> Tensor:
-        latents = latents + self.attn(latents, tokens, position)
+    def forward(self, latents: Tensor, attend: Attend, seen: tuple[Tensor, Tensor]) -> Tensor:
+        latents = latents + self.attn(latents, attend, seen)
         latents = latents + self.ff(latents)
         latents = latents + self.self_attn(latents)
         return latents + self.self_ff(latents)
 
 
 class _CrossAttention(nn.Module):  # type: ignore[misc]  # torch is not looked into
-    """Latents look at tokens; positions are added to keys and values alike."""
+    """Latents look at tokens."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,11 +84,12 @@ class _CrossAttention(nn.Module):  # type: ignore[misc]  # torch is not looked i
         self.to_kv = nn.Linear(_WIDTH, 2 * _WIDTH, bias=False)
         self.to_out = nn.Linear(_WIDTH, _WIDTH, bias=False)
 
-    def forward(self, latents: Tensor, tokens: Tensor, position: Tensor | None) -> Tensor:
+    def keys_and_values(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         key, value = self.to_kv(self.norm_x(tokens)).chunk(2, dim=-1)
-        if position is not None:
-            key, value = key + position, value + position
-        return self.to_out(_attend(self.to_q(self.norm_latents(latents)), key, value))
+        return key, value
+
+    def forward(self, latents: Tensor, attend: Attend, seen: tuple[Tensor, Tensor]) -> Tensor:
+        return self.to_out(attend(self.to_q(self.norm_latents(latents)), *seen))
 
 
 class _SelfAttention(nn.Module):  # type: ignore[misc]  # torch is not looked into
@@ -115,6 +116,19 @@ class _Gelu(nn.Module):  # type: ignore[misc]  # torch is not looked into
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """One head of 64."""
     return torch.softmax(query * _WIDTH**-0.5 @ key.transpose(1, 2), -1) @ value
+
+
+def _weigh(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """The same for one query [B,1,64] and few keys."""
+    scores = (query * _WIDTH**-0.5 * key).sum(-1, keepdim=True)
+    return (torch.softmax(scores, 1) * value).sum(1, keepdim=True)
+
+
+def _windows(tokens: Tensor, window: int) -> Tensor:
+    """[N,r·r,64] → [N·256,w·w,64]."""
+    rows = tokens.shape[0]
+    split = tokens.reshape(rows, GRID, window, GRID, window, _WIDTH)
+    return split.permute(0, 1, 3, 2, 4, 5).reshape(-1, window * window, _WIDTH)
 
 
 def _feed_forward() -> nn.Sequential:
