@@ -4,6 +4,7 @@
     python tools/export_trt.py yolo11n.onnx --batch 1:8:16 --level 5
     python tools/export_trt.py yolo11n.onnx --precision int8 --calibrate clip.mp4
     python tools/export_trt.py yolo11n.onnx --dry-run                        what can be checked without a GPU
+    python tools/export_trt.py sam2.1_tiny_448/                              the four graphs of a segmenter
 
 engine-run finds the engine by the ONNX file's checksum. One that is there already and was built from the same
 things is left alone; a change of GPU, TensorRT, model or options builds another. Needs camring[trt,gpu], onnx and
@@ -26,6 +27,7 @@ from tools.command_line import EXIT_STATUS, check_input, print_table, run_tool
 if TYPE_CHECKING:
     from tools.parity import Parity, Tolerance
     from tools.trt_plan import Plan
+    from tools.trt_segmenter import GraphPlan
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -34,12 +36,19 @@ def build_parser() -> argparse.ArgumentParser:
         prog="export_trt", description=__doc__, epilog=EXIT_STATUS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("model", type=Path, metavar="FILE.onnx")
+    parser.add_argument("model", type=Path, metavar="FILE.onnx|FOLDER")
     parser.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="")
     parser.add_argument(
         "--batch", action="append", default=[], metavar="LEAST:BEST:MOST|N",
-        help="pictures in a call; may be given again (default: 1:4:8, or the file's own)",
+        help="pictures in a call; may be given again (default: 1:4:8, or the file's own); of a segmenter: objects, "
+        "once (default: 1:4:16)",
     )  # fmt: skip
+    parser.add_argument(
+        "--frames",
+        default="",
+        metavar="LEAST:BEST:MOST|N",
+        help="segmenter: frames in a call (default: 1:1:8)",
+    )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: where engine-run looks")
     parser.add_argument(
         "--level",
@@ -69,8 +78,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def carry_out(args: argparse.Namespace) -> int:
     """Check, build, compare."""
+    from engine.models.sam2_sidecar import is_segmenter
     from tools.trt_plan import Plan, Wish
 
+    if is_segmenter(args.model):
+        return _segmenter(args)
     check_input(args.model, ".onnx")
     wish = Wish(
         args.model, args.precision, tuple(args.batch), args.out, args.level, args.workspace_mib, args.calibrate or "",
@@ -95,6 +107,66 @@ def _dry_run(plan: Plan) -> int:
     return 1 if problems else 0
 
 
+def _segmenter(args: argparse.Namespace) -> int:
+    """The four graphs of a folder: all checked before the first is built."""
+    from engine.errors import ConfigError, ModelUnsupported
+    from engine.models import sam2_sidecar
+    from tools import trt_segmenter
+
+    if args.calibrate or len(args.batch) > 1:
+        raise ConfigError("a segmenter takes no --calibrate, and --batch once")
+    rows = args.batch[0] if args.batch else ""
+    wish = trt_segmenter.SegmenterWish(
+        args.precision, rows, args.frames, args.out, args.level, args.workspace_mib
+    )
+    plans = trt_segmenter.plans(sam2_sidecar.load(args.model, checksums=True), wish)
+    problems = [problem for plan in plans for problem in plan.problems()]
+    if args.dry_run:
+        for line in [fact for plan in plans for fact in plan.facts]:
+            print(f"checked: {line}")
+        for line in trt_segmenter.packages():
+            print(f"package: {line}")
+        for line in trt_segmenter.NOT_CHECKED:
+            print(f"not checked: {line}")
+        for problem in problems:
+            print(f"export_trt: {args.model}: {problem}", file=sys.stderr)
+        return 1 if problems else 0
+    if problems:
+        raise ModelUnsupported(f"{args.model}: {'; '.join(problems)}")
+    return max([_build_graph(args, plan) for plan in plans])
+
+
+def _build_graph(args: argparse.Namespace, plan: GraphPlan) -> int:
+    """Build the engine of one graph of a segmenter and compare it with ONNX Runtime."""
+    from engine.models.trt import import_tensorrt, place_here
+    from engine.models.trt_engine_file import timing_cache_path
+    from tools.trt_build import BuildOptions, build_engine
+    from tools.trt_segmenter_parity import compare
+
+    place = place_here(import_tensorrt(), args.device)
+    path = None if args.force else plan.existing(place)
+    if path is not None:
+        print(f"{path}: up to date")
+        return 0
+    print(f"building {plan.name} for {place}, {plan.recipe.precision}: this takes minutes", flush=True)
+    options = BuildOptions(args.level, args.workspace_mib)
+    content = build_engine(plan.onnx_bytes(), [plan.shapes()], options, timing_cache_path(plan.folder, place))
+    path = plan.write(place, content)
+    try:
+        rows, complaints = compare(plan, args.device, args.tolerance)
+    except BaseException:
+        # engine-run would find it, and nobody has seen it work.
+        plan.discard(path)
+        raise
+    print_table(("OUTPUT", "CALL", "LARGEST DIFFERENCE", "LARGEST VALUE"), rows)
+    if complaints:
+        plan.discard(path)
+        print(f"export_trt: {path} was not kept: {'; '.join(complaints)}", file=sys.stderr)
+        return 1
+    print(f"{path}: {len(content) / 1e6:.1f} MB")
+    return 0
+
+
 def _export(args: argparse.Namespace, plan: Plan) -> int:
     from engine.errors import ModelUnsupported
     from engine.models.trt import import_tensorrt, place_here
@@ -112,8 +184,7 @@ def _export(args: argparse.Namespace, plan: Plan) -> int:
     options = BuildOptions(args.level, args.workspace_mib)
     content = build_engine(
         plan.onnx_bytes(),
-        plan.interface,
-        plan.recipe.profiles,
+        [plan.interface.shapes(profile) for profile in plan.recipe.profiles],
         options,
         timing_cache_path(plan.folder, place),
     )

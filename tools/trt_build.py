@@ -6,15 +6,17 @@ way, and 10 knows this one; so precision is a matter of the graph, which is conv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.errors import BackendError, DeviceOutOfMemory, ModelUnsupported
 from engine.models.trt import import_tensorrt, is_memory, logger
-from engine.models.trt_engine_file import BatchProfile, replace_file
-from tools.trt_check import Interface
+from engine.models.trt_engine_file import replace_file
+
+Shapes = Mapping[str, Sequence[tuple[int, ...]]]
+"""The least, the best and the largest shape of every input, by name."""
 
 MOST_ERRORS = 5
 """Errors of the parser that are shown; the first ones say what the others follow from."""
@@ -34,8 +36,7 @@ class BuildOptions:
 
 def build_engine(
     onnx_bytes: bytes,
-    interface: Interface,
-    profiles: Sequence[BatchProfile],
+    profiles: Sequence[Shapes],
     options: BuildOptions,
     timing_cache: Path | None = None,
 ) -> bytes:
@@ -56,7 +57,7 @@ def build_engine(
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
     config.builder_optimization_level = options.level
     for profile in profiles:
-        _add_profile(builder, config, interface, profile)
+        _add_profile(builder, config, profile)
     # The cache must outlive the build.
     timings = _read_timings(config, timing_cache)
     plan = builder.build_serialized_network(network, config)
@@ -70,13 +71,12 @@ def build_engine(
     return bytes(memoryview(plan))
 
 
-def _add_profile(builder: Any, config: Any, interface: Interface, profile: BatchProfile) -> None:
+def _add_profile(builder: Any, config: Any, profile: Shapes) -> None:
     shapes = builder.create_optimization_profile()
-    for tensor in interface.inputs:
-        sizes = (interface.shape(tensor, count) for count in (profile.least, profile.best, profile.most))
-        shapes.set_shape(tensor.name, *sizes)
+    for name, sizes in profile.items():
+        shapes.set_shape(name, *sizes)
     if config.add_optimization_profile(shapes) < 0:
-        raise BackendError(f"TensorRT refuses the profile {profile}")
+        raise BackendError(f"TensorRT refuses the profile {dict(profile)}")
 
 
 def _read_timings(config: Any, path: Path | None) -> Any:

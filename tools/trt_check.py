@@ -66,12 +66,17 @@ class Interface:
             raise ModelUnsupported(f"it is not known what the input {tensor} wants")
         return batch, *constants[tensor.name].shape[1:]
 
+    def shapes(self, profile: BatchProfile) -> dict[str, tuple[tuple[int, ...], ...]]:
+        """The sizes of every input for a profile: least, best, most. Raises `ModelUnsupported`."""
+        counts = (profile.least, profile.best, profile.most)
+        return {tensor.name: tuple(self.shape(tensor, count) for count in counts) for tensor in self.inputs}
+
 
 def interface_of(model: Any) -> Interface:
     """Raises `ModelUnsupported` for a graph without one input of pictures."""
     weights = {tensor.name for tensor in model.graph.initializer}
-    given = [_tensor(value) for value in model.graph.input if value.name not in weights]
-    outputs = tuple(_tensor(value) for value in model.graph.output)
+    given = [tensor_of(value) for value in model.graph.input if value.name not in weights]
+    outputs = tuple(tensor_of(value) for value in model.graph.output)
     inputs = pictures_first(given)
     if not inputs:
         found = ", ".join(map(str, given)) or "none"
@@ -213,7 +218,8 @@ def _counted(names: Counter[str]) -> str:
     return ", ".join(f"{name} ({count}×)" for name, count in names.most_common())
 
 
-def _tensor(value: Any) -> Tensor:
+def tensor_of(value: Any) -> Tensor:
+    """An input or output as the file declares it; sizes that vary are names."""
     kind = value.type.tensor_type
     shape = tuple(
         dim.dim_value if dim.HasField("dim_value") else (dim.dim_param or None) for dim in kind.shape.dim

@@ -81,7 +81,14 @@ def build_engine_of(path: Path, cache: Path, batch: int) -> None:
     plan = Plan(Wish(path, precision, batches, engine_folder(cache), level=1))
     if plan.existing(place) is None:
         options = BuildOptions(level=1)
-        plan.write(place, build_engine(plan.onnx_bytes(), plan.interface, plan.recipe.profiles, options))
+        plan.write(
+            place,
+            build_engine(
+                plan.onnx_bytes(),
+                [plan.interface.shapes(profiles) for profiles in plan.recipe.profiles],
+                options,
+            ),
+        )
 
 
 def put(backend: Backend, call: Call, pictures_nchw: NDArray[Any]) -> None:
