@@ -148,11 +148,15 @@ class Segmenter:
         """Give everything back. May be called twice."""
         self._graphs.chain.close()
 
+    def pictures(self, frames: Sequence[FrameNv12]) -> F32:
+        """What the image encoder is given for frames, float32 (F, 3, S, S); memory that the next call writes over."""
+        return self._pictures.fill(frames)
+
     def encode(self, frames: Sequence[FrameNv12]) -> Features:
         """Features of one frame or more, of any cameras. Raises `BackendError`."""
         parts = []
         for part in _parts(len(frames), self.options.frames_per_call):
-            parts.append(self._graphs.encode(self._pictures.fill([frames[index] for index in part])))
+            parts.append(self._graphs.encode(self.pictures([frames[index] for index in part])))
         found = {
             name: parts[0][name] if len(parts) == 1 else np.concatenate([part[name] for part in parts])
             for name in parts[0]
