@@ -19,7 +19,7 @@ HEAVY = {
     "scipy": {"engine/tracking/association.py"},
     "prometheus_client": {"engine/control/metrics.py"},
     "uvicorn": {"engine/control/server.py"},
-    "rich": {"engine/terminal.py", "engine/models/cli.py"},
+    "rich": {"engine/terminal.py", "engine/models/cli.py", "engine/segment_cli.py"},
     "pycocotools": {"engine/outputs/masks.py"},
     "torch": set(),
     "triton": {"kernels/triton_kernels.py", "kernels/triton_compile.py"},
@@ -134,7 +134,7 @@ def test_every_package_is_typed() -> None:
     assert all((ROOT / package / "py.typed").is_file() for package in PACKAGES)
 
 
-@pytest.mark.parametrize("module", ["engine.cli", "engine.models.cli"])
+@pytest.mark.parametrize("module", ["engine.cli", "engine.models.cli", "engine.segment_cli"])
 def test_help_imports_nothing_heavy(module: str) -> None:
     code = (
         f"import sys; from {module} import main\n"
