@@ -30,6 +30,8 @@ TIGHTEN_IOU, TIGHTEN_CONFIDENCE = 0.7, 0.7
 """From here on a mask is trusted with the edges of the published box."""
 SAME_IOU = 0.8
 """Two masks that overlap by more show one object."""
+NEAR_IOU = 0.4
+"""Their boxes overlap by at least this; only then the masks are compared."""
 MOST_FAILURES = 3
 """After so many keyframes without a usable answer an object begins again from its box, or goes."""
 FROZEN_S, MOST_FROZEN_S = 1.0, 30.0
@@ -151,7 +153,7 @@ def _settle_one(settling: Settling, request: ObjectRequest, mask: ObjectMask) ->
 
 
 def _show(settling: Settling, held: HeldObject, mask: ObjectMask, outline: Outline) -> None:
-    flight, box_xyxy = settling.flight, outline.box_xyxy()
+    flight, box_xyxy = settling.flight, outline.box_xyxy
     held.sure, held.confidence, held.masked_s = True, mask.confidence, flight.time_s
     held.outline, held.outline_box_xyxy = outline, flight.boxes.get(held.object_id, box_xyxy)
     held.seen_s = max(held.seen_s, flight.time_s)
@@ -183,7 +185,7 @@ def _agree(settling: Settling, held: HeldObject, request: ObjectRequest, outline
     if track_xyxy is None or request.memory is Memory.NONE:
         held.tighten = None
         return
-    box_xyxy = outline.box_xyxy()
+    box_xyxy = outline.box_xyxy
     overlap = iou(box_xyxy, track_xyxy)
     part = held.origin is Origin.PROMPT and share_inside(box_xyxy, track_xyxy) >= AGREE_IOU
     held.tighten = None
@@ -245,7 +247,9 @@ def _doubles(settling: Settling) -> Iterator[tuple[HeldObject, HeldObject]]:
     for index, held in enumerate(shown):
         for other in shown[:index]:
             a, b = held.outline, other.outline
-            if a is not None and b is not None and outline_iou(a, b) > SAME_IOU:
+            if a is None or b is None or iou(a.box_xyxy, b.box_xyxy) < NEAR_IOU:
+                continue
+            if outline_iou(a, b) > SAME_IOU:
                 pair = sorted((held, other), key=lambda each: (each.added_s, each.object_id))
                 yield pair[0], pair[1]
 

@@ -43,7 +43,7 @@ def adopt(
 
 
 def _known(table: ObjectTable, flight: Flight, outline: Outline) -> bool:
-    box_xyxy = outline.box_xyxy()
+    box_xyxy = outline.box_xyxy
     for held in table.objects.values():
         if held.lost_since_s is not None:
             continue
@@ -57,7 +57,7 @@ def _known(table: ObjectTable, flight: Flight, outline: Outline) -> bool:
 
 
 def _held(table: ObjectTable, flight: Flight, outline: Outline, mask: ObjectMask) -> HeldObject:
-    box_xyxy = outline.box_xyxy()
+    box_xyxy = outline.box_xyxy
     track = max(flight.tracks, key=lambda track: iou(box_xyxy, track.box_xyxy), default=None)
     if track is not None and iou(box_xyxy, track.box_xyxy) < KNOWN_IOU:
         track = None

@@ -21,8 +21,11 @@ from engine.segmentation.order import Allowance
 
 PROTECTED_WEIGHT = 2.0
 """A camera with a protected object has its turn as if it had waited so many times longer."""
-JUDGEMENTS = 2
-"""Keyframes running that are late before it is said, and in time before that is taken back."""
+JUDGEMENTS = 3
+"""Keyframes running that are late before it is said, and in time before that is taken back. One slow keyframe makes
+two late: its own masks, and those that waited for it."""
+LIVE_S = 2.0
+"""A camera that wanted something within this time takes its turns."""
 RECOVERED = 0.8
 """Part of the latency below which a camera is in time again."""
 
@@ -87,6 +90,7 @@ class Budget:
         self.events = EventLog()
         self._standing: dict[str, _Standing] = {}
         self._cameras = 1
+        self._wanted_s: dict[str, float] = {}
         self._pointed_last = False
 
     def next(self, demands: Sequence[Demand]) -> Turn | None:
@@ -98,7 +102,7 @@ class Budget:
         waiting = [demand for demand in demands if demand.wants]
         if not waiting:
             return None
-        self._cameras = max(1, sum(demand.rows > 0 or demand.points > 0 for demand in waiting))
+        self._count_cameras(waiting)
         pointed = [demand for demand in waiting if demand.pointed]
         first = pointed if pointed and not (self._pointed_last and len(waiting) > len(pointed)) else waiting
         chosen = max(first, key=lambda demand: self._urgency(demand))
@@ -124,6 +128,7 @@ class Budget:
     def forget(self, camera: str) -> None:
         """The camera is not segmented any more."""
         self._standing.pop(camera, None)
+        self._wanted_s.pop(camera, None)
 
     def mask_lag_ms(self, camera: str) -> float | None:
         """How old the oldest mask of a camera was at its last keyframe; None: it has no masks."""
@@ -142,6 +147,16 @@ class Budget:
             "mask_lag_ms": {camera: self.mask_lag_ms(camera) for camera in self._standing},
             "late": list(self.late()),
         }
+
+    def _count_cameras(self, waiting: Sequence[Demand]) -> None:
+        """Cameras that take turns: also those whose next frame has not come just now."""
+        now_s = max(demand.now_s for demand in waiting)
+        self._wanted_s.update({demand.camera: now_s for demand in waiting if demand.rows or demand.points})
+        horizon_s = max(LIVE_S, self.latency_s or 0.0)
+        self._wanted_s = {
+            camera: at_s for camera, at_s in self._wanted_s.items() if now_s - at_s <= horizon_s
+        }
+        self._cameras = max(1, len(self._wanted_s))
 
     @staticmethod
     def _urgency(demand: Demand) -> tuple[float, str]:

@@ -12,6 +12,8 @@ from engine.segmentation.jobs import KeyframeJob, KeyframeResult, Memory
 
 GAIN = 0.25
 """Weight of the newest measurement: the last eight or so count."""
+CAUTION = 1.5
+"""Mean deviations on top of the mean that plans allow for: two slow keyframes running then still fit."""
 LARGEST_STEP = 4.0
 """One measurement is believed up to so many times the estimate: a machine that was asleep is no slow machine."""
 
@@ -56,7 +58,7 @@ class Estimate:
     @property
     def careful_s(self) -> float:
         """What to plan with: most measurements are below."""
-        return self.mean_s + self.deviation_s
+        return self.mean_s + CAUTION * self.deviation_s
 
     def learn(self, measured_s: float) -> None:
         """One more measurement."""

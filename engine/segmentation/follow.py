@@ -20,13 +20,11 @@ JOIN_OTHER_CLASS_IOU = 0.7
 """The same where the detector calls it something else than before."""
 GONE_S = 1.0
 """An object without a memory is forgotten so long after its track was last seen."""
-MOST_DECLINED = 1024
+MOST_DECLINED = 256
 
 
-def follow(
-    table: ObjectTable, tracks: Tracks, *, starts: frozenset[int] | None, seeds: bool
-) -> dict[int, int]:
-    """Take over one record; returns the published ID of each track in it.
+def follow(table: ObjectTable, tracks: Tracks, *, starts: frozenset[int] | None, seeds: bool) -> None:
+    """Take over one record.
 
     starts  classes whose tracks become objects; None: all
     seeds   whether tracks become objects at all
@@ -41,8 +39,8 @@ def follow(
     _join(table, tracks, rows, names)
     if seeds:
         _start(table, tracks, rows, names, starts)
+    _look_for_lost(table, tracks, rows)
     _forget_gone(table)
-    return names
 
 
 def _bind_known(table: ObjectTable, tracks: Tracks, rows: Mapping[int, int]) -> dict[int, int]:
@@ -126,14 +124,16 @@ def _start(
                 velocity_xy=tracks.velocities_xy[row].copy(),
             )  # fmt: skip
             table.add(held)
-            _look_for_lost(table, class_id)
 
 
-def _look_for_lost(table: ObjectTable, class_id: int) -> None:
-    """A new object may be one that was lost: look for those of its class at once."""
-    for held in table.objects.values():
-        if held.lost_since_s is not None and held.class_id in (NO_CLASS, class_id):
+def _look_for_lost(table: ObjectTable, tracks: Tracks, rows: Mapping[int, int]) -> None:
+    """A new track may be an object that was lost: look for those of its class at once."""
+    new = [row for track_id, row in rows.items() if track_id > table.newest_track]
+    classes = {NO_CLASS, *(int(tracks.class_ids[row]) for row in new)}
+    for held in table.objects.values() if new else ():
+        if held.lost_since_s is not None and held.class_id in classes:
             held.look_at_s = table.now_s
+    table.newest_track = max(table.newest_track, *rows, 0)
 
 
 def _forget_gone(table: ObjectTable) -> None:

@@ -18,25 +18,14 @@ is then known to about 0.02 for a round object."""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outline:
-    """A mask: bool (rows, columns) cells over a source rectangle; at least one cell is set."""
+    """A mask: bool (rows, columns) cells over a source rectangle; at least one cell is set.
+
+    box_xyxy  float32 (4,): the smallest box around the cells that are set
+    """
 
     grid: Bools
     rect_xyxy: F32
-
-    def box_xyxy(self) -> F32:
-        """float32 (4,): the smallest box around the cells that are set."""
-        rows, columns = np.flatnonzero(self.grid.any(axis=1)), np.flatnonzero(self.grid.any(axis=0))
-        left, top, right, bottom = self.rect_xyxy
-        cell_w, cell_h = (right - left) / self.grid.shape[1], (bottom - top) / self.grid.shape[0]
-        return np.array(
-            [
-                left + columns[0] * cell_w,
-                top + rows[0] * cell_h,
-                left + (columns[-1] + 1) * cell_w,
-                top + (rows[-1] + 1) * cell_h,
-            ],
-            np.float32,
-        )
+    box_xyxy: F32
 
     def at(self, points_xy: F32) -> Bools:
         """bool (k,): which of float32 (k, 2) points lie on the object."""
@@ -50,14 +39,24 @@ class Outline:
 
     def moved(self, from_xyxy: F32, to_xyxy: F32) -> Outline:
         """The outline as it lies when the box around its object has gone from one place to another."""
-        return Outline(self.grid, mapped(self.rect_xyxy, from_xyxy, to_xyxy))
+        return Outline(
+            self.grid, mapped(self.rect_xyxy, from_xyxy, to_xyxy), mapped(self.box_xyxy, from_xyxy, to_xyxy)
+        )  # fmt: skip
+
+    def scaled(self, scale: F32) -> Outline:
+        """The outline in a picture of another size; `scale` (4,) of left, top, right, bottom."""
+        return Outline(self.grid, self.rect_xyxy * scale, self.box_xyxy * scale)
 
 
 def outline_of(grid: Bools, rect_xyxy: F32) -> Outline | None:
     """The outline of a grid; None where it shows nothing or covers nothing."""
-    if not grid.any() or not (rect_xyxy[2:] > rect_xyxy[:2]).all():
+    rows, columns = np.flatnonzero(grid.any(axis=1)), np.flatnonzero(grid.any(axis=0))
+    if not len(rows) or not (rect_xyxy[2:] > rect_xyxy[:2]).all():
         return None
-    return Outline(grid, rect_xyxy)
+    cell = (rect_xyxy[2:] - rect_xyxy[:2]) / np.array(grid.shape[::-1], np.float32)
+    cells = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
+    box_xyxy = (np.tile(rect_xyxy[:2], 2) + cells * np.tile(cell, 2)).astype(np.float32)
+    return Outline(grid, rect_xyxy, box_xyxy)
 
 
 def area(box_xyxy: F32) -> float:
@@ -104,7 +103,7 @@ def mapped(rect_xyxy: F32, from_xyxy: F32, to_xyxy: F32) -> F32:
 
 def outline_iou(a: Outline, b: Outline) -> float:
     """Intersection over union of two outlines, on a common lattice of points."""
-    a_xyxy, b_xyxy = a.box_xyxy(), b.box_xyxy()
+    a_xyxy, b_xyxy = a.box_xyxy, b.box_xyxy
     if shared(a_xyxy, b_xyxy) == 0:
         return 0.0
     low, high = np.minimum(a_xyxy[:2], b_xyxy[:2]), np.maximum(a_xyxy[2:], b_xyxy[2:])

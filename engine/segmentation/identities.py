@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 FIRST_OWN_ID = 1_000_000_000
 """IDs from here on are not a tracker's: a tracker that starts a hundred tracks a second gets here in 115 days."""
-MOST_NAMES = 4096
+MOST_NAMES = 1024
 """Renamed tracks that are remembered. A tracker never reuses a number, so only those that may still live matter."""
 
 

@@ -37,7 +37,7 @@ def recognise(
     table: ObjectTable, tracks: Sequence[Track], held: HeldObject, outline: Outline, pointer: F32
 ) -> bool:
     """Whether the lost object is found by this mask; then it has its track again, if there is one."""
-    box_xyxy = outline.box_xyxy()
+    box_xyxy = outline.box_xyxy
     at = max(tracks, key=lambda track: iou(box_xyxy, track.box_xyxy), default=None)
     if at is not None and iou(box_xyxy, at.box_xyxy) >= SAME_PLACE_IOU:
         return _on_track(table, at, held, pointer)
@@ -74,7 +74,7 @@ def _on_track(table: ObjectTable, at: Track, held: HeldObject, pointer: F32) -> 
         if at.track_id in table.present:
             table.bind(held, at.track_id)
         else:
-            table.identities.rename(at.track_id, held.object_id)
+            table.rename(held, at.track_id)
     return True
 
 

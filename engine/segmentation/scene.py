@@ -144,5 +144,5 @@ def _rescale(held: HeldObject, scale: F32) -> None:
     held.box_xyxy = held.box_xyxy * scale
     held.velocity_xy = held.velocity_xy * scale[:2]
     if held.outline is not None and held.outline_box_xyxy is not None:
-        held.outline = type(held.outline)(held.outline.grid, held.outline.rect_xyxy * scale)
+        held.outline = held.outline.scaled(scale)
         held.outline_box_xyxy = held.outline_box_xyxy * scale

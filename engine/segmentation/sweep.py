@@ -34,23 +34,24 @@ class PointSweep:
         Points on known objects count as looked at. Goes at most once round the grid.
         """
         taken: list[F32] = []
-        for _ in range(len(self._order)):
-            if len(taken) >= count:
-                break
-            point = self._point(size_wh)
-            if not any(outline.at(point)[0] for outline in known):
-                taken.append(point)
+        missing, left = count, len(self._order)
+        while missing > 0 and left > 0:
+            points = self._points(min(missing, left), size_wh)
+            left -= len(points)
+            free = np.ones(len(points), np.bool_)
+            for outline in known:
+                free &= ~outline.at(points)
+            taken.append(points[free])
+            missing -= len(taken[-1])
         return np.concatenate(taken) if taken else np.empty((0, 2), np.float32)
 
-    def _point(self, size_wh: tuple[int, int]) -> F32:
-        row, column = divmod(self._order[self._next], self._side)
-        self._next += 1
-        if self._next == len(self._order):
-            self._next = 0
-            self.sweeps += 1
-        width, height = size_wh
-        x, y = (column + 0.5) / self._side * width, (row + 0.5) / self._side * height
-        return np.array([[x, y]], np.float32)
+    def _points(self, count: int, size_wh: tuple[int, int]) -> F32:
+        numbers = [self._order[(self._next + step) % len(self._order)] for step in range(count)]
+        self.sweeps += (self._next + count) // len(self._order)
+        self._next = (self._next + count) % len(self._order)
+        cells = np.array([divmod(number, self._side)[::-1] for number in numbers], np.float32)
+        points: F32 = ((cells + 0.5) / self._side * np.array(size_wh)).astype(np.float32)
+        return points
 
 
 def _spread(count: int) -> list[int]:

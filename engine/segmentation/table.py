@@ -120,7 +120,7 @@ class ObjectTable:
     gone      objects that the caller need not keep masks of any more
     asked     what the job that is under way wants of each object
     declined  objects that somebody removed: not segmented until somebody points at them
-    present   tracks of the newest record
+    present   tracks of the newest record; newest_track is the highest number that a track has had
     renamed   (ID under which a track was known, ID that it has now) in the order in which it was found out
     """
 
@@ -136,6 +136,7 @@ class ObjectTable:
         self.asked: dict[int, Memory] = {}
         self.declined: dict[int, None] = {}
         self.present: frozenset[int] = frozenset()
+        self.newest_track = 0
         self.renamed: list[tuple[int, int]] = []
         self._seats = seats
 
@@ -230,11 +231,15 @@ class ObjectTable:
 
     def bind(self, held: HeldObject, track_id: int) -> None:
         """This track is this object from now on."""
+        self.rename(held, track_id)
+        held.track_id = held.last_track_id = track_id
+
+    def rename(self, held: HeldObject, track_id: int) -> None:
+        """This track, which may be hidden at present, is published as this object from now on."""
         before = self.identities.of(track_id)
         if before != held.object_id:
             self.renamed.append((before, held.object_id))
         self.identities.rename(track_id, held.object_id)
-        held.track_id = held.last_track_id = track_id
 
     def merge(self, held: HeldObject, other: HeldObject, text: str) -> None:
         """`other` is the same object: its track becomes that of `held`, and it is held no longer."""
@@ -243,7 +248,7 @@ class ObjectTable:
             held.class_id, held.tracked_s = other.class_id, other.tracked_s
             held.box_xyxy, held.velocity_xy, held.seen_s = other.box_xyxy, other.velocity_xy, other.seen_s
         elif other.last_track_id:
-            self.identities.rename(other.last_track_id, held.object_id)
+            self.rename(held, other.last_track_id)
         held.protected = held.protected or other.protected
         if held.pointed is None:
             held.pointed = other.pointed
