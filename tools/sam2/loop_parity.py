@@ -1,24 +1,27 @@
-"""Whether the whole loop over the graphs gives the masks of the official predictor, and would notice if it did not.
+"""Whether the engine's loop over the graphs gives the masks of the official predictor, and would notice if not.
 
-A clip of moving figures is tracked by both from boxes in its first frame. The same is done with one thing wrong at
-a time: a comparison that such an error does not spoil would prove nothing.
+A clip of moving figures is tracked by both from boxes in its first frame; what runs is the engine's own `Segmenter`.
+The same is done with one thing wrong at a time: a comparison that such an error does not spoil would prove nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.models.sam2_sidecar import GRAPHS, Sidecar, load
-from engine.types import F32
+from engine.models.sam2 import Segmenter, SegmenterOptions
+from engine.models.sam2_memory import MemoryBank, Recalled
+from engine.models.sam2_pictures import Pictures
+from engine.types import F32, I64, FrameMeta, FrameNv12, Prompt
 from tools.sam2 import official
+from tools.sam2.export import MEAN, STD
 from tools.sam2.families import Parts
-from tools.sam2.parity import open_graph
 
 FAULTS = ("memory ages off by one", "memories zeroed", "pointers left out")
 FRAMES, OBJECTS = 18, 2
@@ -71,25 +74,32 @@ class LoopParity:
 
 def by_official(parts: Parts, size: int) -> F32:
     """Mask logits (frames, objects, 4r, 4r) of the clip by the official model."""
-    return np.stack(official.track(parts.official, *made_up_clip(size, FRAMES, OBJECTS)))
+    frames, boxes = made_up_clip(size, FRAMES, OBJECTS)
+    pictures = Pictures(size, np.float32(MEAN), np.float32(STD))
+    return official.track(
+        parts.official, np.concatenate([pictures.fill([frame]).copy() for frame in frames]), boxes
+    )
 
 
 def against(wanted: F32, folder: Path, faults: Sequence[str] = ()) -> LoopParity:
     """Track the clip by the graphs in the folder; `wanted` are the logits of another implementation."""
-    sidecar = load(folder)
-    frames, boxes = made_up_clip(sidecar.image_size, FRAMES, OBJECTS)
-    loop = _Loop(sidecar)
-    found = loop.track(frames, boxes, "")
+    # As the official predictor: every frame is remembered, however unsure its mask is.
+    segmenter = Segmenter.load(folder, SegmenterOptions(freeze_iou=0.0))
+    try:
+        found = _track(segmenter, "")
+        wrong = {fault: float(np.abs(_track(segmenter, fault) - wanted).max()) for fault in faults}
+    finally:
+        segmenter.close()
     return LoopParity(
         largest=float(np.abs(found - wanted).max()),
         spread=float(wanted.std()),
         agreement=float(((found > 0) == (wanted > 0)).mean()),
-        faults={fault: float(np.abs(loop.track(frames, boxes, fault) - wanted).max()) for fault in faults},
+        faults=wrong,
     )
 
 
-def made_up_clip(size: int, count: int, objects: int) -> tuple[list[NDArray[np.uint8]], list[F32]]:
-    """RGB frames (size, size, 3) with a rough ground and figures that move over it, and their first boxes."""
+def made_up_clip(size: int, count: int, objects: int) -> tuple[list[FrameNv12], list[F32]]:
+    """Frames of size × size with a rough ground and figures that move over it, and their first boxes."""
     generator = np.random.default_rng(0)
     cells = size // 16 + 1
     ground = generator.integers(0, 255, (cells, cells, 3), np.uint8).repeat(16, 0).repeat(16, 1)[:size, :size]
@@ -99,117 +109,57 @@ def made_up_clip(size: int, count: int, objects: int) -> tuple[list[NDArray[np.u
     ]
     frames = []
     for index in range(count):
-        frame = ground.copy()
+        picture = ground.copy()
         for number, (left, top) in enumerate(places):
             x = min(left + index * size // 64, size - side)
-            frame[top : top + side, x : x + side] = (60 * number % 255, 255 - 50 * number, 128)
-        frames.append(frame)
+            picture[top : top + side, x : x + side] = (60 * number % 255, 255 - 50 * number, 128)
+        frames.append(_nv12(picture, index))
     boxes = [np.array([left, top, left + side, top + side], np.float32) for left, top in places]
     return frames, boxes
 
 
-class _Loop:
-    """The streaming loop in its plainest form: every object seen in every frame, prompted in the first."""
-
-    def __init__(self, sidecar: Sidecar) -> None:
-        self._sidecar = sidecar
-        self._graphs = {name: open_graph(sidecar.path(name)) for name in GRAPHS}
-
-    def track(self, frames: Sequence[NDArray[np.uint8]], boxes: Sequence[F32], fault: str) -> F32:
-        """Mask logits (frames, objects, 4r, 4r)."""
-        bank = _Bank(self._sidecar, len(boxes))
-        masks = []
-        for now, frame in enumerate(frames):
-            image = (frame.astype(np.float32) / 255 - self._sidecar.mean) / self._sidecar.std
-            embed, finest, fine = self._run(
-                "image_encoder",
-                {"image": np.ascontiguousarray(image.transpose(2, 0, 1))[None].astype(np.float32)},
-            )
-            rows = np.zeros(len(boxes), np.int64)
-            shared = {"image_embed": embed, "frame_index": rows}
-            features = (
-                self._run("memory_attention", shared | bank.inputs(now, fault))[0]
-                if now
-                else np.repeat(embed + self._sidecar.no_mem_embed[None, :, None, None], len(boxes), 0)
-            )
-            prompt = _box_prompt(boxes) if now == 0 else _no_prompt(len(boxes))
-            side = self._sidecar.mask_side
-            low, _, pointer, score, *_ = self._run(
-                "mask_decoder",
-                {
-                    "pix_feat": features, "high_res_0": finest, "high_res_1": fine, "frame_index": rows,
-                    "multimask": np.full(len(boxes), float(now > 0), np.float32),
-                    "mask_prompt": np.zeros((len(boxes), 1, side, side), np.float32),
-                    "mask_prompt_valid": np.zeros(len(boxes), np.float32),
-                } | prompt,
-            )  # fmt: skip
-            (memory,) = self._run(
-                "memory_encoder",
-                shared
-                | {
-                    "low_res_mask": low,
-                    "object_score": score,
-                    "mask_from_points": np.full(len(boxes), float(now == 0), np.float32),
-                },
-            )
-            bank.keep(now, memory, pointer)
-            masks.append(low[:, 0])
-        return np.stack(masks)
-
-    def _run(self, graph: str, inputs: dict[str, Any]) -> list[Any]:
-        return list(self._graphs[graph].run(None, inputs))
+def _nv12(picture_rgb: NDArray[np.uint8], index: int) -> FrameNv12:
+    size = len(picture_rgb)
+    planes = cv2.cvtColor(picture_rgb, cv2.COLOR_RGB2YUV_I420)
+    chroma = planes[size:].reshape(2, size // 2, size // 2).transpose(1, 2, 0)
+    slot = np.concatenate([planes[:size].ravel(), np.ascontiguousarray(chroma).ravel()])
+    time_ns = index * 40_000_000
+    return FrameNv12.view(FrameMeta(index, time_ns, time_ns, size, size, size, size, size * size), slot)
 
 
-class _Bank:
-    """Memories and pointers of each row: slot 0 is the conditioning frame, the others go round."""
-
-    def __init__(self, sidecar: Sidecar, rows: int) -> None:
-        slots, pointers = sidecar.memory_slots, sidecar.pointer_slots
-        self._memory = np.zeros((rows, slots, sidecar.memory_tokens, 64), np.float32)
-        self._pointer = np.zeros((rows, pointers, 256), np.float32)
-        self._memory_frame = np.full(slots, -1)
-        self._pointer_frame = np.full(pointers, -1)
-
-    def inputs(self, now: int, fault: str) -> dict[str, Any]:
-        rows, slots = self._memory.shape[:2]
-        rank = np.where(np.arange(slots) == 0, slots - 1, np.clip(now - self._memory_frame - 1, 0, slots - 1))
-        if fault == FAULTS[0]:
-            rank = (rank + 1) % slots
-        memory = np.zeros_like(self._memory) if fault == FAULTS[1] else self._memory
-        known = (self._pointer_frame >= 0) & (fault != FAULTS[2])
-        ages = np.where(known, now - self._pointer_frame, 0)
-        return {
-            "memory": memory,
-            "memory_tpos": np.tile(rank.astype(np.int64), (rows, 1)),
-            "memory_valid": np.tile((self._memory_frame >= 0).astype(np.float32), (rows, 1)),
-            "obj_ptr": self._pointer,
-            "obj_ptr_tdiff": np.tile(ages.astype(np.float32), (rows, 1)),
-            "obj_ptr_valid": np.tile(known.astype(np.float32), (rows, 1)),
-        }
-
-    def keep(self, now: int, memory: F32, pointer: F32) -> None:
-        slot = 0 if now == 0 else 1 + (now - 1) % (self._memory.shape[1] - 1)
-        self._memory[:, slot] = _as_bfloat16(memory)
-        self._memory_frame[slot] = now
-        slot = 0 if now == 0 else 1 + (now - 1) % (self._pointer.shape[1] - 1)
-        self._pointer[:, slot] = pointer
-        self._pointer_frame[slot] = now
+def _track(segmenter: Segmenter, fault: str) -> F32:
+    """Mask logits (frames, objects, 4r, 4r): every object prompted in the first frame, followed in all others."""
+    frames, boxes = made_up_clip(segmenter.image_size, FRAMES, OBJECTS)
+    sidecar = segmenter.sidecar
+    bank = _Faulty(
+        OBJECTS, sidecar.memory_tokens, sidecar.memory_slots, sidecar.pointer_slots, segmenter.rows_per_call
+    )
+    bank.fault = fault
+    rows = np.array([bank.add(("clip", number))[0] for number in range(OBJECTS)])
+    first = np.zeros(OBJECTS, np.int64)
+    masks = []
+    for index, frame in enumerate(frames):
+        features = segmenter.encode([frame])
+        if index:
+            found = segmenter.track(features, first, bank, rows)
+        else:
+            found = segmenter.prompt(features, first, [Prompt.of_box(box) for box in boxes])
+        segmenter.remember(features, bank, rows, found)
+        masks.append(found.low_res_masks.copy())
+    return np.stack(masks)
 
 
-def _as_bfloat16(values: F32) -> F32:
-    """Rounded to sixteen bits as the official predictor keeps memories, to the nearest, ties to even."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) & 0xFFFF0000
-    return rounded.astype(np.uint32).view(np.float32)
+class _Faulty(MemoryBank):
+    """A bank that recalls one thing wrong."""
 
+    fault = ""
 
-def _box_prompt(boxes: Sequence[F32]) -> dict[str, Any]:
-    corners = np.stack([box.reshape(2, 2) for box in boxes])
-    return {"point_coords": corners, "point_labels": np.tile(np.array([2, 3], np.int32), (len(boxes), 1))}
-
-
-def _no_prompt(rows: int) -> dict[str, Any]:
-    return {
-        "point_coords": np.zeros((rows, 1, 2), np.float32),
-        "point_labels": np.full((rows, 1), -1, np.int32),
-    }
+    def recall(self, rows: I64, *, padded: bool = False) -> Recalled:
+        recalled = super().recall(rows, padded=padded)
+        if self.fault == FAULTS[0]:
+            return replace(recalled, memory_tpos=(recalled.memory_tpos + 1) % self.slots)
+        if self.fault == FAULTS[1]:
+            return replace(recalled, memory=np.zeros_like(recalled.memory))
+        if self.fault == FAULTS[2]:
+            return replace(recalled, obj_ptr_valid=np.zeros_like(recalled.obj_ptr_valid))
+        return recalled

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from engine.types import F32
 from tools.command_line import needs
@@ -163,29 +162,33 @@ def _sequence(features: Any) -> Any:
     return features.flatten(2).permute(2, 0, 1)
 
 
-def track(model: Any, frames: Sequence[NDArray[np.uint8]], boxes: Sequence[F32]) -> list[F32]:
-    """Low-resolution mask logits (objects, 4r, 4r) of every frame, by the official predictor.
+def track(model: Any, pictures: F32, boxes: Sequence[F32]) -> F32:
+    """Low-resolution mask logits (frames, objects, 4r, 4r) by the official predictor.
 
-    frames  RGB (S, S, 3): of the model's own size, so that resizing plays no part
-    boxes   (4,) left, top, right, bottom of each object in the first frame
+    pictures  (frames, 3, S, S), normalised: of the model's own size, so that neither reading nor resizing plays a part
+    boxes     (4,) left, top, right, bottom of each object in the first frame, in pixels of S
     """
     with needs("export"):
         from PIL import Image
     with tempfile.TemporaryDirectory(prefix="camring-clip-") as folder:
-        for index, frame in enumerate(frames):
-            # The predictor wants the name of a JPEG; what is in the file loses nothing.
-            Image.fromarray(frame).save(Path(folder) / f"{index:05d}.jpg", format="PNG")
+        # It opens a clip by files only; they say how many pictures there are and how large.
+        for index in range(len(pictures)):
+            Image.new("RGB", pictures.shape[:-3:-1]).save(Path(folder) / f"{index:05d}.jpg")
         # Its progress bars would tear the tables apart.
         with contextlib.redirect_stderr(io.StringIO()):
             state = model.init_state(folder)
+            state["images"] = torch.from_numpy(pictures)
+            state["cached_features"].clear()
             for number, box in enumerate(boxes):
                 model.add_new_points_or_box(state, 0, number, box=box)
             seen = [index for index, _, _ in model.propagate_in_video(state)]
     kept = [state["output_dict_per_obj"][number] for number in range(len(boxes))]
-    return [
-        np.stack([_of_frame(outputs, index)["pred_masks"].numpy()[0, 0] for outputs in kept])
-        for index in seen
-    ]
+    return np.stack(
+        [
+            np.stack([_of_frame(outputs, index)["pred_masks"].numpy()[0, 0] for outputs in kept])
+            for index in seen
+        ]
+    )
 
 
 def _of_frame(outputs: Mapping[str, Any], index: int) -> Any:
