@@ -1,7 +1,7 @@
 """`engine-segment`: pictures in, masks out: the smallest way to try a model. `--help` imports nothing heavy.
 
 Exit status: 0 all pictures as asked; 1 a picture, the model or an output failed (the other pictures are done); 2 a flag
-is wrong; 130 interrupted (files that are there are whole).
+is wrong, or points beside the first frame of a video; 130 interrupted (files that are there are whole).
 """
 
 from __future__ import annotations
