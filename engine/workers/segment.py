@@ -39,6 +39,8 @@ class Stage:
     """What the worker works with.
 
     wanted_at_start  a camera was to have masks by SAM2 from the start: without a segmenter the run ends
+    announced        the segmenter that was spoken of last
+    degraded         what runs worse than asked for and has been said
     """
 
     context: Context
@@ -48,7 +50,7 @@ class Stage:
     commands: Commands
     wanted_at_start: bool
     announced: str = ""
-    degraded: list[str] = field(default_factory=list)
+    degraded: set[str] = field(default_factory=set)
 
 
 def run(context: Context) -> None:
@@ -197,20 +199,21 @@ def take_event(stage: Stage, camera: Camera, event: Event) -> None:
     """One event."""
     camera.events.append(event)
     camera.event_counts[str(event.kind)] += 1
-    about = f" {event.object_id}" if event.object_id else ""
     level = _WORTH_A_LINE.get(event.kind, "debug")
+    if event.kind is EventKind.LATE:
+        stage.context.log(level, event.text)  # which begins with the camera
+        return
+    about = f" {event.object_id}" if event.object_id else ""
     stage.context.log(level, f"{camera.name}: {event.kind}{about}: {event.text}")
 
 
 def report(stage: Stage) -> None:
     """Bring modes, objects, rates and what runs worse than asked for into the status."""
     lane = stage.lane
-    degraded = [*lane.degraded(), *stage.budget.late()]
-    if degraded != stage.degraded:
-        for reason in degraded:
-            if reason not in stage.degraded:
-                stage.context.log("warning", reason)
-        stage.degraded = degraded
+    degraded = lane.degraded()
+    for about in degraded.keys() - stage.degraded:
+        stage.context.log("warning", degraded[about])
+    stage.degraded = set(degraded)
     told: dict[str, Any] = {
         "model": lane.description,
         "choices": lane.choices(),
@@ -222,7 +225,7 @@ def report(stage: Stage) -> None:
         "cameras": {name: told_of(camera) for name, camera in stage.cameras.items()},
     }
     stage.context.status.update(
-        degraded=degraded,
+        degraded=[*degraded.values(), *stage.budget.late()],
         lost={name: camera.lost for name, camera in stage.cameras.items()},
         segmentation=told,
     )

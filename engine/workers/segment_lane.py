@@ -153,14 +153,15 @@ class SegmentLane:
         """Count on where a predecessor stopped."""
         self.keyframes, self.rows = int(told.get("keyframes", 0)), int(told.get("rows", 0))
 
-    def degraded(self) -> list[str]:
-        """What runs worse than it was asked for."""
-        reasons = list(self._loaded.segmenter.degraded) if self._loaded else []
+    def degraded(self) -> dict[str, str]:
+        """What runs worse than it was asked for, in words, by what it is about."""
+        reasons = dict(enumerate(self._loaded.segmenter.degraded)) if self._loaded else {}
+        found = {f"backend {number}": reason for number, reason in reasons.items()}
         if self.problem:
-            reasons.append(f"no masks by SAM2: {self.problem}")
+            found[f"problem {self.problem}"] = f"no masks by SAM2: {self.problem}"
         if stuck := self._lane.stuck():
-            reasons.append(f"segmenter: {stuck}")
-        return reasons
+            found["stuck"] = f"segmenter: {stuck}"
+        return found
 
     def choices(self) -> list[dict[str, Any]]:
         """Automatic decisions, for /health."""

@@ -183,6 +183,7 @@ def publish_result(
     index: int | None = None,
     flags: FrameFlag = FrameFlag.NONE,
     next_track_id: int = 1,
+    size: tuple[int, int] = (64, 48),
 ) -> int:
     """Publish detections or tracks that speak of a frame; returns the record's sequence number."""
     slot = producer.begin()
@@ -191,7 +192,7 @@ def publish_result(
     captured_ns = 1_000_000_000 + number * 40_000_000
     trace = Trace(captured_ns, captured_ns + 1_000_000, captured_ns + 2_000_000, captured_ns + 3_000_000)
     meta = ResultMeta(
-        frame_seq, number, captured_ns + 10**18, 64, 48, number * 40_000_000,
+        frame_seq, number, captured_ns + 10**18, *size, number * 40_000_000,
         **asdict(objects.write_into(slot.array())), next_track_id=next_track_id, flags=flags, trace=trace,
     )  # fmt: skip
     meta.pack_into(slot.meta)
