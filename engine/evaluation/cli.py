@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine import __version__
 from engine.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="engine-eval", description="Results against ground truth.", allow_abbrev=False
     )
-    parser.add_argument("--version", action="version", version=f"engine-eval {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     masks = commands.add_parser(
         "masks",
