@@ -22,6 +22,9 @@ EXIT_STATUS = (
     "Exit status: 0 done, 1 not done or out of tolerance, 2 a flag or a package is missing or wrong."
 )
 
+SAM2 = "SAM2_BUILD_CUDA=0 pip install --no-deps --no-build-isolation -r requirements-sam2.lock, after camring[export]"
+"""How the one package comes that no extra can bring."""
+
 
 def run_tool(
     parser: argparse.ArgumentParser,
@@ -51,6 +54,8 @@ def needs(extra: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
+        if (error.name or "").partition(".")[0] == "sam2":
+            raise ConfigError(f"this needs the package sam2: {SAM2}") from error
         raise ConfigError(
             f"this needs the package {error.name or error}: pip install 'camring[{extra}]', or in a checkout "
             f"pip install -e '.[{extra}]'"
