@@ -23,7 +23,8 @@ from engine.models.sam2_automatic import (
     select,
     stability_of,
 )
-from engine.models.sam2_predictions import Features
+from engine.models.sam2_predictions import Features, Predictions
+from engine.models.sam2_selection import boxes_of
 from engine.types import F32, Bools, FrameMeta, FrameNv12, Prompt, nv12_geometry
 
 WIDTH, HEIGHT = 200, 120
@@ -143,13 +144,13 @@ def features(segmenter: Segmenter) -> Features:
     return segmenter.encode([picture(0), picture(1)])
 
 
-def candidates_of(segmenter: Segmenter, features: Features, points_xy: F32) -> tuple[F32, F32]:
-    """Logits and predicted IoU of the three masks of each point of the second frame, point by point."""
+def candidates_of(segmenter: Segmenter, features: Features, points_xy: F32) -> tuple[F32, F32, Predictions]:
+    """Logits and predicted IoU of the three masks of each point of the second frame, point by point; and the answer."""
     prompts = [Prompt(points_xy=point[None], labels=np.ones(1, np.int32)) for point in points_xy]
     answer = segmenter.prompt(features, np.ones(len(prompts), np.int64), prompts, candidates=True)
     assert answer.candidate_masks is not None and answer.candidate_ious is not None
     logits = answer.candidate_masks[:, 1:]
-    return logits.reshape(-1, *logits.shape[2:]), answer.candidate_ious[:, 1:].reshape(-1)
+    return logits.reshape(-1, *logits.shape[2:]), answer.candidate_ious[:, 1:].reshape(-1), answer
 
 
 def as_set(masks_nhw: Bools) -> set[bytes]:
@@ -160,25 +161,26 @@ def test_everything_at_the_points_is_what_the_decoder_gives_there(
     segmenter: Segmenter, features: Features
 ) -> None:
     points = point_grid(3, (WIDTH, HEIGHT))
-    logits, ious = candidates_of(segmenter, features, points)
+    logits, ious, answer = candidates_of(segmenter, features, points)
+    assert answer.candidate_pointers is not None
     found = automatic(segmenter, features, 1, points, ANYTHING)
     assert as_set(found.low_res_masks > 0) == as_set(logits[(logits > 0).any(axis=(1, 2))] > 0)
     assert found.failures == () and (np.diff(found.ious) <= 0).all()
     # Each stands beside its own numbers.
-    for mask, iou, stability, point in zip(
-        found.low_res_masks, found.ious, found.stabilities, found.points_xy, strict=True
-    ):
+    numbers = (found.low_res_masks, found.ious, found.stabilities, found.points_xy, found.pointers)
+    for mask, iou, stability, point, pointer in zip(*numbers, strict=True):
         of_point = int(np.flatnonzero((points == point).all(axis=1))[0])
         near = [np.abs(logits[3 * of_point + k].clip(-32, 32) - mask).max() for k in range(3)]
         source = 3 * of_point + int(np.argmin(near))
         assert min(near) < 0.02
+        np.testing.assert_array_equal(pointer, answer.candidate_pointers[of_point, 1 + source % 3])
         assert iou == ious[source] and stability == stability_of(logits[source : source + 1], 1.0)[0]
-    assert found.pointers.shape == (len(found), 256) and np.isfinite(found.object_scores).all()
+    assert found.object_scores.shape == (len(found),) and np.isfinite(found.object_scores).all()
 
 
 def test_filters_are_those_of_the_definitions(segmenter: Segmenter, features: Features) -> None:
     points = point_grid(4, (WIDTH, HEIGHT))
-    logits, ious = candidates_of(segmenter, features, points)
+    logits, ious, _ = candidates_of(segmenter, features, points)
     stabilities = stability_of(logits, 1.0)
     filters = AutomaticFilters(
         predicted_iou=float(np.quantile(ious, 0.3)), stability=float(np.quantile(stabilities, 0.3)),
@@ -189,10 +191,26 @@ def test_filters_are_those_of_the_definitions(segmenter: Segmenter, features: Fe
     found = automatic(segmenter, features, 1, points, filters)
     assert 1 <= len(found) < passed.sum() < len(ious)
     assert as_set(found.low_res_masks > 0) <= as_set(logits[passed] > 0)
-    # Nothing that is left overlaps a better one, and what is gone does.
-    kept = found.low_res_masks > 0
-    assert len(distinct_masks(kept, found.ious, filters.mask_iou)) == len(found)
-    assert np.isin(found.ious[0], ious[passed]) and found.ious[0] == ious[passed].max()
+    assert found.ious[0] == ious[passed].max()
+
+
+@pytest.mark.parametrize("by", ["box", "mask"])
+def test_of_two_that_are_the_same_the_better_one_is_left(
+    segmenter: Segmenter, features: Features, by: str
+) -> None:
+    points = point_grid(4, (WIDTH, HEIGHT))
+    everything = automatic(segmenter, features, 1, points, ANYTHING)
+    filters = replace(ANYTHING, box_iou=0.5) if by == "box" else replace(ANYTHING, mask_iou=0.3)
+    found = automatic(segmenter, features, 1, points, filters)
+    masks = everything.low_res_masks > 0
+    kept = (
+        distinct_boxes(boxes_of(masks), everything.ious, 0.5)
+        if by == "box"
+        else distinct_masks(masks, everything.ious, 0.3)
+    )
+    assert 1 <= len(found) < len(everything)
+    np.testing.assert_array_equal(found.ious, everything.ious[kept])
+    np.testing.assert_array_equal(found.low_res_masks, everything.low_res_masks[kept])
 
 
 def test_calls_of_the_decoder_may_have_any_number_of_points(segmenter: Segmenter, features: Features) -> None:
