@@ -16,7 +16,7 @@ from engine.segmentation.events import EventKind
 from engine.segmentation.gallery import SAM2_POINTER
 from engine.segmentation.geometry import Outline, iou, outline_iou, outline_of, share_inside
 from engine.segmentation.jobs import KeyframeJob, KeyframeResult, Memory, ObjectMask, ObjectRequest
-from engine.segmentation.recognition import BEFORE_S, recognise
+from engine.segmentation.recognition import recognise
 from engine.segmentation.table import HeldObject, ObjectTable, Origin
 from engine.types import F32, MaskSource
 
@@ -268,7 +268,7 @@ def _part(table: ObjectTable, older: HeldObject, younger: HeldObject) -> None:
         _part_tracked(table, older, younger)
     elif older.tracked or younger.tracked:
         tracked, other = (older, younger) if older.tracked else (younger, older)
-        if other.tracked_s is not None and other.tracked_s > tracked.added_s + BEFORE_S:
+        if other.was_beside(tracked):
             table.lose(other, f"its mask fell on object {tracked.object_id}, which has a track of its own")
         else:
             table.merge(older, younger, f"is object {older.object_id}: {same}")

@@ -186,7 +186,7 @@ class CameraObjects:
         # Who points waits: its keyframe holds nothing else, but never two of them running.
         self._only_pointed = bool(pointed) and not self._only_pointed and allowance.objects_s is not None
         sweeps = scene.mode is Mode.AUTO and self._frame_waits and not self._only_pointed
-        self._turn += bool(every)
+        self._turn += not self._only_pointed
         chosen = pick(
             table, pointed if self._only_pointed else every,
             without_points_share(allowance) if sweeps else allowance, scene.rules.latency_s, self._turn,

@@ -9,9 +9,11 @@ import numpy as np
 
 from engine.errors import PromptError
 from engine.segmentation.events import EventKind
+from engine.segmentation.follow import see
 from engine.segmentation.identities import FIRST_OWN_ID
 from engine.segmentation.modes import Mode, keep_for
 from engine.segmentation.pointing import box_of, check_prompt, clipped, hit, joined
+from engine.segmentation.published import renamed
 from engine.segmentation.scene import Record, Scene
 from engine.segmentation.table import HeldObject, Origin
 from engine.types import Prompt
@@ -122,11 +124,12 @@ def _new(scene: Scene, object_id: int, given: Prompt | None, record: Record) -> 
     else:
         assert given is not None
         box_xyxy = box_of(given)
-    held = HeldObject(
-        object_id or table.identities.own_id(), Origin.PROMPT if given is not None else Origin.TRACK,
-        box_xyxy, table.now_s, table.now_s,
-    )  # fmt: skip
-    track_id = next((one for one in table.present if table.identities.of(one) == object_id), 0)
-    held.track_id = track_id
-    held.last_track_id = track_id or (object_id if object_id < FIRST_OWN_ID else 0)
+    origin = Origin.PROMPT if given is not None else Origin.TRACK
+    held = HeldObject(object_id or table.identities.own_id(), origin, box_xyxy, table.now_s, table.now_s)
+    held.last_track_id = object_id if object_id < FIRST_OWN_ID else 0
+    if scene.latest is not None and object_id:
+        tracks = scene.latest[0]
+        rows = np.flatnonzero((renamed(table, tracks) == object_id) & (tracks.track_ids > 0))
+        if len(rows):
+            see(table, held, tracks, int(rows[0]))
     return table.add(held)

@@ -58,11 +58,12 @@ def _bind_known(table: ObjectTable, tracks: Tracks, rows: Mapping[int, int]) -> 
         taken[object_id] = track_id
         held = table.objects.get(object_id)
         if held is not None:
-            _see(table, held, tracks, rows[track_id])
+            see(table, held, tracks, rows[track_id])
     return names
 
 
-def _see(table: ObjectTable, held: HeldObject, tracks: Tracks, row: int) -> None:
+def see(table: ObjectTable, held: HeldObject, tracks: Tracks, row: int) -> None:
+    """The track of this row is the object, now."""
     held.track_id = held.last_track_id = int(tracks.track_ids[row])
     held.box_xyxy = tracks.boxes_xyxy[row].copy()
     held.velocity_xy = tracks.velocities_xy[row].copy()
@@ -73,7 +74,7 @@ def _see(table: ObjectTable, held: HeldObject, tracks: Tracks, row: int) -> None
 
 def _join(table: ObjectTable, tracks: Tracks, rows: Mapping[int, int], names: dict[int, int]) -> None:
     """Tracks that start on an object without one."""
-    free = [held for held in table.objects.values() if not held.tracked and held.lost_since_s is None]
+    free = [held for held in table.objects.values() if _free(held)]
     fresh = [track_id for track_id in rows if _joinable(table, track_id, names)]
     pairs = sorted(
         ((overlap, track_id, held) for held in free for track_id in fresh
@@ -90,7 +91,14 @@ def _join(table: ObjectTable, tracks: Tracks, rows: Mapping[int, int], names: di
             table.merge(held, own, f"is object {held.object_id}, which was there before")
         table.bind(held, track_id)
         names[track_id] = held.object_id
-        _see(table, held, tracks, rows[track_id])
+        see(table, held, tracks, rows[track_id])
+
+
+def _free(held: HeldObject) -> bool:
+    """Whether an object without a track is there for certain: its memory shows it, or it never needed a track."""
+    if held.tracked or held.lost_since_s is not None:
+        return False
+    return held.origin is not Origin.TRACK or (held.remembers and held.sure)
 
 
 def _joinable(table: ObjectTable, track_id: int, names: Mapping[int, int]) -> bool:

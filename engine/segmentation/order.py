@@ -46,7 +46,7 @@ class Allowance:
 
 
 def in_order(candidates: Sequence[Candidate], stale_s: float, turn: int) -> list[Candidate]:
-    """The order of service of one keyframe; `turn` counts the keyframes of the camera.
+    """The order of service of one keyframe; `turn` counts the keyframes of this camera that hold more than prompts.
 
     Pointed at first. Then protected ones, longest passed over first. Then those whose mask is older than `stale_s`,
     by how many times, and within that by motion. One object that has been passed over for too long comes

@@ -16,8 +16,8 @@ from engine.types import F32
 
 SAME_PLACE_IOU = 0.5
 """Box of the mask and box of a track or another object."""
-BEFORE_S = 1.0
-"""A track of the same object may have begun so long before the old one was seen to be gone."""
+BEFORE_S = 10.0
+"""A track of the same object may have begun so long before a keyframe told that the old one has gone."""
 
 
 class Track(Protocol):
@@ -60,7 +60,7 @@ def _on_track(table: ObjectTable, at: Track, held: HeldObject, pointer: F32) -> 
         return False
     views: dict[str, F32] = {SAM2_POINTER.name: pointer}
     if other is not None:
-        if other.added_s < (held.lost_since_s or 0.0) - BEFORE_S:
+        if held.was_beside(other) or other.added_s < (held.lost_since_s or 0.0) - BEFORE_S:
             return False
         views = table.gallery.views(other.object_id) or views
     if _unlike(table, held, views):

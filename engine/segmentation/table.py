@@ -105,6 +105,10 @@ class HeldObject:
         self.pointed = Pointed(prompt, anchor_xyxy)
         self.begin_again = False
 
+    def was_beside(self, other: HeldObject) -> bool:
+        """Whether it had its track when the other was there already, so that they are two."""
+        return self.tracked_s is not None and other.added_s <= self.tracked_s
+
     def current_outline(self) -> Outline | None:
         """Its newest mask, carried along with its box."""
         if self.outline is None or self.outline_box_xyxy is None:
