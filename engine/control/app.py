@@ -88,6 +88,7 @@ def health_body(status: EngineStatus) -> dict[str, Any]:
         "run": status["run"],
         "processes": status["processes"],
         "inference": status["inference"],
+        "segmentation": status["segmentation"],
         "cameras": cameras,
     }
 

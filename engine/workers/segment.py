@@ -77,9 +77,22 @@ def open_stage(context: Context) -> Stage:
     lane.go_on_from(context.before.get("segmentation", {}))
     budget = Budget(None if config.offline else config.segment.latency_ms / 1e3)
     modes = {topology.segment_mode(config, name) for name in cameras}
+    for camera in cameras.values() if context.incarnation else ():
+        say_restored(context, camera)
     # A successor goes on without rather than ending a run that is under way.
     at_start = context.incarnation == 0 and any(topology.needs_segmenter(config, mode) for mode in modes)
     return Stage(context, cameras, lane, budget, Commands(context, cameras, lane), at_start)
+
+
+def say_restored(context: Context, camera: Camera) -> None:
+    """A worker has died and this one takes over: what is lost with it is not hidden."""
+    if camera.objects.mode != "off":
+        camera.event_counts["restarted"] += 1
+        ids = ", ".join(map(str, camera.objects.object_ids())) or "none"
+        context.log(
+            "warning",
+            f"{camera.name}: memories went with the worker before; under their IDs begin again: {ids}",
+        )
 
 
 def step(stage: Stage) -> bool:
