@@ -12,6 +12,7 @@ Source: Ryali et al., "Hiera", arXiv 2306.00989; github.com/facebookresearch/sam
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -37,7 +38,8 @@ class ImageEncoder(nn.Module):  # type: ignore[misc]  # torch is not looked into
         self.stages = nn.ModuleList()
         blocks: list[Any] = []
         for index, block in enumerate(trunk.blocks):
-            blocks.append(_Block(block, windows if block.window_size else None))
+            everything = (Windows(1, side * side, 0),)
+            blocks.append(_Block(block, windows if block.window_size else everything))
             if block.pool is not None:
                 order, side = pooled_order(order, side), side // 2
                 wanted, windows = window_order(side, trunk.window_spec[len(self.stages)])
@@ -83,78 +85,97 @@ class _Reorder(nn.Module):  # type: ignore[misc]  # torch is not looked into
 
 
 class _Block(nn.Module):  # type: ignore[misc]  # torch is not looked into
-    """One block of Hiera over tokens [F,T,C] in the order of their windows; windows None = attention over all."""
+    """One block of Hiera over tokens [F,T,C] in the order of their windows."""
 
-    def __init__(self, block: Any, windows: tuple[Windows, ...] | None) -> None:
+    def __init__(self, block: Any, windows: tuple[Windows, ...]) -> None:
         super().__init__()
-        self.windows = windows
+        self.sizes = [kind.count * kind.tokens for kind in windows]
         self.first_norm, self.second_norm = block.norm1, block.norm2
         self.widen, self.narrow = block.mlp.layers
         self.skip = block.proj if block.dim != block.dim_out else None
-        self.attention = _Attention(block.attn, pooled=block.pool is not None)
+        self.pooled = block.pool is not None
+        layers = _layers(block.attn)
+        self.attentions = nn.ModuleList(
+            _Attention(layers, block.attn.num_heads, kind, pooled=self.pooled) for kind in windows
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         seen = self.first_norm(x)
         if self.skip is not None:
             x = apply_flat(self.skip, seen)
-            x = _pool(x) if self.attention.pooled else x
-        x = x + self._attend(seen)
+            x = _pool(x) if self.pooled else x
+        parts = [seen] if len(self.sizes) == 1 else seen.split(self.sizes, 1)
+        found = [attention(part) for attention, part in zip(self.attentions, parts, strict=True)]
+        x = x + (found[0] if len(found) == 1 else torch.cat(found, 1))
         return x + apply_flat(self.narrow, gelu(self.widen(self.second_norm(x))))
 
-    def _attend(self, seen: Tensor) -> Tensor:
-        if self.windows is None:
-            return self.attention(seen, seen.shape[1], 0)
-        if len(self.windows) == 1:
-            return self.attention(seen, self.windows[0].tokens, self.windows[0].padding)
-        parts, start = [], 0
-        for kind in self.windows:
-            end = start + kind.count * kind.tokens
-            parts.append(self.attention(seen[:, start:end], kind.tokens, kind.padding))
-            start = end
-        return torch.cat(parts, 1)
+
+def _layers(attention: Any) -> dict[str, Any]:
+    """The linear layers of an attention, without the biases that change nothing or can wait."""
+    width = attention.dim_out
+    query, key, value = attention.qkv.weight.split(width)
+    query_bias, _, value_bias = attention.qkv.bias.split(width)
+    scale = (width // attention.num_heads) ** -0.5
+    out = attention.proj
+    return {
+        "query": linear(query * scale, query_bias * scale),
+        "key": linear(key),
+        "value": linear(value),
+        "out": linear(out.weight, out.weight @ value_bias + out.bias),
+    }
+
+
+def _by_head(windows: int, tokens: int, heads: int) -> Tensor:
+    """Rows of one head's width: from the order window, token, head to window, head, token."""
+    rows = torch.arange(windows * tokens * heads).reshape(windows, tokens, heads)
+    return rows.transpose(1, 2).reshape(-1)
 
 
 class _Attention(nn.Module):  # type: ignore[misc]  # torch is not looked into
-    """Attention within windows, whose queries are pooled at the begin of a stage."""
+    """Attention within windows of one kind, whose queries are pooled at the begin of a stage.
 
-    def __init__(self, attention: Any, *, pooled: bool) -> None:
+    Windows are given by their number in a frame and their tokens. Heads are taken apart and put together by a
+    gathering of rows, which ONNX Runtime does on all threads; a transposition it does on one.
+    """
+
+    def __init__(self, layers: Mapping[str, Any], heads: int, windows: Windows, *, pooled: bool) -> None:
         super().__init__()
-        self.pooled = pooled
-        self.width, self.heads = attention.dim_out, attention.num_heads
-        query, key, value = attention.qkv.weight.split(self.width)
-        query_bias, _, value_bias = attention.qkv.bias.split(self.width)
-        scale = (self.width // self.heads) ** -0.5
-        self.query = linear(query * scale, query_bias * scale)
-        self.key = linear(key)
-        self.value = linear(value)
-        out = attention.proj
-        self.out = linear(out.weight, out.weight @ value_bias + out.bias)
+        self.query, self.key, self.value, self.out = (
+            layers[name] for name in ("query", "key", "value", "out")
+        )
+        self.heads, self.pooled, self.padding = heads, pooled, windows.padding
+        self.tokens = windows.tokens
+        self.asking = windows.tokens // 4 if pooled else windows.tokens
+        if heads > 1:
+            order = _by_head(windows.count, windows.tokens, heads)
+            asking = _by_head(windows.count, self.asking, heads)
+            self.register_buffer("apart", order)
+            self.register_buffer("apart_asking", asking)
+            self.register_buffer("together", inverse(asking))
 
-    def forward(self, x: Tensor, tokens: int, padding: int) -> Tensor:
-        """[F,T,C] in windows of so many tokens → [F,T or T/4,width]."""
-        frames, length = x.shape[0], x.shape[1]
+    def forward(self, x: Tensor) -> Tensor:
+        """[F,T,C] → [F,T or T/4,width]."""
+        frames = x.shape[0]
         flat = x.reshape(-1, x.shape[2])
         query, key, value = self.query(flat), self.key(flat), self.value(flat)
-        asking = tokens
+        width = value.shape[1]
         if self.pooled:
-            query = query.reshape(-1, 4, self.width).amax(1)
-            asking, length = tokens // 4, length // 4
-        scores = self._by_head(query, asking) @ self._by_head(key, tokens).transpose(1, 2)
-        found = _softmax(scores, padding) @ self._by_head(value, tokens)
+            query = query.reshape(-1, 4, width).amax(1)
         if self.heads > 1:
-            found = found.reshape(-1, self.heads, asking, self.width // self.heads).transpose(1, 2)
-        return self.out(found.reshape(-1, self.width)).reshape(frames, length, self.width)
+            query = self._rows(query, frames, self.apart_asking)
+            key, value = self._rows(key, frames, self.apart), self._rows(value, frames, self.apart)
+        query, key, value = (
+            each.reshape(-1, tokens, width // self.heads)
+            for each, tokens in ((query, self.asking), (key, self.tokens), (value, self.tokens))
+        )
+        found = _softmax(query @ key.transpose(1, 2), self.padding) @ value
+        if self.heads > 1:
+            found = self._rows(found, frames, self.together)
+        return self.out(found.reshape(-1, width)).reshape(frames, -1, width)
 
-    def _by_head(self, x: Tensor, tokens: int) -> Tensor:
-        """[n,C] → [n/tokens·heads,tokens,C/heads].
-
-        Three dimensions: with four, the key's two transpositions become one, which ONNX Runtime does not take into
-        the product.
-        """
-        wide = self.width // self.heads
-        if self.heads == 1:
-            return x.reshape(-1, tokens, wide)
-        return x.reshape(-1, tokens, self.heads, wide).transpose(1, 2).reshape(-1, tokens, wide)
+    def _rows(self, x: Tensor, frames: int, places: Tensor) -> Tensor:
+        """Rows of one head's width, of each frame, in another order."""
+        return x.reshape(frames, len(places), -1).index_select(1, places)
 
 
 class _Neck(nn.Module):  # type: ignore[misc]  # torch is not looked into

@@ -1,12 +1,12 @@
 """Memory attention and memory encoder as graphs.
 
 The same numbers as the package's modules. Memory attention differs by algebra only:
-- the rotary embedding in halves of real numbers instead of complex pairs; for keys as two linear layers, one of which
-  gives the key turned by a right angle, so that turning is two products and a sum without a copy;
-- tokens of memories and pointers are one sequence from the start; pointers are turned by no angle;
+- the rotary embedding in halves of real numbers instead of complex pairs, each half from a linear layer of its own,
+  so that nothing is cut apart;
 - an entry that is not valid is masked by one more column: it holds the mask in keys and 1 in queries, so that the
   score tensor, by far the largest, is not touched once more;
-- rows of a softmax sum to one: values stay 64 wide, and their projection waits until after the weighted sum;
+- one head: projecting values and projecting what comes out is one matrix, before the weighted sum over the frame's
+  own tokens, after that over memories, whose values stay 64 wide; rows of a softmax sum to one, so biases pass;
 - what comes before the first look at an object's memory is done once per frame, not once per object.
 
 The memory encoder normalises channels last, where that is one operation, and stays there between convolutions.
@@ -14,7 +14,7 @@ The memory encoder normalises channels last, where that is one operation, and st
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -47,9 +47,6 @@ class MemoryAttention(nn.Module):  # type: ignore[misc]  # torch is not looked i
         cos, sin = rotary_tables(self.side, theta)
         self.register_buffer("cos", cos)
         self.register_buffer("sin", sin)
-        plain = torch.zeros(self.side**2, 1)
-        self.register_buffer("key_cos", torch.cat([cos, cos, plain + 1], 1)[None, None])
-        self.register_buffer("key_sin", torch.cat([sin, sin, plain], 1)[None, None])
         frame_position = model.image_encoder.neck.position_encoding(torch.zeros(1, 256, self.side, self.side))
         # The package adds a tenth of the position to the features.
         self.register_buffer("frame_position", 0.1 * tokens_of(frame_position))
@@ -79,17 +76,12 @@ class MemoryAttention(nn.Module):  # type: ignore[misc]  # torch is not looked i
         values = torch.cat(
             [memory.reshape(rows, slots * length, 64), pointer_tokens.reshape(rows, pointers * 4, 64)], 1
         )
-        keys = torch.cat(
-            [
-                _with_mask(memory + self.memory_position + ages, memory_valid),
-                _with_mask(pointer_keys, obj_ptr_valid),
-            ],
-            1,
-        )
-        still = torch.zeros_like(pointer_tokens.reshape(rows, pointers * 4, 64)[:1, :, :1])
-        turn = (
-            self._for_keys(self.key_cos, slots, still + 1),
-            self._for_keys(self.key_sin, slots, still),
+        memory_keys = (memory + self.memory_position + ages).reshape(rows, slots * length, 64)
+        keys = _Keys(
+            memory_keys,
+            _mask_column(memory_valid, length),
+            pointer_keys.reshape(rows, pointers * 4, 64),
+            _mask_column(obj_ptr_valid, 4),
         )
         tables = (self.cos, self.sin)
         x = tokens_of(image_embed) + self.frame_position
@@ -101,13 +93,17 @@ class MemoryAttention(nn.Module):  # type: ignore[misc]  # torch is not looked i
             if layer is not first:
                 x = layer.look_around(x, tables)
                 query = layer.ask(x, tables)
-            x = layer.remember(x, query, keys, values, turn)
+            x = layer.remember(x, query, keys, values, tables)
         return picture_of(self.norm(x), self.side)
 
-    def _for_keys(self, table: Tensor, slots: Tensor, still: Tensor) -> Tensor:
-        """A table of memories' keys [1,1,L,257] for the keys of all slots and of pointers: [1,M·L+4P,257]."""
-        every = table.expand(1, slots, -1, -1).reshape(1, -1, _WIDTH + 1)
-        return torch.cat([every, still.expand(-1, -1, _WIDTH + 1)], 1)
+
+class _Keys(NamedTuple):
+    """What keys are made of, the same in all layers: tokens [N,M·L,64] and [N,4P,64], masks [N,…,1] to be added."""
+
+    memories: Tensor
+    memory_mask: Tensor
+    pointers: Tensor
+    pointer_mask: Tensor
 
 
 class PointerAge(nn.Module):  # type: ignore[misc]  # torch is not looked into
@@ -144,12 +140,12 @@ class _Layer(nn.Module):  # type: ignore[misc]  # torch is not looked into
         self.linear_in, self.linear_out = layer.linear1, negated(layer.linear2)
         self.own_query = _Turned(own.q_proj.weight[order] * scale, own.q_proj.bias[order] * scale)
         self.own_key = _Turned(own.k_proj.weight[order], own.k_proj.bias[order])
-        self.own_value = linear(own.v_proj.weight)
-        self.own_out = linear(own.out_proj.weight, own.out_proj.weight @ own.v_proj.bias + own.out_proj.bias)
+        self.own_value = linear(own.out_proj.weight @ own.v_proj.weight)
+        self.own_bias = nn.Parameter(
+            own.out_proj.weight @ own.v_proj.bias + own.out_proj.bias, requires_grad=False
+        )
         self.cross_query = _Turned(cross.q_proj.weight[order] * scale, cross.q_proj.bias[order] * scale)
-        weight, bias = cross.k_proj.weight[order], cross.k_proj.bias[order]
-        self.key = _masking(weight, bias, 1.0)
-        self.turned_key = _masking(_right_angle(weight), _right_angle(bias), 0.0)
+        self.cross_key = _Turned(cross.k_proj.weight[order], cross.k_proj.bias[order])
         self.cross_out = linear(
             cross.out_proj.weight @ cross.v_proj.weight,
             cross.out_proj.weight @ cross.v_proj.bias + cross.out_proj.bias,
@@ -160,7 +156,7 @@ class _Layer(nn.Module):  # type: ignore[misc]  # torch is not looked into
         seen = self.own_norm(x)
         query, key = self.own_query(seen, *tables), self.own_key(seen, *tables)
         weights = torch.softmax(query @ key.transpose(1, 2), -1)
-        return x + apply_flat(self.own_out, weights @ apply_flat(self.own_value, seen))
+        return x + (weights @ apply_flat(self.own_value, seen) + self.own_bias)
 
     def ask(self, x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
         """Queries of the cross attention [N,L,257]; the last column is 1 and meets the keys' mask."""
@@ -168,15 +164,15 @@ class _Layer(nn.Module):  # type: ignore[misc]  # torch is not looked into
         return functional.pad(query, (0, 1), value=1.0)
 
     def remember(
-        self, x: Tensor, query: Tensor, keys: Tensor, values: Tensor, turn: tuple[Tensor, Tensor]
+        self, x: Tensor, query: Tensor, keys: _Keys, values: Tensor, tables: tuple[Tensor, Tensor]
     ) -> Tensor:
-        """Cross attention to tokens [N,K,65] with values [N,K,64], and what follows it."""
-        cos, sin = turn
-        key = apply_flat(self.key, keys) * cos + apply_flat(self.turned_key, keys) * sin
+        """Cross attention to keys with values [N,K,64], and what follows it."""
+        pointers = torch.cat([*self.cross_key.still(keys.pointers), keys.pointer_mask], 2)
+        key = torch.cat([self.cross_key.of_slots(keys.memories, *tables, keys.memory_mask), pointers], 1)
         weights = torch.softmax(query @ key.transpose(1, 2), -1)
         x = x + apply_flat(self.cross_out, weights @ values)
-        hidden = functional.relu(self.linear_in(self.last_norm(x).reshape(-1, _WIDTH)))
-        return x - self.linear_out(hidden).reshape(x.shape)
+        hidden = functional.relu(self.linear_in(self.last_norm(x)))
+        return x - apply_flat(self.linear_out, hidden)
 
 
 class _Turned(nn.Module):  # type: ignore[misc]  # torch is not looked into
@@ -190,6 +186,18 @@ class _Turned(nn.Module):  # type: ignore[misc]  # torch is not looked into
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         a, b = apply_flat(self.first, x), apply_flat(self.second, x)
         return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+
+    def still(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Without turning: [N,T,64] → the halves [N,T,128]."""
+        return apply_flat(self.first, x), apply_flat(self.second, x)
+
+    def of_slots(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
+        """[N,M·L,64], turned alike in every slot → [N,M·L,257] with the mask as the last column."""
+        split = (x.shape[0], -1, *cos.shape)
+        a, b = (half.reshape(split) for half in self.still(x))
+        whole = (x.shape[0], x.shape[1], _HALF)
+        turned = (a * cos - b * sin, a * sin + b * cos)
+        return torch.cat([turned[0].reshape(whole), turned[1].reshape(whole), mask], 2)
 
 
 class MemoryEncoder(nn.Module):  # type: ignore[misc]  # torch is not looked into
@@ -267,20 +275,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
 
 
-def _right_angle(halves: Tensor) -> Tensor:
-    """Rows of a layer whose output is that of the given one, turned by a right angle: (a, b) → (-b, a)."""
-    return torch.cat([-halves[_HALF:], halves[:_HALF]])
-
-
-def _masking(weight: Tensor, bias: Tensor, passed: float) -> Any:
-    """A layer [256,64] with one more input, the mask, which it passes on (or not) as one more output."""
-    column = torch.zeros(_WIDTH + 1, 1)
-    column[-1] = passed
-    wide = torch.cat([torch.cat([weight, torch.zeros(1, 64)]), column], 1)
-    return linear(wide, torch.cat([bias, torch.zeros(1)]))
-
-
-def _with_mask(tokens: Tensor, valid: Tensor) -> Tensor:
-    """[N,M,T,64] and validity [N,M] → [N,M·T,65]; the last column is what is added to scores."""
-    mask = ((valid - 1) * _MASKED)[:, :, None, None].expand(-1, -1, tokens.shape[2], 1)
-    return torch.cat([tokens, mask], 3).reshape(tokens.shape[0], -1, tokens.shape[3] + 1)
+def _mask_column(valid: Tensor, tokens: int) -> Tensor:
+    """Validity [N,M] of entries of so many tokens → what is added to scores, [N,M·tokens,1]."""
+    mask = ((valid - 1) * _MASKED)[:, :, None]
+    return mask.expand(-1, -1, tokens).reshape(valid.shape[0], -1, 1)
