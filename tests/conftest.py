@@ -26,6 +26,8 @@ MUST_BE_THERE = frozenset({"data_dir", "ffprobe", "rtsp_server", "start_rtsp_ser
 """Fixtures that stand for real data and real peers."""
 MAY_BE_ABSENT = frozenset({"small_disk", "load_on_device", "nvdec_here", "gpu_here"})
 """Fixtures that stand for what a machine cannot do at all."""
+EXPORTED = frozenset({"sam2_folder", "edgetam_folder"})
+"""Fixtures that export a model, once."""
 WITHOUT_EFFECT_ON_GRAPHS = frozenset(
     f"{name}.py"
     for name in ("checkpoint", "command", "half", "loop_parity", "official", "parity", "quantize", "work")
@@ -73,6 +75,12 @@ def edgetam_folder(request: pytest.FixtureRequest) -> Path:
     return exported_segmenter(request.config, "edgetam")
 
 
+@pytest.fixture(scope="session")
+def edgetam_folder(request: pytest.FixtureRequest) -> Path:
+    """The same of EdgeTAM."""
+    return exported_segmenter(request.config, "edgetam")
+
+
 def exported_segmenter(config: pytest.Config, variant: str) -> Path:
     """The folder of a variant with random weights at 256 × 256; skips without the packages that export."""
     if find_spec("torch") is None or find_spec("sam2") is None:
@@ -87,7 +95,7 @@ def exported_segmenter(config: pytest.Config, variant: str) -> Path:
     with open(folder.parent / f"{variant}.lock", "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "segmenter.json").is_file():
-            for old in folder.parent.glob(f"{variant}-*/"):
+            for old in [*folder.parent.glob(f"{variant}-*/"), *folder.parent.glob(f".{variant}-*/")]:
                 # A run that goes on beside this one may still read what it found.
                 if time.time() - old.stat().st_mtime > 3600:
                     shutil.rmtree(old)
@@ -126,6 +134,13 @@ def small_disk(tmp_path: Path) -> Iterator[MountDisk]:
         if subprocess.run(["umount", str(folder)], capture_output=True).returncode:
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
             pytest.fail(f"a file on {folder} is still open")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whichever test comes first waits for the export: half a minute, or minutes where much else is computed."""
+    for item in items:
+        if not EXPORTED.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.timeout(600))
 
 
 @pytest.hookimpl(wrapper=True)

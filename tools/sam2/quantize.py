@@ -27,6 +27,7 @@ from tools.sam2.graph_edit import copied, tidy
 with needs("export"):
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.onnx_model import ONNXModel
 
 DYNAMIC: Mapping[str, tuple[str, ...]] = {
     "image_encoder": ("MatMul", "Gemm"),
@@ -42,6 +43,9 @@ def dynamic(name: str, model: Any) -> Any:
     """The graph with eight-bit weights, a copy; the same object where nothing of it is to be quantised."""
     if name not in DYNAMIC:
         return model
+    model = copied(model)
+    # Eight bits know products, not Gemm; what is added comes after.
+    ONNXModel(model).replace_gemm_with_matmul()
     nodes = _learnt(model, DYNAMIC[name])
     with tempfile.TemporaryDirectory(prefix="camring-quantization-") as folder:
         target = Path(folder) / "int8.onnx"
@@ -49,7 +53,7 @@ def dynamic(name: str, model: Any) -> Any:
         logging.disable(logging.WARNING)
         try:
             quantize_dynamic(
-                copied(model), str(target), op_types_to_quantize=list(DYNAMIC[name]), nodes_to_quantize=nodes,
+                model, str(target), op_types_to_quantize=list(DYNAMIC[name]), nodes_to_quantize=nodes,
                 per_channel=True, reduce_range=_processor().levels < 127, weight_type=QuantType.QInt8,
             )  # fmt: skip
         finally:
