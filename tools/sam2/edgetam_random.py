@@ -41,8 +41,8 @@ def _settle(trunk: Any, generator: Any) -> Any:
         norm.momentum = 1.0
     trunk.train()
     coarse, middle, fine = (
-        nn.functional.interpolate(torch.randn(4, 3, side, side, generator=generator), size=(256, 256))
-        for side in (4, 32, 256)
+        nn.functional.interpolate(torch.randn(4, 3, side, side, generator=generator), size=(128, 128))
+        for side in (4, 16, 128)
     )
     contrast = torch.tensor([0.0, 0.1, 0.3, 1.0])[:, None, None, None]
     picture = coarse + contrast * (middle + fine)
