@@ -222,6 +222,7 @@ def take_event(stage: Stage, camera: Camera, event: Event) -> None:
 
 def report(stage: Stage) -> None:
     """Bring modes, objects, rates and what runs worse than asked for into the status."""
+    tell_events(stage)
     lane = stage.lane
     degraded = lane.degraded()
     for about in degraded.keys() - stage.degraded:
