@@ -42,12 +42,14 @@ class GraphOptions:
 
     threads  threads inside one call, where the device has such
     rows     most object rows in one call, for runtimes that build for sizes
+    frames   most frames in one call, likewise
     device   number of the GPU
     cache    folder for what takes long to make: TensorRT engine files
     """
 
     threads: int = 1
     rows: int = 1
+    frames: int = 1
     device: int = 0
     cache: Path | None = None
 

@@ -89,7 +89,9 @@ class Segmenter:
         options = options or SegmenterOptions()
         sidecar = sam2_sidecar.load(folder)
         rows = options.rows_per_call or _rows_for(sidecar, options.backends[0])
-        graph_options = GraphOptions(options.threads or _cores(), rows, options.device, options.cache)
+        graph_options = GraphOptions(
+            options.threads or _cores(), rows, options.frames_per_call, options.device, options.cache
+        )
         return cls(sidecar, options, Graphs(sidecar, options.backends, graph_options), rows)
 
     @property
@@ -206,7 +208,7 @@ class Segmenter:
     def track(self, features: Features, frame_index: I64, bank: MemoryBank, rows: I64) -> Predictions:
         """Masks of n rows of a bank by what they remember; each has to remember something. Raises `BackendError`."""
         result = self._new(frame_index, prompted=False)
-        for part in _parts(len(rows), self.rows_per_call):
+        for part in self._calls(frame_index):
             frames = frame_index[part]
             pix_feat, failures = self._graphs.attend(features, frames, bank, rows[part])
             found = self._graphs.decode(
@@ -268,7 +270,7 @@ class Segmenter:
         fine = np.array([not failure for failure in predictions.failures], np.bool_)
         wanted = np.flatnonzero(fine & (sure | predictions.prompted))
         taken = np.zeros(len(rows), np.bool_)
-        for part in _parts(len(wanted), self.rows_per_call):
+        for part in self._calls(predictions.frame_index[wanted]):
             index = wanted[part]
             memories, failures = self._graphs.encode_memory(
                 features, predictions.frame_index, predictions, index
@@ -329,10 +331,22 @@ class Segmenter:
         for row, (prompt, (_, labels)) in enumerate(zip(prompts, points, strict=True)):
             kinds.setdefault(0 if prompt.mask_hw is not None else len(labels), []).append(row)
         for kind, members in kinds.items():
-            for part in _parts(len(members), self.rows_per_call):
+            for part in self._calls(frame_index[members]):
                 index = np.array(members)[part]
                 coords, labels = (np.stack([points[at][which] for at in index]) for which in (0, 1))
                 yield index, coords, labels if kind else None
+
+    def _calls(self, frame_index: I64) -> Iterator[I64]:
+        """Places of rows that go into one call: neither too many rows nor rows of too many frames."""
+        part: list[int] = []
+        for place, frame in enumerate(frame_index):
+            frames = {int(frame_index[at]) for at in part} | {int(frame)}
+            if len(part) == self.rows_per_call or len(frames) > self.options.frames_per_call:
+                yield np.array(part, np.int64)
+                part = []
+            part.append(place)
+        if part:
+            yield np.array(part, np.int64)
 
     def _check(
         self, features: Features, frame_index: I64, prompts: Sequence[Prompt], *, refining: bool

@@ -16,7 +16,8 @@ MASK_LOGIT = 10.0
 """A mask that is the answer has logits of plus and minus this."""
 PREVIOUS_LOGIT = 32.0
 """Earlier logits are clamped to plus and minus this before they go into the decoder again."""
-_MOST_POINTS = 64
+_MOST_POINTS = 16
+"""A box counts as two. Engines of TensorRT are built for so many."""
 _BOX_LABELS = (2, 3)
 _NO_POINT = -1
 _ON_OBJECT = 1
@@ -34,8 +35,9 @@ def check_prompt(prompt: Prompt, size_wh: tuple[int, int], *, refining: bool = F
         _check_mask(prompt.mask_hw, size_wh)
         return
     points = prompt.points_xy
-    if len(points) > _MOST_POINTS:
-        raise PromptError(f"{len(points)} points, at most {_MOST_POINTS} are taken")
+    count = len(points) + (0 if prompt.box_xyxy is None else 2)
+    if count > _MOST_POINTS:
+        raise PromptError(f"{count} points, at most {_MOST_POINTS} are taken, of which a box is two")
     if not np.isfinite(points).all() or (points < 0).any() or (points > (width, height)).any():
         raise PromptError(f"a point lies outside of the picture of {width} × {height}")
     if not np.isin(prompt.labels, (0, 1)).all():
