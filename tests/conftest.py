@@ -75,12 +75,6 @@ def edgetam_folder(request: pytest.FixtureRequest) -> Path:
     return exported_segmenter(request.config, "edgetam")
 
 
-@pytest.fixture(scope="session")
-def edgetam_folder(request: pytest.FixtureRequest) -> Path:
-    """The same of EdgeTAM."""
-    return exported_segmenter(request.config, "edgetam")
-
-
 def exported_segmenter(config: pytest.Config, variant: str) -> Path:
     """The folder of a variant with random weights at 256 × 256; skips without the packages that export."""
     if find_spec("torch") is None or find_spec("sam2") is None:
