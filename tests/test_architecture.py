@@ -134,7 +134,9 @@ def test_every_package_is_typed() -> None:
     assert all((ROOT / package / "py.typed").is_file() for package in PACKAGES)
 
 
-@pytest.mark.parametrize("module", ["engine.cli", "engine.evaluation.cli", "engine.models.cli", "engine.segment_cli"])
+@pytest.mark.parametrize(
+    "module", ["engine.cli", "engine.evaluation.cli", "engine.models.cli", "engine.segment_cli"]
+)
 def test_help_imports_nothing_heavy(module: str) -> None:
     code = (
         f"import sys; from {module} import main\n"
