@@ -152,6 +152,8 @@ class Commands:
             self._check_known(camera, command["object"])
         prompt = prompt_of(command, (meta.width, meta.height))
         object_id = camera.objects.prompt(prompt, command["object"], None, now_s)
+        if not self._context.config.offline:
+            self._lane.interrupt()
         return {"camera": camera.name, "object": object_id, "frame": meta.index}
 
     def _check_known(self, camera: Camera, object_id: int) -> None:

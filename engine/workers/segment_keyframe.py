@@ -6,7 +6,7 @@ not decide anything: who is asked for what is in the job.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -59,9 +59,16 @@ class _Keyframe:
 
 
 def run_job(
-    segmenter: Segmenter, bank: MemoryBank, frame: FrameNv12, job: KeyframeJob, clock: Clock
-) -> KeyframeResult:
+    segmenter: Segmenter,
+    bank: MemoryBank,
+    frame: FrameNv12,
+    job: KeyframeJob,
+    clock: Clock,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> KeyframeResult | None:
     """Segment one frame. An object that gets no answer says why in its mask, the others go on.
+
+    interrupted  asked between the segmenter's calls: something is more urgent, and there is no answer (None)
 
     Raises `BackendError` where no backend is left.
     """
@@ -75,6 +82,8 @@ def run_job(
     )
     _take_rows(keyframe)
     for call in _Call:
+        if interrupted():
+            return None
         rows = [row for row in keyframe.rows if row.call is call and not row.failure]
         if rows:
             _ask(keyframe, call, rows)

@@ -6,6 +6,7 @@ know cameras: whose keyframe comes next is decided elsewhere.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -22,7 +23,7 @@ from engine.models.sam2 import Segmenter, SegmenterOptions
 from engine.models.sam2_memory import MemoryBank
 from engine.models.segmenter_folder import find_segmenter
 from engine.segmentation.jobs import KeyframeJob, KeyframeResult
-from engine.types import FrameNv12
+from engine.types import FrameNv12, MaskSource
 from engine.workers.segment_keyframe import forget_only, run_job
 from engine.workers.segment_thread import Lane
 
@@ -43,7 +44,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a keyframe: a result, or why there is none."""
+    """What became of a keyframe: a result, or why there is none; neither where it was interrupted."""
 
     job: KeyframeJob
     result: KeyframeResult | None
@@ -64,7 +65,9 @@ class SegmentLane:
         self._lane = Lane(wake, clock)
         self._loading: Future[Loaded] | None = None
         self._loaded: Loaded | None = None
-        self._running: tuple[KeyframeJob, Future[KeyframeResult]] | None = None
+        self._running: tuple[KeyframeJob, Future[KeyframeResult | None]] | None = None
+        self._interrupt = threading.Event()
+        self._interrupted_last = False
         self._retry_at_ns = 0
         self.problem = ""
         self.ever = False
@@ -114,14 +117,25 @@ class SegmentLane:
         """
         assert self._loaded is not None
         segmenter, bank = self._loaded.segmenter, self._loaded.bank
-        run: Callable[[], KeyframeResult] = partial(forget_only, bank, job)
+        run: Callable[[], KeyframeResult | None] = partial(forget_only, bank, job)
+        self._interrupt.clear()
         if frame is not None:
-            run = partial(run_job, segmenter, bank, frame, job, self._clock)
+            run = partial(run_job, segmenter, bank, frame, job, self._clock, self._interrupt.is_set)
             self.keyframes += 1
             self.rows += len(job.requests)
             self._newest_rows.append(len(job.requests))
         self.busy.begin()
         self._running = job, self._lane.begin(f"keyframe {job.frame_seq} of {job.camera}", run)
+
+    def interrupt(self) -> None:
+        """Somebody waits for a keyframe of his own: give up the one under way at the next opportunity.
+
+        Not one that somebody else waits for, and never two running: the others' masks must be refreshed, too.
+        """
+        if self._running is None or self._interrupted_last:
+            return
+        if not any(request.source is MaskSource.PROMPT for request in self._running[0].requests):
+            self._interrupt.set()
 
     def poll(self) -> Outcome | None:
         """Take note of what the lane has finished; the outcome of a keyframe, if that is what it was.
@@ -139,6 +153,7 @@ class SegmentLane:
         self.busy.end()
         error = answer.exception()
         if error is None:
+            self._interrupted_last = answer.result() is None
             return Outcome(job, answer.result())
         if not isinstance(error, EngineError):
             raise error

@@ -166,6 +166,24 @@ def test_somebody_points_and_the_next_keyframe_is_for_that(
     assert not again["ok"] and again["failure"] == "not-found" and "left or never was" in again["error"]
 
 
+def test_a_prompt_cuts_in_but_never_twice_running(start: Callable[..., Run], sam2_folder: Path) -> None:
+    run = start(sam2_folder, "track")
+    run.until_loaded()
+    run.see(BOX)
+    lane, camera = run.stage.lane, run.stage.cameras["a"]
+    until(lambda: step(run.stage) or not lane.ready, "a keyframe is under way")
+    lane.interrupt()
+    assert lane._interrupt.is_set()
+    until(lambda: step(run.stage) or lane.ready, "it is given up, or was done already")
+    given_up = lane._interrupted_last
+    assert camera.objects.requests.cancelled == given_up
+    run.see(BOX)
+    until(lambda: step(run.stage) or not lane.ready, "the next one")
+    lane.interrupt()
+    assert lane._interrupt.is_set() is not given_up
+    until(lambda: step(run.stage) or lane.ready, "it ends")
+
+
 BAD_PROMPTS = [
     ({"points": [[999, 60, 1]]}, "invalid", "outside"),
     ({"box": [10, 10, 10, 40]}, "invalid", "no area"),

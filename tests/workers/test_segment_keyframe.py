@@ -61,7 +61,9 @@ def go_on(object_id: int, memory: Memory = Memory.GO_ON) -> ObjectRequest:
 
 
 def run(segmenter: Segmenter, bank: MemoryBank, number: int, todo: KeyframeJob) -> KeyframeResult:
-    return run_job(segmenter, bank, frame(number), todo, CLOCK)
+    result = run_job(segmenter, bank, frame(number), todo, CLOCK)
+    assert result is not None
+    return result
 
 
 def test_every_request_is_answered_in_its_order_with_the_right_memory(
@@ -159,3 +161,21 @@ def test_points_of_the_grid_come_behind_the_requests(segmenter: Segmenter, bank:
     found = run(segmenter, bank, 0, KeyframeJob("a", 1, (start(1),), automatic_points_xy=grid))
     assert found.masks[0].object_id == 1
     assert all(mask.object_id == 0 and mask.source is MaskSource.AUTOMATIC for mask in found.masks[1:])
+
+
+def test_a_job_is_given_up_between_two_calls_for_something_more_urgent(
+    segmenter: Segmenter, bank: MemoryBank
+) -> None:
+    run(segmenter, bank, 0, job(start(1)))
+    asked = []
+
+    def interrupted() -> bool:
+        asked.append(bank.steps(("a", 2)))
+        return len(asked) == 2
+
+    both = job(start(2), go_on(1))
+    assert run_job(segmenter, bank, frame(1), both, CLOCK, interrupted) is None
+    assert asked == [0, 1], "before the first call, and behind it"
+    assert bank.steps(("a", 1)) == 1, "who was not asked has remembered nothing"
+    again = run(segmenter, bank, 2, both)
+    assert [mask.failure for mask in again.masks] == ["", ""] and bank.steps(("a", 2)) == 1
