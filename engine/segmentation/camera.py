@@ -198,7 +198,7 @@ class CameraObjects:
         forget = self._take_forgets()
         if not requests and grid is None and not forget:
             return None
-        job = KeyframeJob(self.name, self._newest_seq(), requests, forget, grid)
+        job = KeyframeJob(self.name, self._newest_seq(), requests, forget, grid, table.take_freed())
         if requests or grid is not None:
             self._take_off(job)
         return job
@@ -220,6 +220,7 @@ class CameraObjects:
 
     def cancel(self, job: KeyframeJob, now_s: float) -> None:
         """The job could not be run (its frame was overwritten, the segmenter failed): its objects are asked again."""
+        self._scene.table.free_again(job.freed)
         flight = self._flights.pop(job.frame_seq, None)
         if flight is not None:
             self._scene.at(now_s)

@@ -38,6 +38,7 @@ class KeyframeJob:
     """What is to be segmented on one frame of one camera.
 
     forget     objects whose memories are given back before anything else
+    freed      camera and ID of objects of any camera that had to give way since the last job: the same for them
     automatic  where to look for everything: points float32 (k, 2) in source pixels, each a prompt of its own
     """
 
@@ -46,6 +47,11 @@ class KeyframeJob:
     requests: tuple[ObjectRequest, ...]
     forget: tuple[int, ...] = ()
     automatic_points_xy: F32 | None = None
+    freed: tuple[tuple[str, int], ...] = ()
+
+    def given_back(self) -> tuple[tuple[str, int], ...]:
+        """Camera and ID of all memories to give back before anything else; some may have none."""
+        return (*self.freed, *((self.camera, object_id) for object_id in self.forget))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ bank, which has as many rows, never has to choose for itself.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 Key = tuple[str, int]
@@ -75,10 +76,14 @@ class Seats:
         return self._notices.pop(camera, [])
 
     def drain_freed(self) -> tuple[Key, ...]:
-        """Memories to be given back before the next job runs, whose camera may be another. Twice does no harm."""
+        """Memories to be given back with the next job, whose camera may be another. Twice does no harm."""
         freed = tuple(self._freed)
         self._freed.clear()
         return freed
+
+    def free_again(self, freed: Iterable[Key]) -> None:
+        """That job was not run: the next one gives them back."""
+        self._freed.extendleft(freed)
 
     def _victim(self, *, insist: bool) -> Key | None:
         candidates = [

@@ -184,6 +184,14 @@ class ObjectTable:
             self.forgets[held.object_id] = None
         held.seated = held.remembers = False
 
+    def take_freed(self) -> tuple[tuple[str, int], ...]:
+        """Objects of all cameras whose memory goes to others with the next job."""
+        return self._seats.drain_freed()
+
+    def free_again(self, freed: tuple[tuple[str, int], ...]) -> None:
+        """The job that was to give these back was not run."""
+        self._seats.free_again(freed)
+
     def could_seat(self, object_id: int) -> bool:
         """Whether somebody who insists would get a place for it."""
         return self._seats.could_take((self.camera, object_id))

@@ -72,8 +72,8 @@ def run_job(
 
     Raises `BackendError` where no backend is left.
     """
-    for object_id in job.forget:
-        bank.remove((job.camera, object_id))
+    for key in job.given_back():
+        bank.remove(key)
     began_ns = clock.now_ns()
     features = segmenter.encode([frame])
     encoded_ns = clock.now_ns()
@@ -98,8 +98,8 @@ def run_job(
 
 def forget_only(bank: MemoryBank, job: KeyframeJob) -> KeyframeResult:
     """A job that gives memories back and needs no picture."""
-    for object_id in job.forget:
-        bank.remove((job.camera, object_id))
+    for key in job.given_back():
+        bank.remove(key)
     return KeyframeResult(job.camera, job.frame_seq, ())
 
 

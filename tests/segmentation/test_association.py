@@ -276,7 +276,54 @@ def test_an_object_of_another_camera_gives_way_to_a_prompt() -> None:
     assert second.camera.prompt(box_prompt(*RIGHT), None, None, second.now_s) == 4
     # Both stages are called the same; what counts is that the place has gone over.
     assert len(seats) == 1
-    assert seats.drain_freed() == (("door", 1),)
+    job = job_of(second)
+    assert job.given_back() == (("door", 1),)
+    second.camera.cancel(job, second.now_s)
+    second.record({4: RIGHT})
+    assert job_of(second).given_back() == (("door", 1),)
+
+
+def test_who_insists_takes_the_place_of_one_that_was_to_go_on_in_the_same_keyframe() -> None:
+    stage = Stage("track", seats=Seats(1))
+    stage.record({1: LEFT})
+    stage.keyframe({1: LEFT})
+    stage.record({1: LEFT, 2: RIGHT})
+    stage.camera.protect(2, stage.now_s)
+    assert stage.keyframe({1: LEFT, 2: RIGHT}) == [(2, Memory.START)]
+    stage.record({1: LEFT, 2: RIGHT})
+    assert stage.keyframe({1: LEFT, 2: RIGHT}) == [(2, Memory.GO_ON), (1, Memory.NONE)]
+
+
+def test_a_beginning_that_was_not_remembered_is_made_again() -> None:
+    stage = Stage("track")
+    stage.record({1: LEFT})
+    job = job_of(stage)
+    stage.camera.on_result(
+        KeyframeResult("door", job.frame_seq, (mask_of(1, LEFT, remembered=False),)), stage.now_s
+    )
+    stage.record({1: LEFT})
+    assert stage.keyframe({1: LEFT}) == [(1, Memory.START)]
+
+
+def test_what_has_neither_track_nor_memory_is_forgotten() -> None:
+    stage = Stage("boxes")
+    stage.record({1: LEFT, 2: RIGHT})
+    stage.keyframe({1: LEFT, 2: RIGHT})
+    stage.record({2: RIGHT})
+    assert stage.camera.object_ids() == (1, 2), "a track may be back at once"
+    stage.record({2: RIGHT}, pass_s=1.5)
+    assert stage.camera.object_ids() == (2,)
+    assert stage.camera.drain_gone() == (1,)
+
+
+def test_another_picture_size_takes_masks_along() -> None:
+    stage = followed()
+    stage.record({2: RIGHT})
+    stage.keyframe({1: LEFT, 2: RIGHT})
+    stage.camera.on_tracks(tracks_of({}), meta_of(stage.seq + 1, 320, 240), stage.now_s)
+    rows = stage.camera.objects(tracks_of({}))
+    assert rows.track_ids.tolist() == [1, 2]
+    assert rows.boxes_xyxy.tolist() == [[5, 5, 55, 105], [200, 50, 250, 150]]
 
 
 def test_an_evicted_object_with_a_track_goes_on_without_memory() -> None:

@@ -53,7 +53,9 @@ class Device:
         camera = turn.camera
         mine = [key for key in self.masked if key[0] == camera]
         candidates = [self._candidate(key) for key in mine]
-        chosen = {c.object_id for c in choose(in_order(candidates, 1.0, self.turns.count(camera)), turn.allowance)}
+        chosen = {
+            c.object_id for c in choose(in_order(candidates, 1.0, self.turns.count(camera)), turn.allowance)
+        }
         began_s, self.last[camera] = self.now_s, self.now_s
         self.now_s += (self.picture_s + len(chosen) * self.row_s) * slower
         requests = tuple(ObjectRequest(n, Memory.GO_ON, MaskSource.MEMORY) for n in sorted(chosen))

@@ -135,10 +135,8 @@ class World:
             return
         number = [camera.name for camera in self.cameras].index(turn.camera)
         camera = self.cameras[number]
-        freed = self.seats.drain_freed()
         job = camera.plan(self.now_s, turn.allowance)
         assert len(self.seats) <= self.seats.capacity
-        assert isinstance(freed, tuple)
         if job is None:
             return
         if self.rng.random() < 0.1:
