@@ -25,6 +25,7 @@ if __name__ == "__main__" and not __package__:
 from tools.command_line import EXIT_STATUS, check_input, print_table, run_tool
 
 if TYPE_CHECKING:
+    from engine.models.trt_engine_file import Place
     from tools.parity import Parity, Tolerance
     from tools.trt_plan import Plan
     from tools.trt_segmenter import GraphPlan
@@ -111,6 +112,7 @@ def _segmenter(args: argparse.Namespace) -> int:
     """The four graphs of a folder: all checked before the first is built."""
     from engine.errors import ConfigError, ModelUnsupported
     from engine.models import sam2_sidecar
+    from engine.models.trt import import_tensorrt, place_here
     from tools import trt_segmenter
 
     if args.calibrate or len(args.batch) > 1:
@@ -120,8 +122,9 @@ def _segmenter(args: argparse.Namespace) -> int:
         args.precision, rows, args.frames, args.out, args.level, args.workspace_mib
     )
     plans = trt_segmenter.plans(sam2_sidecar.load(args.model, checksums=True), wish)
+    place = None if args.dry_run else place_here(import_tensorrt(), args.device)
     problems = [problem for plan in plans for problem in plan.problems()]
-    if args.dry_run:
+    if place is None:
         for line in [fact for plan in plans for fact in plan.facts]:
             print(f"checked: {line}")
         for line in trt_segmenter.packages():
@@ -133,17 +136,15 @@ def _segmenter(args: argparse.Namespace) -> int:
         return 1 if problems else 0
     if problems:
         raise ModelUnsupported(f"{args.model}: {'; '.join(problems)}")
-    return max([_build_graph(args, plan) for plan in plans])
+    return max([_build_graph(args, plan, place) for plan in plans])
 
 
-def _build_graph(args: argparse.Namespace, plan: GraphPlan) -> int:
+def _build_graph(args: argparse.Namespace, plan: GraphPlan, place: Place) -> int:
     """Build the engine of one graph of a segmenter and compare it with ONNX Runtime."""
-    from engine.models.trt import import_tensorrt, place_here
     from engine.models.trt_engine_file import timing_cache_path
     from tools.trt_build import BuildOptions, build_engine
     from tools.trt_segmenter_parity import compare
 
-    place = place_here(import_tensorrt(), args.device)
     path = None if args.force else plan.existing(place)
     if path is not None:
         print(f"{path}: up to date")

@@ -161,7 +161,7 @@ def test_static_eight_bits(sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def graph_of(*nodes: Any, inputs: tuple[str, ...] = ("image",)) -> Any:
-    shape = ["F", 3, SIZE, SIZE]
+    shape: list[str | int | None] = ["F", 3, SIZE, SIZE]
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in inputs]
     outputs = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None)

@@ -75,7 +75,7 @@ class LoopParity:
 def by_official(parts: Parts, size: int) -> F32:
     """Mask logits (frames, objects, 4r, 4r) of the clip by the official model."""
     frames, boxes = made_up_clip(size, FRAMES, OBJECTS)
-    pictures = Pictures(size, np.float32(MEAN), np.float32(STD))
+    pictures = Pictures(size, np.asarray(MEAN, np.float32), np.asarray(STD, np.float32))
     return official.track(
         parts.official, np.concatenate([pictures.fill([frame]).copy() for frame in frames]), boxes
     )

@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 import platform
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from engine.types import F32, FrameNv12
+from engine.models.sam2_pictures import Pictures
+from engine.types import F32
 from tools import quantization
 from tools.command_line import needs
 from tools.frames import TEST_PICTURES, read_frames
@@ -32,6 +32,7 @@ with needs("export"):
 DYNAMIC: Mapping[str, tuple[str, ...]] = {
     "image_encoder": ("MatMul", "Gemm"),
     "memory_attention": ("MatMul", "Gemm"),
+    "memory_encoder": ("MatMul", "Gemm"),
 }
 """Operators with learnt weights that are quantised, by graph; graphs that are not here stay as they are."""
 
@@ -72,17 +73,11 @@ def static(name: str, model: Any, pictures: Sequence[F32]) -> Any:
 
 
 def calibration_pictures(source: str | None, count: int, size: int) -> list[F32]:
-    """Pictures as the image encoder gets them; drawn ones where no source is named."""
+    """Pictures (1,3,S,S) as the engine feeds them to the image encoder; drawn ones where no source is named."""
     every, first = (1, 0) if source else (20, 40)
-    return list(_pictures(read_frames([source or TEST_PICTURES], count, every, first), size))
-
-
-def _pictures(frames: Iterator[FrameNv12], size: int) -> Iterator[F32]:
-    for frame in frames:
-        rgb = cv2.cvtColorTwoPlane(frame.y, frame.uv, cv2.COLOR_YUV2RGB_NV12)
-        plain = cv2.resize(rgb, (size, size), interpolation=cv2.INTER_LINEAR)
-        normal = (plain.astype(np.float32) / 255 - np.float32(MEAN)) / np.float32(STD)
-        yield np.ascontiguousarray(normal.transpose(2, 0, 1)[None], np.float32)
+    pictures = Pictures(size, np.asarray(MEAN, np.float32), np.asarray(STD, np.float32))
+    frames = read_frames([source or TEST_PICTURES], count, every, first)
+    return [pictures.fill([frame]).copy() for frame in frames]
 
 
 def _learnt(model: Any, operators: Sequence[str]) -> list[str]:
