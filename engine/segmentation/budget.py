@@ -100,9 +100,9 @@ class Budget:
         Otherwise the one that has waited longest, cameras with protected objects twice as soon.
         """
         waiting = [demand for demand in demands if demand.wants]
+        self._count_cameras(demands)
         if not waiting:
             return None
-        self._count_cameras(waiting)
         pointed = [demand for demand in waiting if demand.pointed]
         first = pointed if pointed and not (self._pointed_last and len(waiting) > len(pointed)) else waiting
         chosen = max(first, key=lambda demand: self._urgency(demand))
@@ -148,14 +148,15 @@ class Budget:
             "late": list(self.late()),
         }
 
-    def _count_cameras(self, waiting: Sequence[Demand]) -> None:
-        """Cameras that take turns: also those whose next frame has not come just now."""
-        now_s = max(demand.now_s for demand in waiting)
-        self._wanted_s.update({demand.camera: now_s for demand in waiting if demand.rows or demand.points})
+    def _count_cameras(self, demands: Sequence[Demand]) -> None:
+        """Cameras that take turns: also those whose next frame has not come just now. What was said of one that has
+        wanted nothing for a while (it was switched off, or has ended) holds no longer."""
+        now_s = max((demand.now_s for demand in demands), default=0.0)
+        self._wanted_s.update({demand.camera: now_s for demand in demands if demand.rows or demand.points})
         horizon_s = max(LIVE_S, self.latency_s or 0.0)
-        self._wanted_s = {
-            camera: at_s for camera, at_s in self._wanted_s.items() if now_s - at_s <= horizon_s
-        }
+        for camera, at_s in list(self._wanted_s.items()):
+            if now_s - at_s > horizon_s:
+                self.forget(camera)
         self._cameras = max(1, len(self._wanted_s))
 
     @staticmethod

@@ -215,6 +215,16 @@ def test_a_camera_between_two_frames_still_counts() -> None:
     assert alone > shared
 
 
+def test_a_camera_that_is_switched_off_is_not_late_any_more() -> None:
+    device = settled(Device(Budget(0.3), {"a": 6}, picture_s=0.4, row_s=0.1))
+    assert device.budget.late()
+    device.budget.next([Demand("a", now_s=device.now_s + 1.0)])
+    assert device.budget.late(), "its next frame may come"
+    device.budget.next([Demand("a", now_s=device.now_s + 9.0)])
+    assert device.budget.late() == ()
+    assert device.budget.mask_lag_ms("a") is None
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     counts=st.lists(st.integers(1, 6), min_size=1, max_size=5),
