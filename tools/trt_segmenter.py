@@ -80,6 +80,8 @@ class GraphPlan:
 
     def __init__(self, sidecar: Sidecar, name: str, wish: SegmenterWish) -> None:
         """Raises `ModelCorrupt` for a damaged or foreign file, `ConfigError` for a flag."""
+        if wish.precision == "int8":
+            raise ConfigError("--precision int8: eight-bit engines are built of detectors only; take fp16")
         self.name = name
         self.path = sidecar.path(name)
         self.folder = wish.out or engine_folder()
@@ -172,8 +174,6 @@ class GraphPlan:
         return self._fixed
 
     def _precision_problems(self) -> list[str]:
-        if self.recipe.precision not in ("fp32", "fp16"):
-            return [f"{self.name}: {self.recipe.precision} engines are built of detectors only; take fp16"]
         if self._made_in.startswith("int8"):
             return [
                 f"{self.name}: the folder is quantised for CPUs; take the float32 one that it was made of"

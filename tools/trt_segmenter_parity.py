@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from engine.models.graph_session import GraphOptions, graph_session_named
+from engine.models.graph_session import GraphOptions, GraphSession, graph_session_named
+from engine.models.trt_engine_file import engine_folder
 from tools.sam2.interface import Counts, sample_inputs
 from tools.trt_segmenter import GraphPlan, compared_calls
 
@@ -17,7 +19,7 @@ TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2}
 def compare(plan: GraphPlan, device: int, tolerance: float | None) -> tuple[list[tuple[str, ...]], list[str]]:
     """Rows of a table, and what is out of tolerance. Raises `BackendError` where a device fails."""
     allowed = TOLERANCE[plan.recipe.precision] if tolerance is None else tolerance
-    judged = graph_session_named("tensorrt").load(plan.path, _options(plan, device))
+    judged = _open_engine(plan, device)
     reference = graph_session_named("ort-cpu").load(plan.path, GraphOptions(threads=0))
     rows: list[tuple[str, ...]] = []
     complaints: list[str] = []
@@ -39,6 +41,9 @@ def compare(plan: GraphPlan, device: int, tolerance: float | None) -> tuple[list
     return rows, complaints
 
 
-def _options(plan: GraphPlan, device: int) -> GraphOptions:
-    folder: Path = plan.folder
-    return GraphOptions(rows=plan.recipe.profiles[0].most, device=device, cache=folder)
+def _open_engine(plan: GraphPlan, device: int) -> GraphSession:
+    """The engine as engine-run would find it, wherever the user wants it to lie."""
+    rows = plan.recipe.profiles[0].most
+    with tempfile.TemporaryDirectory(prefix="camring-engines-") as cache:
+        engine_folder(Path(cache)).symlink_to(plan.folder.resolve())
+        return graph_session_named("tensorrt").load(plan.path, GraphOptions(1, rows, device, Path(cache)))
