@@ -252,7 +252,8 @@ def open_graph(path: Path, who: str, provider: tuple[str, dict[str, str]], remed
     # Threads of one session that wait by spinning take the cores from the next session's.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     settings.add_session_config_entry("session.force_spinning_stop", "1")
-    # Patterns of allocations are kept for every combination of sizes that has come up.
+    # Patterns of allocations are kept for every combination of sizes that has come up. The arena stays: it is full
+    # after the largest call, and without it a SAM 2 takes 5 to 8 % more time (for 370 MiB less, at 448 and 4 rows).
     settings.enable_mem_pattern = False
     providers: list[Any] = [provider] if provider[0] == _CPU else [provider, _CPU]
     try:
