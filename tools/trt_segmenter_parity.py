@@ -43,7 +43,8 @@ def compare(plan: GraphPlan, device: int, tolerance: float | None) -> tuple[list
 
 def _open_engine(plan: GraphPlan, device: int) -> GraphSession:
     """The engine as engine-run would find it, wherever the user wants it to lie."""
-    rows = plan.recipe.profiles[0].most
+    rows, frames = plan.profiles["N"].most, plan.profiles["F"].most
     with tempfile.TemporaryDirectory(prefix="camring-engines-") as cache:
         engine_folder(Path(cache)).symlink_to(plan.folder.resolve())
-        return graph_session_named("tensorrt").load(plan.path, GraphOptions(1, rows, device, Path(cache)))
+        options = GraphOptions(rows=rows, frames=frames, device=device, cache=Path(cache))
+        return graph_session_named("tensorrt").load(plan.path, options)
