@@ -119,7 +119,7 @@ class Scene:
         before, self.size_wh = self.size_wh, size_wh
         if before is None or before == size_wh:
             return
-        scale: F32 = np.array([now / then for now, then in zip(size_wh, before, strict=True)] * 2, np.float32)
+        scale: F32 = np.array([new / old for new, old in zip(size_wh, before, strict=True)] * 2, np.float32)
         for held in self.table.objects.values():
             _rescale(held, scale)
             if held.pointed is not None:
