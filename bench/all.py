@@ -96,8 +96,9 @@ def benchmarks(data: Path) -> list[Benchmark]:
                   ("bench.tracking", "--data", str(data)), minutes=2),
         Benchmark("soak", "Half an hour's worth of looped input", "memory, descriptors and mappings stay flat",
                   ("bench.soak", "--model", light, "--clip", str(data / "clips" / "et_08_driving.mp4")), minutes=3),
-        Benchmark("sam2-parity", "SAM 2: the whole loop against the official predictor", "30 frames, 3 objects, one removed "
-                  "and one added on the way: mask logits within 1e-3 of their range, 99.9 % on the same side of zero",
+        Benchmark("sam2-parity", "SAM 2: the whole loop against the official predictor", "30 frames, 3 objects, one "
+                  "removed and one added on the way: mask logits within 1e-3 of their range, 99.9 % with the same "
+                  "sign",
                   ("bench.sam2_parity",), minutes=4),
         Benchmark("sam2-soak", "SAM 2: ten thousand keyframes, objects coming and going", "resident memory stays flat",
                   ("bench.sam2_soak",), minutes=6),

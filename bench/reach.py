@@ -86,8 +86,8 @@ GOALS = (
          times_as_fast_as_peers(1)),
     Goal("engine on four streams, against the same and a process per camera", "faster than each", "peers",
          times_as_fast_as_peers(4)),
-    Goal("SAM 2, whole loop against the official predictor, 30 frames, 3 objects, one removed and one added on the way: "
-         "mask logits", "max diff ≤ 1e-3 of the range, ≥ 99.9 % same sign", "sam2-parity", said("parity")),
+    Goal("SAM 2, whole loop against the official predictor, 30 frames, 3 objects, one removed and one added on the "
+         "way: mask logits", "max diff ≤ 1e-3 of the range, ≥ 99.9 % same sign", "sam2-parity", said("parity")),
     Goal("SAM 2, 10 000 keyframes, objects coming and going: resident memory", "flat", "sam2-soak", said("soak")),
     Goal("on a GPU: NV12 to tensor kernel", "≥ 80 % of copy bandwidth", "gpu", share_of_copy_bandwidth),
 )  # fmt: skip
