@@ -177,7 +177,9 @@ class WorkerProcess:
             # `-m` would look for modules in the present folder first, where the user may have an `engine` too.
             # Workers are the parallelism: numpy's threads for small products would only fight with them.
             env={"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONSAFEPATH": "1"},
-            start_new_session=True,  # a Ctrl-C in the terminal is the supervisor's alone
+            # A Ctrl-C in the terminal is the supervisor's alone. No session of its own: Linux shares the processor out
+            # among sessions (autogroup), and niceness would mean nothing between workers.
+            process_group=0,
         )
         assert process.stderr is not None
         os.set_blocking(process.stderr.fileno(), False)
