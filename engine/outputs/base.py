@@ -31,8 +31,13 @@ class FrameResult:
     skipped: int = 0
 
     def label_of(self, class_id: int) -> str:
-        """The name of a class; `class 7` where the model names fewer classes than it finds."""
-        return self.labels[class_id] if 0 <= class_id < len(self.labels) else f"class {class_id}"
+        """The name of a class; `class 7` where the model names fewer classes than it finds, `object` where none is known.
+
+        Only what somebody has pointed at has no class.
+        """
+        if class_id < 0:
+            return "object"
+        return self.labels[class_id] if class_id < len(self.labels) else f"class {class_id}"
 
     def latency_ms(self) -> dict[str, float | None]:
         """Milliseconds spent in each of `LATENCY_STAGES`; None for a stage that this frame did not pass.

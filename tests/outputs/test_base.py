@@ -31,4 +31,4 @@ def test_a_stage_not_passed_has_no_latency() -> None:
 
 def test_every_class_has_a_label() -> None:
     result = make_result()
-    assert [result.label_of(class_id) for class_id in (0, 1, -1)] == ["person", "class 1", "class -1"]
+    assert [result.label_of(class_id) for class_id in (0, 1, -1)] == ["person", "class 1", "object"]
