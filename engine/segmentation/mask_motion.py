@@ -37,12 +37,13 @@ class MotionLimits:
     anchors        keyframes under way at once; the oldest is given up for one more
     objects        objects known at once; the one not asked for the longest is given up for one more
     gap_s          time between frames from which on they have nothing to do with each other
-    unasked_s      time after which an object whose mask nobody asked for is forgotten
+    unasked_s      time after which an object whose mask nobody asked for is forgotten, and a keyframe whose masks did
+                   not come is given up
     """
 
-    flow_objects: int = 8
-    flow_pixels: int = 40_000
-    object_pixels: int = 24_000
+    flow_objects: int = 6
+    flow_pixels: int = 28_000
+    object_pixels: int = 16_000
     anchors: int = 2
     objects: int = 256
     gap_s: float = 1.5
@@ -116,7 +117,7 @@ class MaskMover:
         self._anchors[frame_seq] = self._time_s
         self._scenes[frame_seq] = Map.affine(self._scene_window(), Axes.identity())
         for object_id, box_xyxy in self._boxes.items():
-            if object_id not in self._objects:
+            if object_id not in self._objects and clipped(box_xyxy, self._size_wh) is not None:
                 self._objects[object_id] = self._new(box_xyxy, box_xyxy)
         self._make_room()
         for known in self._objects.values():
@@ -143,8 +144,8 @@ class MaskMover:
     ) -> bool:
         """Take in a mask of a keyframe, as in `Masks`; it replaces the object's older one.
 
-        grid bool (rows, columns), rect_xyxy float32 (4,). A grid without a set cell says that the object was not
-        seen there: its mask goes. False where the keyframe is not known (any more): nothing changes then.
+        grid bool (rows, columns), rect_xyxy float32 (4,). A grid without a set cell, or over nothing, says that the
+        object was not seen there: its mask goes. False where the keyframe is not known (any more); nothing changes.
         """
         if frame_seq not in self._anchors:
             self._count(unplaced=1)
@@ -152,7 +153,7 @@ class MaskMover:
         self._count(placed=1)
         rect = np.asarray(rect_xyxy, np.float64)
         known = self._objects.get(object_id)
-        if not grid.any() or (rect[2:] - rect[:2]).min() <= 0:
+        if not grid.any() or not np.isfinite(rect).all() or (rect[2:] <= rect[:2]).any():
             if known is not None:
                 known.mask = known.rendered = None
             return True
@@ -201,6 +202,10 @@ class MaskMover:
         return Masks.of_grids(rects, grids, sources, confidences, ages)
 
     def _step(self, now: Grey, before: Grey, elapsed_s: float) -> None:
+        for seq in [
+            seq for seq, since_s in self._anchors.items() if self._time_s - since_s > self._limits.unasked_s
+        ]:
+            self.release(seq)
         self._objects = {key: known for key, known in self._objects.items() if self._wanted(known)}
         backs = {
             key: known.go_on(self._boxes.get(key), elapsed_s, self._size_wh)
@@ -209,7 +214,8 @@ class MaskMover:
         windows = self._windows_for_flow()
         for key, known in self._objects.items():
             if key in windows:
-                known.step_by_flow(self._flow.step(windows[key], now, before, backs[key]), elapsed_s)
+                step = self._flow.step(windows[key], now, before, backs[key])
+                known.step_by_flow(step, backs[key], elapsed_s)
             else:
                 known.step_by_box(backs[key])
         self._count(by_flow=len(windows), by_box=len(self._objects) - len(windows))

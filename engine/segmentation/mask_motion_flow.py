@@ -24,6 +24,13 @@ wildest of clips 1.35 and more."""
 EDGE_RADIUS_SHARE = 0.04
 EDGE_VARIANCE = 1e-4
 """How far, in sides of the window, and to how faint edges a moved outline is drawn; grey levels are 0..1."""
+LEAST_APART_CELLS = 0.5
+"""How differently an object and the ground around it must move, in cells a frame, to be told apart by that."""
+_LEAST_SEEN = 8
+_GROUND_TO, _OBJECT_FROM = 0.4, 0.8
+"""Likeness to the object's motion as against the ground's: up to where a cell is of this, from where of that."""
+_NEAR_SHARE, _FAR_SHARE, _FAR_WEIGHT = 0.05, 0.3, 1e-3
+"""Parts of the window that motion is taken from: cells nearby and, where there are none, farther ones."""
 _THUMBNAIL_WH = (32, 18)
 _MIDDLE = (slice(4, 14), slice(7, 25))
 _LEVELS = (16, (0.0, 256.0))
@@ -74,6 +81,32 @@ class Step:
     window: Window
     x: F32
     y: F32
+
+    def led_by(self, inside: F32, guess: Axes) -> Step:
+        """The same, but everywhere as the object goes: what goes with the ground around it is not taken for it.
+
+        inside float32 (height, width): how much of each cell is the object, by this step. At an outline flow is
+        something between both sides; without this a mask that no box bounds would be drawn out along its way.
+        """
+        x, y = self.window.centres()
+        scale, shift = guess.scale.astype(np.float32), guess.shift.astype(np.float32)
+        rest = np.dstack((self.x - (scale[0] * x + shift[0]), self.y - (scale[1] * y + shift[1])))
+        thinned = rest[::2, ::2]
+        own = inside[::2, ::2] > 0.5
+        if min(np.count_nonzero(own), np.count_nonzero(~own)) < _LEAST_SEEN:
+            return self
+        object_xy, ground_xy = (np.median(thinned[part], axis=0).astype(np.float32) for part in (own, ~own))
+        if np.hypot(*(object_xy - ground_xy)) < self.window.cell_wh.max() * LEAST_APART_CELLS:
+            return self
+        to_object, to_ground = (((rest - each) ** 2).sum(axis=2) for each in (object_xy, ground_xy))
+        likeness = to_ground / (to_object + to_ground + np.float32(1e-6))
+        sure = inside * np.clip((likeness - _GROUND_TO) / (_OBJECT_FROM - _GROUND_TO), 0, 1).astype(
+            np.float32
+        )
+        rest = _spread(rest, sure, object_xy)
+        return Step(
+            self.window, rest[..., 0] + (scale[0] * x + shift[0]), rest[..., 1] + (scale[1] * y + shift[1])
+        )
 
     def middle_xy(self) -> F64:
         """How far the middle half of the window has come, float64 (2,)."""
@@ -131,6 +164,12 @@ class Map:
         away[..., 1] += y - now_y
         return Map(step.window, away)
 
+    def shares(self, values: F32, rect_xyxy: F64) -> F32:
+        """float32 (height, width): a mask, float32 (rows, columns) over its rectangle, in this map's cells."""
+        mask = Window(rect_xyxy, values.shape[1], values.shape[0])
+        x, y = self.window.centres()
+        return mask.at(values, (self.away_xy[..., 0] + x, self.away_xy[..., 1] + y), outside_zero=True)
+
     def resampled(self, window: Window) -> Map:
         """The same for the cells of another window of the same frame."""
         x, y = np.broadcast_arrays(*window.centres())
@@ -141,9 +180,7 @@ class Map:
 
         Where the picture is given the outline is drawn to the edges in it, by the guided filter (He et al., 2013).
         """
-        mask = Window(rect_xyxy, values.shape[1], values.shape[0])
-        x, y = self.window.centres()
-        inside = mask.at(values, (self.away_xy[..., 0] + x, self.away_xy[..., 1] + y), outside_zero=True)
+        inside = self.shares(values, rect_xyxy)
         if now is not None:
             guide = self.window.sample(now.y, now.px, Axes.identity())
             inside = _guided(inside, guide.astype(np.float32) * np.float32(1 / 255))
@@ -157,6 +194,16 @@ class Map:
         ) ** 2
         row, column = divmod(int(far.argmin()), self.window.width)
         return place_xy - self.away_xy[row, column]
+
+
+def _spread(values: F32, weights: F32, otherwise: F32) -> F32:
+    """Weighted means (height, width, 2) of the values nearby, of those farther away where there are none."""
+    stack = np.dstack((values * weights[..., None], weights))
+    total = np.append(otherwise, np.float32(1)) * np.float32(1e-9)
+    for share, weight in ((_NEAR_SHARE, 1.0), (_FAR_SHARE, _FAR_WEIGHT)):
+        side = 2 * max(1, round(max(weights.shape) * share)) + 1
+        total = total + cv2.blur(stack, (side, side), borderType=cv2.BORDER_CONSTANT) * np.float32(weight)
+    return np.asarray(total[..., :2] / total[..., 2:], np.float32)
 
 
 def _guided(inside: F32, guide: F32) -> F32:

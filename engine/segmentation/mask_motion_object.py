@@ -105,8 +105,11 @@ class MovedObject:
         self.lag = self.lag.after(back)
         self.by_flow = False
 
-    def step_by_flow(self, step: Step, elapsed_s: float) -> None:
-        """The object went as the pixels say."""
+    def step_by_flow(self, step: Step, back: Axes, elapsed_s: float) -> None:
+        """The object went as the pixels say. `back` is the guess that the flow began with."""
+        if self.mask is not None and self.box_xyxy is None:
+            moved = self.maps[self.mask.frame_seq].carried(step, self.lag)
+            step = step.led_by(moved.shares(self.mask.shares, self.mask.rect_xyxy), back)
         self.maps = {seq: each.carried(step, self.lag) for seq, each in self.maps.items()}
         self.window, self.lag, self.rendered, self.by_flow = step.window, Axes.identity(), None, True
         if elapsed_s > 0:
