@@ -89,6 +89,14 @@ GOALS = (
     Goal("SAM 2, whole loop against the official predictor, 30 frames, 3 objects, one removed and one added on the "
          "way: mask logits", "max diff ≤ 1e-3 of the range, ≥ 99.9 % same sign", "sam2-parity", said("parity")),
     Goal("SAM 2, 10 000 keyframes, objects coming and going: resident memory", "flat", "sam2-soak", said("soak")),
+    Goal("live 720p25 clip, detector, tracker and masks on every output frame, 2 cores: masked frames/s",
+         "≥ 5 with SAM2.1-tiny, ≥ 12 with EdgeTAM", "segment-live", said("fps")),
+    Goal("the same: lag of detection against masks off", "≤ 1.15 ×", "segment-live", said("lag")),
+    Goal("the same: prompt → first mask", "≤ 1 keyframe + 100 ms", "segment-live", said("prompt")),
+    Goal("masks moved between keyframes, every 5th frame, against those of every frame: yolov8n-seg on DAVIS, J of the best "
+         "instance", "≥ 0.95 of the every-frame J", "mask-motion", said("moved")),
+    Goal("masks of yolov8n-seg for boxes, on DAVIS: mean J of the best instance", "within 0.01 of the manifest", "davis",
+         said("boxes")),
     Goal("on a GPU: NV12 to tensor kernel", "≥ 80 % of copy bandwidth", "gpu", share_of_copy_bandwidth),
 )  # fmt: skip
 
