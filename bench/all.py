@@ -81,7 +81,8 @@ def benchmarks(data: Path) -> list[Benchmark]:
         Benchmark("layout", "How the model's calls are laid out", "the layout measured at start is 1.5 times as fast "
                   "as the worst, for small models",
                   ("bench.layout",), minutes=2),
-        Benchmark("davis", "Masks of a segmenting detector", "mean J of the best instance within 0.01 of the manifest's",
+        Benchmark("davis", "Masks of a segmenting detector", "mean J of the best instance within 0.01 of the "
+                  "manifest's",
                   ("bench.davis", "--data", str(data)), minutes=1.5),
         Benchmark("mask-motion", "Masks moved between keyframes", "keyframe every 5: 0.95 of the J of masks of every "
                   "frame",
@@ -91,6 +92,8 @@ def benchmarks(data: Path) -> list[Benchmark]:
                   ("bench.batching",), minutes=3),
         Benchmark("quantization", "int8", "1.3 times as fast as fp32 at 0.01 less recall and precision at most",
                   ("bench.quantization",), minutes=6),
+        Benchmark("edgetam", "EdgeTAM, followed objects", "5 frames/s at 512 × 512 with one object on two cores",
+                  ("bench.edgetam",), minutes=3),
         throughput(data, "yolov8n-1", yolov8n, ONE_CLIP, "ratio to the machine's limit ≥ 0.82"),
         throughput(data, "yolox-1", yolox, ONE_CLIP, "ratio to the machine's limit ≥ 0.57"),
         throughput(data, "yolov8n-4", yolov8n, FOUR_CLIPS, "ratio to the machine's limit ≥ 0.85"),
