@@ -31,6 +31,8 @@ RETRY_S = 30.0
 """A segmenter that could not be loaded, or has failed, is tried again after this, if it is still wanted."""
 
 
+LEAST_LONG_S = 2.0
+"""What takes the lane longer than this, and than twice the latency that is wanted, is spoken of."""
 _NEWEST_KEYFRAMES = 20
 
 
@@ -174,8 +176,11 @@ class SegmentLane:
         found = {f"backend {number}": reason for number, reason in reasons.items()}
         if self.problem:
             found[f"problem {self.problem}"] = f"no masks by SAM2: {self.problem}"
-        if stuck := self._lane.stuck():
-            found["stuck"] = f"segmenter: {stuck}"
+        what, for_s = self._lane.under_way()
+        if for_s > max(LEAST_LONG_S, 2e-3 * self._settings.latency_ms):
+            found["slow"] = (
+                f"masks wait: {what} takes {for_s:.0f} s so far; other work has the processor, or it hangs"
+            )
         return found
 
     def choices(self) -> list[dict[str, Any]]:

@@ -19,8 +19,6 @@ from engine.clock import Clock
 T = TypeVar("T")
 
 LOWEST_NICE = 19
-LONG_S = 10.0
-"""A task that takes longer than this is spoken of."""
 
 
 @dataclass(slots=True)
@@ -66,12 +64,11 @@ class Lane:
         assert self._task is not None, "nothing was under way"
         self._task = None
 
-    def stuck(self) -> str:
-        """What the lane has been at for longer than `LONG_S`, in words; "" otherwise."""
+    def under_way(self) -> tuple[str, float]:
+        """What the lane is at, in words, and for how many seconds; ("", 0) while it is at nothing."""
         if self._task is None or self._task.ended_ns:
-            return ""
-        for_s = (self._clock.now_ns() - self._task.began_ns) / 1e9
-        return f"{self._task.what} has taken {for_s:.0f} s so far" if for_s > LONG_S else ""
+            return "", 0.0
+        return self._task.what, (self._clock.now_ns() - self._task.began_ns) / 1e9
 
     def close(self) -> None:
         """Let the thread end when it has nothing left to do. One that hangs in a library ends with the process."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from pycocotools import mask as coco
 
 from engine.config import CameraConfig, PoolConfig, RunConfig, SegmentConfig
 from engine.errors import ModelError
+from engine.models.sam2 import Segmenter
 from engine.types import MaskSource
 from engine.workers.segment import Stage, open_stage, report, step
 from engine.workers.segment_lane import RETRY_S
@@ -262,6 +264,24 @@ def test_a_damaged_graph_is_said_in_one_line_and_tried_again_later(
     assert run.ask("segment-mode", mode="track")["ok"]
     report(run.stage)
     assert run.worker.context.status["degraded"] == []
+
+
+def test_a_lane_that_hangs_stops_nobody_and_is_spoken_of(
+    start: Callable[..., Run], sam2_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start(sam2_folder, "track")
+    run.until_loaded()
+    free = threading.Event()
+    monkeypatch.setattr(Segmenter, "encode", lambda *_: free.wait(20))
+    run.see(BOX)
+    until(lambda: step(run.stage) or not run.stage.lane.ready, "a keyframe is under way")
+    for _ in range(60):
+        run.see(BOX)
+    assert run.house.memory("masks:a").newest_seq() == 61, "every record is published meanwhile"
+    report(run.stage)
+    (reason,) = run.worker.context.status["degraded"]
+    assert reason.startswith("masks wait: keyframe 1 of a takes 2 s so far")
+    free.set()
 
 
 def test_offline_a_keyframe_is_waited_for(open_house: OpenHouse, sam2_folder: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from engine.clock import ManualClock
-from engine.workers.segment_thread import LONG_S, LOWEST_NICE, Lane
+from engine.workers.segment_thread import LOWEST_NICE, Lane
 from tests.workers.house import until
 
 
@@ -58,21 +58,21 @@ def nice_of_this_thread() -> int:
     return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
 
-def test_what_takes_long_is_said_while_it_takes(lane: Lane, clock: ManualClock) -> None:
+def test_what_is_under_way_is_told_while_it_takes(lane: Lane, clock: ManualClock) -> None:
     free, begun = threading.Event(), threading.Event()
 
     def hang() -> None:
         begun.set()
         free.wait(10)
 
+    assert lane.under_way() == ("", 0.0)
     lane.begin("keyframe 7 of front", hang)
     assert begun.wait(5)
-    clock.advance(LONG_S)
-    assert lane.stuck() == ""
-    clock.advance(5)
-    assert lane.stuck() == f"keyframe 7 of front has taken {LONG_S + 5:.0f} s so far"
+    clock.advance(15)
+    what, for_s = lane.under_way()
+    assert what == "keyframe 7 of front" and for_s == pytest.approx(15.0)
     free.set()
-    until(lambda: lane.stuck() == "", "the task ends")
+    until(lambda: lane.under_way() == ("", 0.0), "the task ends")
     lane.end()
     assert not lane.busy
 
