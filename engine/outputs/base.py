@@ -31,7 +31,7 @@ class FrameResult:
     skipped: int = 0
 
     def label_of(self, class_id: int) -> str:
-        """The name of a class; `class 7` where the model names fewer classes than it finds, `object` where none is known.
+        """The name of a class; `class 7` where the model names fewer than it finds, `object` where there is none.
 
         Only what somebody has pointed at has no class.
         """
