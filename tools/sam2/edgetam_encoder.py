@@ -15,7 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tools.sam2.edgetam_repvit import fold, gelu
+from tools.sam2.edgetam_repvit import fold
+from tools.sam2.graph_parts import gelu, linear
 
 Tensor = Any
 """A `torch.Tensor`; torch is not looked into by the type checker."""
@@ -101,11 +102,7 @@ def _chain(first: nn.Conv2d, second: nn.Conv2d) -> nn.Conv2d:
 
 def _linear(convolution: nn.Conv2d) -> Any:
     """A 1x1 convolution as a linear layer."""
-    made = nn.Linear(convolution.in_channels, convolution.out_channels)
-    with torch.no_grad():
-        made.weight.copy_(convolution.weight[:, :, 0, 0])
-        made.bias.copy_(convolution.bias)
-    return made.requires_grad_(False)
+    return linear(convolution.weight[:, :, 0, 0], convolution.bias)
 
 
 def _last(picture: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from torch.nn import functional
 from tools.sam2 import graphs
 from tools.sam2.edgetam_model import latent_positions
 from tools.sam2.edgetam_perceiver import GLOBAL_LATENTS, GRID
+from tools.sam2.graph_parts import linear, picture_of, tokens_of
 
 Tensor = Any
 """A `torch.Tensor`; torch is not looked into by the type checker."""
@@ -39,7 +40,7 @@ class MemoryAttention(nn.Module):  # type: ignore[misc]  # torch is not looked i
             self.register_buffer(f"{name}_sin", sin)
         position = model.image_encoder.neck.position_encoding(torch.zeros(1, 256, self.side, self.side))
         # The package adds a tenth of the position to the features.
-        self.register_buffer("frame_position", 0.1 * position.flatten(2).transpose(1, 2))
+        self.register_buffer("frame_position", 0.1 * tokens_of(position))
         self.register_buffer("window_position", latent_positions()[GLOBAL_LATENTS:])
         self.register_buffer("memory_age", model.maskmem_tpos_enc.detach().reshape(-1, 64).clone())
         self.layers = nn.ModuleList(_Layer(layer) for layer in model.memory_attention.layers)
@@ -73,14 +74,14 @@ class MemoryAttention(nn.Module):  # type: ignore[misc]  # torch is not looked i
             (self.window_cos, self.window_sin),
         )
         values = torch.cat([globals_.reshape(rows, -1, 64), pointer_tokens, windows.reshape(rows, -1, 64)], 1)
-        x = image_embed.flatten(2).transpose(1, 2) + self.frame_position
+        x = tokens_of(image_embed) + self.frame_position
         first = self.layers[0]
         x = first.look_around(x, tables).index_select(0, frame_index)
         for layer in self.layers:
             if layer is not first:
                 x = layer.look_around(x, tables)
             x = layer.remember(x, (plain, turned), values, tables)
-        return self.norm(x).transpose(1, 2).reshape(rows, 256, self.side, self.side)
+        return picture_of(self.norm(x), self.side)
 
 
 class MemoryEncoder(nn.Module):  # type: ignore[misc]  # torch is not looked into
@@ -92,7 +93,7 @@ class MemoryEncoder(nn.Module):  # type: ignore[misc]  # torch is not looked int
         self.perceiver = model.spatial_perceiver
         side = model.image_size // 16
         position = model.memory_encoder.position_encoding(torch.zeros(1, 64, side, side))
-        self.register_buffer("position", position.flatten(2).transpose(1, 2))
+        self.register_buffer("position", tokens_of(position))
 
     def forward(
         self,
@@ -116,16 +117,16 @@ class _Layer(nn.Module):  # type: ignore[misc]  # torch is not looked into
         scale = 256**-0.5
         self.own_norm, self.cross_norm, self.last_norm = layer.norm1, layer.norm2, layer.norm3
         self.linear_in, self.linear_out = layer.linear1, layer.linear2
-        self.own_query = _linear(own.q_proj.weight[order] * scale, own.q_proj.bias[order] * scale)
-        self.own_key = _linear(own.k_proj.weight[order], own.k_proj.bias[order])
+        self.own_query = linear(own.q_proj.weight[order] * scale, own.q_proj.bias[order] * scale)
+        self.own_key = linear(own.k_proj.weight[order], own.k_proj.bias[order])
         self.own_value, self.own_out = own.v_proj, own.out_proj
-        self.cross_query = _linear(cross.q_proj.weight[order] * scale, cross.q_proj.bias[order] * scale)
-        self.cross_key = _linear(cross.k_proj.weight[order], cross.k_proj.bias[order])
+        self.cross_query = linear(cross.q_proj.weight[order] * scale, cross.q_proj.bias[order] * scale)
+        self.cross_key = linear(cross.k_proj.weight[order], cross.k_proj.bias[order])
         # Of keys that are not turned only the 64 wide token is kept: q·(Wm + b) = (qW)·m + q·b.
         to_plain = torch.cat([self.cross_key.weight.T, self.cross_key.bias[None]])
-        self.to_plain = _linear(to_plain, torch.zeros(65))
+        self.to_plain = linear(to_plain, torch.zeros(65))
         # Rows of a softmax sum to one: projecting the values may wait until after the weighted sum.
-        self.cross_out = _linear(
+        self.cross_out = linear(
             cross.out_proj.weight @ cross.v_proj.weight,
             cross.out_proj.weight @ cross.v_proj.bias + cross.out_proj.bias,
         )
@@ -157,11 +158,3 @@ class _Layer(nn.Module):  # type: ignore[misc]  # torch is not looked into
         ]
         x = x + self.cross_out(torch.softmax(torch.cat(scores, 2), -1) @ values)
         return x + self.linear_out(functional.relu(self.linear_in(self.last_norm(x))))
-
-
-def _linear(weight: Tensor, bias: Tensor) -> Any:
-    linear = nn.Linear(weight.shape[1], weight.shape[0])
-    with torch.no_grad():
-        linear.weight.copy_(weight)
-        linear.bias.copy_(bias)
-    return linear.requires_grad_(False)

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tools.sam2.edgetam_repvit import gelu
+from tools.sam2.graph_parts import gelu
 
 Tensor = Any
 """A `torch.Tensor`; torch is not looked into by the type checker."""

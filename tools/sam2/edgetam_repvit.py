@@ -18,6 +18,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tools.sam2.graph_parts import gelu
+
 Tensor = Any
 """A `torch.Tensor`; torch is not looked into by the type checker."""
 
@@ -48,11 +50,6 @@ class RepVit(nn.Module):  # type: ignore[misc]  # torch is not looked into
             features = self.body.get_submodule(f"stages_{index}")(features)
             stages.append(features)
         return stages
-
-
-def gelu(x: Tensor) -> Tensor:
-    """The exact GELU, in the order of operations that ONNX Runtime recognises and computes in one pass."""
-    return x * (torch.erf(x / 2**0.5) + 1.0) * 0.5
 
 
 def fold(trunk: RepVit) -> RepVit:
