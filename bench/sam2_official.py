@@ -17,7 +17,7 @@ import torch
 
 from engine.models.sam2_sidecar import Sidecar
 from engine.types import F32, Prompt
-from tools.sam2.families import Source, official_model
+from tools.sam2.families import Source, build
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def random_model(sidecar: Sidecar) -> Any:
     """The official predictor with the very weights of a folder that was made with `--random`."""
     seed = int(sidecar.weights.removeprefix("random:"))
     source = Source(sidecar.family, sidecar.variant, None, seed, sidecar.weights)
-    return official_model(source, sidecar.image_size)
+    return build(source, sidecar.image_size).official
 
 
 class Official:
