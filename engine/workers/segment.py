@@ -236,7 +236,7 @@ def report(stage: Stage) -> None:
         "rows": lane.rows,
         "rows_per_keyframe": lane.rows_per_keyframe(),
         "budget": stage.budget.to_dict(),
-        "cameras": {name: told_of(camera) for name, camera in stage.cameras.items()},
+        "cameras": {name: told_of(camera, len(stage.cameras)) for name, camera in stage.cameras.items()},
     }
     stage.context.status.update(
         degraded=[*degraded.values(), *stage.budget.late()],

@@ -31,6 +31,8 @@ from ipc.pool import Lease
 
 EVENTS_KEPT = 50
 """Newest events of a camera that its state shows."""
+NAMES_IN_STATUS = 2048
+"""Renamed tracks, and as many declined ones, of all cameras together."""
 LONGEST_STEP_S = 1.0
 """Offline, time goes on by at most this from record to record, wherever the source's own time jumps."""
 
@@ -311,8 +313,13 @@ def end_keyframe(camera: Camera, result: KeyframeResult | None, now_ns: int) -> 
         camera.mover.remove(object_id)
 
 
-def told_of(camera: Camera) -> dict[str, Any]:
-    """What the worker's status says of this camera; `state` is for a successor."""
+def told_of(camera: Camera, cameras: int = 1) -> dict[str, Any]:
+    """What the worker's status says of this camera, one of so many; `state` is for a successor.
+
+    A status has a fixed size: with many cameras fewer old names of tracks are handed on.
+    """
+    state, kept = camera.objects.state(), max(1, NAMES_IN_STATUS // cameras)
+    state = {**state, "names": state["names"][-kept:], "declined": state["declined"][-kept:]}
     return {
         **camera.objects.to_dict(),
         "masked_fps": camera.masked.per_second(),
@@ -321,5 +328,5 @@ def told_of(camera: Camera) -> dict[str, Any]:
         "mask_lag": camera.lag.to_dict(),
         "events": dict(camera.event_counts),
         "frames_gone": camera.frames_gone,
-        "state": camera.objects.state(),
+        "state": state,
     }

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import orjson
 import pytest
 
 from engine.config import CameraConfig, PoolConfig, RunConfig, SegmentConfig
@@ -13,6 +14,7 @@ from engine.segmentation.budget import Budget
 from engine.segmentation.identities import FIRST_OWN_ID
 from engine.segmentation.jobs import KeyframeJob, KeyframeResult, ObjectMask
 from engine.segmentation.seats import Seats
+from engine.topology import STATUS_SLOT_BYTES
 from engine.types import FrameFlag, Masks, MaskSource, Prompt, ResultMeta, Tracks
 from engine.workers.feed import Feed
 from engine.workers.runtime import Context
@@ -278,6 +280,23 @@ def test_no_id_that_was_published_is_given_out_again() -> None:
     assert state_after(state, [3, FIRST_OWN_ID + 6])["next_id"] == FIRST_OWN_ID + 7
     assert state_after(state, [3, FIRST_OWN_ID])["next_id"] == FIRST_OWN_ID + 2
     assert state_after({}, [7])["next_id"] == 0
+
+
+def test_the_status_of_many_cameras_fits_its_slot(house: House) -> None:
+    context, camera = start(house)
+    see(house)
+    advance_all(context, camera)
+    for number in range(3000):
+        camera.age.add(1.07 ** (number % 200))
+        camera.lag.add(1.07 ** (number % 200))
+    state = {
+        **camera.objects.state(),
+        "names": [[10**6 + number, FIRST_OWN_ID + number] for number in range(256)],
+        "declined": [FIRST_OWN_ID + number for number in range(256)],
+    }
+    camera.objects.state = lambda: state  # type: ignore[method-assign]  # what months of tracks would leave
+    for cameras in (1, 4, 50):
+        assert cameras * len(orjson.dumps(told_of(camera, cameras))) < 0.9 * STATUS_SLOT_BYTES
 
 
 def test_records_that_were_overwritten_are_counted(house: House) -> None:
