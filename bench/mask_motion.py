@@ -177,7 +177,8 @@ def measure(sequence: davis.Sequence, every: int) -> dict[str, object]:
     return {
         "sequence": sequence.name, "every_frame": float(np.mean(each)), "held": hold(sequence, every),
         "by_box": move(sequence, every, BY_BOX).mean(), "moved": moved.mean(), "late": late,
-        "ms": median(moved.ms), "ms_720p": median(timed.ms), "ms_720p_least": min(timed.ms[1:]), "objects": moved.objects,
+        "ms": median(moved.ms), "ms_720p": median(timed.ms), "ms_720p_least": min(timed.ms[1:]),
+        "objects": moved.objects,
     }  # fmt: skip
 
 
@@ -251,7 +252,8 @@ def tables(found: Sequence[dict[str, object]]) -> str:
         for each in found
     ]  # fmt: skip
     heads = ("sequence", "objects", "ms a frame, 480p", "ms a frame, 720p", "least")
-    return f"J, and its share of that of every frame:\n\n{markdown_table(columns, rows)}\n\n{markdown_table(heads, timed)}"
+    quality, times = markdown_table(columns, rows), markdown_table(heads, timed)
+    return f"J, and its share of that of every frame:\n\n{quality}\n\nOne thread:\n\n{times}"
 
 
 if __name__ == "__main__":
