@@ -81,7 +81,7 @@ def test_modes_prompts_and_a_kill_in_a_live_run(engine_run: Start, data_dir: Pat
     status, answer = ask(run, "POST", "/cameras/cam0/prompts", {"mask": square(60)})
     assert status == 201, answer
     pointed = answer["object"]
-    until(lambda: has_mask(run, pointed, 0, "prompt"), 20, f"a mask of {pointed}\n{run.text()}")
+    until(lambda: has_mask(run, pointed, 0, "prompt"), 40, f"a mask of {pointed}\n{run.text()}")
     first = next(thing for _, thing in masks_in(run.lines()) if thing["id"] == pointed)
     assert first["mask_age_ms"] >= 0 and first["mask_id"] == pointed
     area = int(coco.area({**first["mask"], "counts": first["mask"]["counts"].encode()}))
@@ -97,11 +97,11 @@ def test_modes_prompts_and_a_kill_in_a_live_run(engine_run: Start, data_dir: Pat
         status, state = ask(run, "GET", "/cameras/cam0/segmentation")
         return status == 200 and state["mode"] == "prompt" and pointed in state["object_ids"]
 
-    until(goes_on, 20, f"the object under its ID\n{run.text()}")
+    until(goes_on, 40, f"the object under its ID\n{run.text()}")
     status, answer = ask(run, "POST", "/cameras/cam0/prompts", {"mask": square(60), "object": pointed})
     assert (status, answer.get("object")) == (201, pointed), answer
     count = len(run.lines())
-    until(lambda: has_mask(run, pointed, count, "prompt", "memory"), 20, "its mask again")
+    until(lambda: has_mask(run, pointed, count, "prompt", "memory"), 40, "its mask again")
 
     status, answer = ask(run, "POST", "/cameras/cam0/prompts", {"points": [[5000, 1, 1]]})
     assert status == 422 and "outside" in answer["detail"]

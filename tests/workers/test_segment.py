@@ -13,7 +13,7 @@ import pytest
 from pycocotools import mask as coco
 
 from engine.config import CameraConfig, PoolConfig, RunConfig, SegmentConfig
-from engine.errors import ModelError
+from engine.errors import BackendError, ModelError
 from engine.models.sam2 import Segmenter
 from engine.types import MaskSource
 from engine.workers.segment import Stage, open_stage, report, step
@@ -264,6 +264,36 @@ def test_a_damaged_graph_is_said_in_one_line_and_tried_again_later(
     assert run.ask("segment-mode", mode="track")["ok"]
     report(run.stage)
     assert run.worker.context.status["degraded"] == []
+
+
+def test_a_segmenter_that_fails_is_given_up_and_tried_again(
+    start: Callable[..., Run], sam2_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start(sam2_folder, "track")
+    run.until_loaded()
+
+    def fails(*_: object) -> None:
+        raise BackendError("ort-cpu: failed: the device has gone")
+
+    with monkeypatch.context() as place:
+        place.setattr(Segmenter, "encode", fails)
+        run.see(BOX)
+        until(lambda: step(run.stage) or bool(run.stage.lane.problem), "the failure")
+    for _ in range(5):
+        run.see(BOX)
+    assert run.house.memory("masks:a").newest_seq() == 6, "records go on without masks"
+    assert not run.stage.lane.loaded and run.stage.cameras["a"].objects.mode == "track"
+    report(run.stage)
+    assert run.worker.context.status["degraded"] == ["no masks by SAM2: ort-cpu: failed: the device has gone"]
+    assert house_leases(run) == (0, 0, 0, 0)
+    run.house.clock.advance(RETRY_S)
+    run.until_loaded()
+    run.see(BOX)
+    until(lambda: step(run.stage) or run.stage.cameras["a"].keyframes.total >= 1, "masks again")
+
+
+def house_leases(run: Run) -> tuple[int, ...]:
+    return run.house.memory("frames:a").statistics().leased
 
 
 def test_a_lane_that_hangs_stops_nobody_and_is_spoken_of(
