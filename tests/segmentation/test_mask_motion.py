@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.segmentation.mask_motion import MaskMover, MotionLimits
+from engine.segmentation.mask_motion_flow import Grey, Map
+from engine.segmentation.mask_motion_window import Axes, Window
 from engine.types import F32, U8, Bools, FrameFlag, Masks, MaskSource, Tracks
 from tests.segmentation.moving_pictures import (
     HEIGHT,
@@ -124,6 +126,19 @@ def test_a_camera_that_turns() -> None:
         ground=lambda i: np.ascontiguousarray(wide[:, 30 * i : 30 * i + WIDTH]),
     )
     assert found > 0.9 and mover.statistics.scenes == 0
+
+
+def test_the_outline_of_a_moved_mask_is_drawn_to_the_edges_in_the_picture() -> None:
+    y = pattern(5) // 4
+    y[100:200, 200:320] += 120
+    window = Window(np.array([180.0, 80.0, 340.0, 220.0]), 160, 140)
+    true = np.zeros((140, 160), np.bool_)
+    true[20:120, 20:140] = True
+    off = np.array([203.0, 102.0, 323.0, 202.0])
+    looked_up = Map.affine(window, Axes.identity()).look_up
+    whole = np.ones((50, 60), np.float32)
+    assert overlap(looked_up(whole, off, None), true) < 0.94
+    assert overlap(looked_up(whole, off, Grey.of(y)), true) > 0.96
 
 
 def test_two_keyframes_under_way_at_once() -> None:
