@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,6 +26,15 @@ SIZE = 256
 TOLERANCE = 1e-4
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Several threads of torch wait for each other wherever other work has a core."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def parts() -> Parts:
     return build(Source("sam2.1", "tiny", None, 3, "random:3"), SIZE)
@@ -38,6 +48,12 @@ def off(found: Any, wanted: Any) -> float:
 def run(module: Any, inputs: dict[str, Any]) -> Any:
     with torch.no_grad():
         return module(*inputs.values())
+
+
+def tensors(name: str, counts: Counts) -> dict[str, Any]:
+    """Inputs of a graph."""
+    inputs = sample_inputs(name, SIZE, (SIZE // 16) ** 2, counts)
+    return {key: torch.as_tensor(value) for key, value in inputs.items()}
 
 
 @pytest.mark.parametrize(
@@ -133,7 +149,7 @@ def test_windows_in_another_order_show(parts: Parts, monkeypatch: pytest.MonkeyP
 
 def test_what_is_not_valid_in_the_bank_has_no_effect(parts: Parts) -> None:
     module = parts.modules["memory_attention"]
-    inputs = sample_inputs("memory_attention", SIZE, (SIZE // 16) ** 2, Counts(1, 2))
+    inputs = tensors("memory_attention", Counts(1, 2))
     inputs["memory_valid"][:, 3] = 0
     inputs["obj_ptr_valid"][:, 5:] = 0
     wanted = run(module, inputs)
@@ -152,7 +168,7 @@ def test_what_is_not_valid_in_the_bank_has_no_effect(parts: Parts) -> None:
 
 @pytest.mark.parametrize("name", ["memory_attention", "mask_decoder", "memory_encoder"])
 def test_rows_do_not_see_each_other(parts: Parts, name: str) -> None:
-    inputs = sample_inputs(name, SIZE, (SIZE // 16) ** 2, Counts(2, 3, points=3))
+    inputs = tensors(name, Counts(2, 3, points=3))
     together = first_output(parts, name, inputs)
     by_frame = {"image_embed", "high_res_0", "high_res_1"}
     last = {key: value if key in by_frame else value[2:] for key, value in inputs.items()}
