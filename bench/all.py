@@ -111,6 +111,9 @@ def benchmarks(data: Path) -> list[Benchmark]:
                   "removed and one added on the way: mask logits within 1e-3 of their range, 99.9 % with the same "
                   "sign",
                   ("bench.sam2_parity",), minutes=4),
+        Benchmark("sam2-speed", "SAM 2: speed against the official predictor", "tiny at 512: ≥ 1.3 × with one object, "
+                  "≥ 1.45 × with four; in eight bits ≥ 1.9 × and ≥ 1.8 ×; at 448 in eight bits ≥ 2.4 ×",
+                  ("bench.sam2_speed",), minutes=8),
         Benchmark("sam2-soak", "SAM 2: ten thousand keyframes, objects coming and going", "resident memory stays flat",
                   ("bench.sam2_soak",), minutes=6),
         Benchmark("gpu", "On a GPU", "NV12 to the model's input: ≥ 80 % of copy bandwidth",

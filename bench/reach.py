@@ -90,6 +90,10 @@ GOALS = (
          times_as_fast_as_peers(4)),
     Goal("SAM 2, whole loop against the official predictor, 30 frames, 3 objects, one removed and one added on the "
          "way: mask logits", "max diff ≤ 1e-3 of the range, ≥ 99.9 % same sign", "sam2-parity", said("parity")),
+    Goal("SAM 2 tiny at 512, 1 / 4 objects, against the official predictor in torch, float32", "≥ 1.3 × / ≥ 1.45 ×",
+         "sam2-speed", said("fp32")),
+    Goal("the same with eight bits where it pays", "≥ 1.9 × / ≥ 1.8 ×", "sam2-speed", said("int8")),
+    Goal("the same at 448, against the official predictor at 512", "≥ 2.4 × with 1 object", "sam2-speed", said("448")),
     Goal("SAM 2, 10 000 keyframes, objects coming and going: resident memory", "flat", "sam2-soak", said("soak")),
     Goal("live 720p25 clip, detector, tracker and masks on every output frame, 2 cores: masked frames/s",
          "≥ 5 with SAM2.1-tiny, ≥ 12 with EdgeTAM", "segment-live", said("fps")),
