@@ -66,7 +66,10 @@ def test_a_graph_is_of_the_set_and_sound(sidecar: Sidecar, graph: str) -> None:
     assert str(REPOSITORY).encode() not in content and b"site-packages" not in content
 
 
-def test_graphs_compute_what_torch_computes(sidecar: Sidecar, parts: Parts) -> None:
+def test_graphs_compute_what_torch_computes(
+    sidecar: Sidecar, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parity, "COUNTS", parity.COUNTS[:2])  # the third costs as much as both
     differences = parity.graph_differences(parts, sidecar.folder, SIZE)
     assert parity.complaints(differences, parity.TOLERANCE["fp32"]) == []
     assert {item.output for item in differences} == {
@@ -136,14 +139,14 @@ def test_half_keeps_the_interface_and_loses_little(sidecar: Sidecar, attention: 
     assert 1e-5 < error_of(sidecar, "memory_attention", changed) < 1e-2
 
 
-def test_dynamic_eight_bits(sidecar: Sidecar, attention: Any) -> None:
+def test_dynamic_eight_bits(sidecar: Sidecar, attention: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The table says what pays on a CPU, and may change.
+    monkeypatch.setattr(quantize, "DYNAMIC", {"memory_attention": ("MatMul", "Gemm")})
     changed = quantize.dynamic("memory_attention", attention)
-    assert any(node.op_type == "MatMulInteger" for node in changed.graph.node) == (
-        "memory_attention" in quantize.DYNAMIC
-    )
-    if "memory_attention" in quantize.DYNAMIC:
-        assert changed.ByteSize() < 0.8 * attention.ByteSize()
-        assert 1e-3 < error_of(sidecar, "memory_attention", changed) < 0.15
+    kinds = [node.op_type for node in changed.graph.node]
+    assert kinds.count("MatMulInteger") > 20 and "Gemm" not in kinds
+    assert changed.ByteSize() < 0.8 * attention.ByteSize()
+    assert 1e-3 < error_of(sidecar, "memory_attention", changed) < 0.15
     assert quantize.dynamic("memory_encoder", attention) is attention
 
 

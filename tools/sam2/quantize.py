@@ -74,7 +74,7 @@ def static(name: str, model: Any, pictures: Sequence[F32]) -> Any:
 
 def calibration_pictures(source: str | None, count: int, size: int) -> list[F32]:
     """Pictures (1,3,S,S) as the engine feeds them to the image encoder; drawn ones where no source is named."""
-    every, first = (1, 0) if source else (20, 40)
+    every, first = (1, 0) if source else (5, 20)
     pictures = Pictures(size, np.asarray(MEAN, np.float32), np.asarray(STD, np.float32))
     frames = read_frames([source or TEST_PICTURES], count, every, first)
     return [pictures.fill([frame]).copy() for frame in frames]
