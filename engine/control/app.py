@@ -35,7 +35,9 @@ GET    /metrics                      the same in numbers, for Prometheus
 GET    /cameras/NAME/segmentation    mode, objects and newest events of a camera's segmentation
 PUT    /cameras/NAME/segmentation    {"mode": "off" | "boxes" | "track" | "prompt" | "auto"}
 POST   /cameras/NAME/prompts         {"points": [[x, y, 1 or 0], ...], "box": [x1, y1, x2, y2], "mask": COCO RLE,
-                                     "object": number of an object to correct}; answers with the object's number
+                                     "object": number of an object to correct, "frame": number of the frame that
+                                     was looked at}; answers with the object's number
+PUT    /cameras/NAME/objects/NUMBER  {"protected": true or false}: refreshed before others, never given up for them
 DELETE /cameras/NAME/objects/NUMBER  forget an object
 """
 

@@ -43,8 +43,16 @@ def segmentation_routes(commands: Commands, cameras: Callable[[], list[str]], an
 
     async def prompt(request: Request) -> Response:
         camera = camera_of(request)
-        fields = prompt_fields(await checked_body(request, {"points", "box", "mask", "object"}))
+        fields = prompt_fields(await checked_body(request, {"points", "box", "mask", "object", "frame"}))
         return answer(await commands.ask(WORKER, "prompt", camera=camera, **fields), 201)
+
+    async def protect(request: Request) -> Response:
+        camera, body = camera_of(request), await checked_body(request, {"protected"})
+        protected, object_id = body.get("protected"), int(request.path_params["object_id"])
+        if not isinstance(protected, bool):
+            raise CommandFailed(422, f"protected must be true or false, not {protected!r}")
+        fields = {"object": object_id, "protected": protected}
+        return answer(await commands.ask(WORKER, "protect-object", camera=camera, **fields), 200)
 
     async def remove(request: Request) -> Response:
         check_origin(request)
@@ -55,13 +63,15 @@ def segmentation_routes(commands: Commands, cameras: Callable[[], list[str]], an
         Route("/cameras/{camera}/segmentation", state, methods=["GET"]),
         Route("/cameras/{camera}/segmentation", set_mode, methods=["PUT"]),
         Route("/cameras/{camera}/prompts", prompt, methods=["POST"]),
+        Route("/cameras/{camera}/objects/{object_id:int}", protect, methods=["PUT"]),
         Route("/cameras/{camera}/objects/{object_id:int}", remove, methods=["DELETE"]),
     ]
 
 
 def prompt_fields(body: dict[str, Any]) -> dict[str, Any]:
-    """points, box, mask and object of a prompt, in their form. Raises `CommandFailed`."""
+    """points, box, mask, object and frame of a prompt, in their form. Raises `CommandFailed`."""
     points, box, mask, object_id = (body.get(key) for key in ("points", "box", "mask", "object"))
+    frame = body.get("frame")
     if points is not None and not _is_points(points):
         raise CommandFailed(
             422,
@@ -71,11 +81,17 @@ def prompt_fields(body: dict[str, Any]) -> dict[str, Any]:
         raise CommandFailed(422, "box must be [left, top, right, bottom] in pixels of the source")
     if mask is not None and not _is_run_lengths(mask):
         raise CommandFailed(422, 'mask must be COCO run lengths: {"size": [height, width], "counts": text}')
-    if object_id is not None and (isinstance(object_id, bool) or not isinstance(object_id, int)):
+    if object_id is not None and not _is_number(object_id):
         raise CommandFailed(422, f"object must be the number of an object, not {object_id!r}")
+    if frame is not None and not _is_number(frame):
+        raise CommandFailed(422, f"frame must be the number of the frame that was looked at, not {frame!r}")
     if not points and box is None and mask is None:
         raise CommandFailed(422, "a prompt needs points, a box or a mask")
-    return {"points": points or [], "box": box, "mask": mask, "object": object_id}
+    return {"points": points or [], "box": box, "mask": mask, "object": object_id, "frame": frame}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _is_numbers(value: object) -> bool:

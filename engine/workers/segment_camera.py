@@ -21,7 +21,7 @@ from engine.segmentation.events import Event
 from engine.segmentation.identities import FIRST_OWN_ID
 from engine.segmentation.jobs import KeyframeJob, KeyframeResult
 from engine.segmentation.mask_motion import MaskMover
-from engine.segmentation.scene import CameraRules
+from engine.segmentation.scene import RECENT_RECORDS, CameraRules
 from engine.segmentation.seats import Seats
 from engine.types import F32, FrameFlag, FrameMeta, FrameNv12, Masks, ResultMeta, Tracks
 from engine.workers.feed import Feed, Writer
@@ -54,6 +54,7 @@ class Camera:
     last_meta                 its header, None before the first
     last_picture              the newest header of a record that had a picture
     shown_ids                 IDs in it
+    recent                    number and place in the pool of the newest frames that were shown
     lost                      records that were overwritten before they could be read (never offline)
     frames_gone               records whose frame had been overwritten, so that masks went with their boxes
     shown                     what was published last
@@ -74,6 +75,7 @@ class Camera:
     last_meta: ResultMeta | None = None
     last_picture: ResultMeta | None = None
     shown_ids: tuple[int, ...] = ()
+    recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=RECENT_RECORDS))
     lost: int = 0
     frames_gone: int = 0
     shown: tuple[Tracks, float] | None = None
@@ -174,6 +176,7 @@ def advance(context: Context, camera: Camera, keyframe_due: Callable[[Camera], N
             camera.last_frame_seq, camera.last_meta = meta.frame_seq, meta
             if meta.width and meta.height:
                 camera.last_picture = meta
+                camera.recent.append((meta.index, meta.frame_seq))
                 camera.shown_ids = tuple(each for each in shown.track_ids.tolist() if each)
             count_masks(camera, shown)
     camera.lost += lease.gap

@@ -85,6 +85,10 @@ class Commands:
             return self._set_mode(camera, command)
         if kind == "prompt":
             return self._prompt(camera, command, now_s)
+        if kind == "protect-object":
+            self._check_known(camera, command["object"])
+            camera.objects.protect(command["object"], now_s, protected=command["protected"])
+            return {key: command[key] for key in ("camera", "object", "protected")}
         if kind == "remove-object":
             self._check_known(camera, command["object"])
             camera.objects.remove(command["object"], now_s)
@@ -151,7 +155,8 @@ class Commands:
         if command["object"] is not None:
             self._check_known(camera, command["object"])
         prompt = prompt_of(command, (meta.width, meta.height))
-        object_id = camera.objects.prompt(prompt, command["object"], None, now_s)
+        looked_at = seq_of_frame(camera, command.get("frame"))
+        object_id = camera.objects.prompt(prompt, command["object"], looked_at, now_s)
         if not self._context.config.offline:
             self._lane.interrupt()
         return {"camera": camera.name, "object": object_id, "frame": meta.index}
@@ -164,6 +169,16 @@ class Commands:
                 f"no object {object_id} on {camera.name}: it has left or never was; there are: {those}",
                 "not-found",
             )
+
+
+def seq_of_frame(camera: Camera, index: int | None) -> int | None:
+    """The place in its pool of the frame with this number, or of the one shown before it; None for the newest.
+
+    Of frames that are no longer remembered: the oldest that is.
+    """
+    if index is None or not camera.recent:
+        return None
+    return next((seq for number, seq in reversed(camera.recent) if number <= index), camera.recent[0][1])
 
 
 def prompt_of(command: Mapping[str, Any], size_wh: tuple[int, int]) -> Prompt:

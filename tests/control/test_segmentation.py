@@ -77,6 +77,13 @@ def test_a_prompt_gets_the_number_of_its_object(worker: Worker) -> None:
     )
 
 
+def test_an_object_is_protected(worker: Worker) -> None:
+    path = f"/cameras/{CAMERA}/objects/12"
+    assert request(worker, "PUT", path, json={"protected": True}).status_code == 200
+    assert (worker.heard[0]["command"], worker.heard[0]["protected"]) == ("protect-object", True)
+    assert_problem(request(worker, "PUT", path, json={"protected": 1}), 422)
+
+
 def test_an_object_is_removed(worker: Worker) -> None:
     assert request(worker, "DELETE", f"/cameras/{CAMERA}/objects/12").status_code == 200
     assert (worker.heard[0]["command"], worker.heard[0]["object"]) == ("remove-object", 12)
@@ -122,6 +129,7 @@ def test_an_unknown_camera_is_named_with_those_there_are(worker: Worker) -> None
         ({"box": [1, 2, 3, "4"]}, "box must be"),
         ({"mask": {"size": [2, 2]}}, "mask must be"),
         ({"points": [[1, 2, 1]], "object": "5"}, "object must be"),
+        ({"points": [[1, 2, 1]], "frame": -1}, "frame must be"),
         ({"point": [[1, 2, 1]]}, "unknown key 'point'"),
     ],
 )

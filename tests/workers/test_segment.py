@@ -17,6 +17,7 @@ from engine.errors import BackendError, ModelError
 from engine.models.sam2 import Segmenter
 from engine.types import MaskSource
 from engine.workers.segment import Stage, open_stage, report, step
+from engine.workers.segment_commands import seq_of_frame
 from engine.workers.segment_lane import RETRY_S
 from tests.workers.house import House, Worker, publish_frame, publish_result, until
 from tests.workers.test_segment_camera import results, tracks_of
@@ -163,9 +164,21 @@ def test_somebody_points_and_the_next_keyframe_is_for_that(
     assert run.ask("segment-state")["result"]["object_ids"] == [pointed]
     refined = run.ask("prompt", points=[[252, 66, 1]], box=None, mask=None, object=pointed)
     assert refined["result"]["object"] == pointed
+    assert run.ask("protect-object", object=pointed, protected=False)["ok"]
+    assert run.ask("protect-object", object=99, protected=True)["failure"] == "not-found"
     assert run.ask("remove-object", object=pointed)["ok"]
     again = run.ask("remove-object", object=pointed)
     assert not again["ok"] and again["failure"] == "not-found" and "left or never was" in again["error"]
+
+
+def test_the_frame_that_somebody_looked_at_is_found_by_its_number(
+    start: Callable[..., Run], sam2_folder: Path
+) -> None:
+    run = start(sam2_folder, "prompt")
+    camera = run.stage.cameras["a"]
+    assert seq_of_frame(camera, 5) is None, "nothing was shown"
+    camera.recent.extend([(10, 3), (12, 5), (13, 6)])
+    assert [seq_of_frame(camera, index) for index in (None, 4, 10, 11, 12, 99)] == [None, 3, 3, 3, 5, 6]
 
 
 def test_a_prompt_cuts_in_but_never_twice_running(start: Callable[..., Run], sam2_folder: Path) -> None:
