@@ -115,7 +115,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=64, help="side of the encoded picture (default: 64)")
     parser.add_argument("--variant", default="tiny")
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="instead of made-up weights")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--limit-mib", type=float, default=8.0, help="growth that counts as flat (default: 8)"
     )
