@@ -8,9 +8,11 @@ however far it is moved. Flow is dense inverse search (Kroeger et al., ECCV 2016
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.segmentation.mask_motion_window import F64, Axes, Window
 from engine.types import F32, U8, Bools
@@ -121,7 +123,7 @@ class Flow:
     """Dense optical flow in windows. Keeps its work space from call to call; not for two threads at once."""
 
     def __init__(self) -> None:
-        self._search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._search.setFinestScale(1)
 
     def step(self, window: Window, now: Grey, before: Grey, guess: Axes) -> Step:
@@ -193,7 +195,8 @@ class Map:
             self.away_xy[..., 1] + (y - place_xy[1])
         ) ** 2
         row, column = divmod(int(far.argmin()), self.window.width)
-        return place_xy - self.away_xy[row, column]
+        now_xy: F64 = place_xy - self.away_xy[row, column]
+        return now_xy
 
 
 def _spread(values: F32, weights: F32, otherwise: F32) -> F32:
@@ -210,7 +213,7 @@ def _guided(inside: F32, guide: F32) -> F32:
     """The shares `inside` as, nearby, a straight function of the guide."""
     radius = max(2, round(max(guide.shape) * EDGE_RADIUS_SHARE))
 
-    def mean(values: F32) -> F32:
+    def mean(values: NDArray[np.floating[Any]]) -> F32:
         return np.asarray(cv2.blur(values, (2 * radius + 1, 2 * radius + 1)), np.float32)
 
     mean_guide, mean_inside = mean(guide), mean(inside)
