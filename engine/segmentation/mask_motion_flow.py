@@ -130,7 +130,8 @@ class Flow:
         """Where what the window shows now was before. `guess` is from now to before and should be near."""
         current = window.sample(now.y, now.px, Axes.identity())
         earlier = window.sample(before.y, before.px, guess)
-        flow = self._search.calc(current, earlier, None)
+        nothing_known: Any = None  # an array would be taken for a first guess; the stubs know of no other way
+        flow = self._search.calc(current, earlier, nothing_known)
         x, y = window.centres()
         cell = (window.cell_wh * guess.scale).astype(np.float32)
         scale, shift = guess.scale.astype(np.float32), guess.shift.astype(np.float32)
