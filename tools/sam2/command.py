@@ -102,11 +102,6 @@ def _size(wanted: int, family: str) -> int:
         raise ConfigError(
             f"--size {size}: {family} takes multiples of {multiple} up to 4096; nearest: {nearest}"
         )
-    if family != "edgetam" and size % 224:
-        print(
-            f"note: {size} is no multiple of 224: windows are padded, which costs time for nothing",
-            flush=True,
-        )
     return size
 
 
