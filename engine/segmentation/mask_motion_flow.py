@@ -130,7 +130,7 @@ class Flow:
         """Where what the window shows now was before. `guess` is from now to before and should be near."""
         current = window.sample(now.y, now.px, Axes.identity())
         earlier = window.sample(before.y, before.px, guess)
-        nothing_known: Any = None  # an array would be taken for a first guess; the stubs know of no other way
+        nothing_known: Any = None  # an array would be taken for a first guess; the type hints ask for one
         flow = self._search.calc(current, earlier, nothing_known)
         x, y = window.centres()
         cell = (window.cell_wh * guess.scale).astype(np.float32)
