@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from engine.types import F32
 from tools.command_line import needs
-from tools.sam2.families import Parts, Source
+from tools.sam2.families import Parts, Source, array_of, with_weights
 
 MULTIPLE = 256
 """The picture's side is a multiple of this: r tokens in 16 windows."""
@@ -29,8 +26,8 @@ def build(source: Source, size: int) -> Parts:
             "memory_encoder": edgetam_graphs.MemoryEncoder(model).eval(),
         },
         memory_tokens=512,
-        no_mem_embed=_array(model.no_mem_embed).reshape(256),
-        mask_downsample=_array(convolution.weight).reshape(4, 4),
+        no_mem_embed=array_of(model.no_mem_embed).reshape(256),
+        mask_downsample=array_of(convolution.weight).reshape(4, 4),
         mask_bias=float(convolution.bias),
         licence="Apache-2.0" if source.weights is not None else "none: random numbers",
         multiple=MULTIPLE,
@@ -43,18 +40,6 @@ def official_model(source: Source, size: int) -> Any:
         import torch
 
         from tools.sam2.edgetam_model import EdgeTam
-    torch.manual_seed(source.seed)
-    model = EdgeTam(size).eval()
-    if source.weights is None:
         from tools.sam2.edgetam_random import randomise
-
-        randomise(model, source.seed)
-    else:
-        from tools.sam2.checkpoint import put_into
-
-        put_into(model, source)
-    return model.requires_grad_(False)
-
-
-def _array(tensor: Any) -> F32:
-    return np.ascontiguousarray(tensor.detach().float().numpy(), np.float32)
+    torch.manual_seed(source.seed)
+    return with_weights(EdgeTam(size).eval(), source, randomise)

@@ -6,7 +6,7 @@ families' packages when a model is built, not before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,8 +92,8 @@ def _build_sam2(source: Source, size: int) -> Parts:
             "memory_encoder": graphs.MemoryEncoder(model).eval(),
         },
         memory_tokens=(size // 16) ** 2,
-        no_mem_embed=_array(model.no_mem_embed).reshape(256),
-        mask_downsample=_array(convolution.weight).reshape(4, 4),
+        no_mem_embed=array_of(model.no_mem_embed).reshape(256),
+        mask_downsample=array_of(convolution.weight).reshape(4, 4),
         mask_bias=float(convolution.bias),
         licence="Apache-2.0" if source.weights is not None else "none: random numbers",
     )
@@ -111,6 +111,8 @@ def official_model(source: Source, size: int) -> Any:
         from hydra import compose
         from hydra.utils import instantiate
         from omegaconf import OmegaConf
+
+        from tools.sam2.random_weights import randomise
     if source.variant not in _CONFIGS:
         raise ConfigError(f"--variant {source.variant}: no variant of {source.family}")
     grid = size // 16
@@ -131,9 +133,12 @@ def official_model(source: Source, size: int) -> Any:
     OmegaConf.resolve(settings)
     torch.manual_seed(source.seed)
     model = instantiate(settings.model, _recursive_=True).eval()
-    if source.weights is None:
-        from tools.sam2.random_weights import randomise
+    return with_weights(model, source, randomise)
 
+
+def with_weights(model: Any, source: Source, randomise: Callable[[Any, int], object]) -> Any:
+    """A model with the weights of its source, which are not for training. Raises `ModelCorrupt`."""
+    if source.weights is None:
         randomise(model, source.seed)
     else:
         from tools.sam2.checkpoint import put_into
@@ -142,5 +147,6 @@ def official_model(source: Source, size: int) -> Any:
     return model.requires_grad_(False)
 
 
-def _array(tensor: Any) -> F32:
+def array_of(tensor: Any) -> F32:
+    """The same numbers, outside of torch."""
     return np.ascontiguousarray(tensor.detach().float().numpy(), np.float32)
