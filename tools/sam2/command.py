@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--variant", choices=VARIANTS, help="default: what the checkpoint's shapes tell")
     parser.add_argument(
         "--size", type=int, default=0, metavar="SIDE",
-        help="side of the square picture: a multiple of 32, best of 224 (default: 448); EdgeTAM of 256 (512)",
+        help="side of the square picture: a multiple of 32 (default: 448); EdgeTAM of 256 (512)",
     )  # fmt: skip
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32")
     parser.add_argument(
