@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -49,6 +50,21 @@ def data_dir() -> Path:
     if folder is None:
         pytest.skip("no test data: set ENGINE_TEST_DATA to the folder that holds MANIFEST.toml")
     return folder
+
+
+@pytest.fixture
+def signals_heard() -> Iterator[None]:
+    """SIGINT and SIGHUP do what they do in a terminal, also where the tests run in the background or under nohup.
+
+    Those are ignored there, and so they are in every process that is started.
+    """
+    numbers = (signal.SIGINT, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -301,6 +301,7 @@ def test_a_detector_without_masks_is_refused(
 
 
 @pytest.mark.data
+@pytest.mark.usefixtures("signals_heard")
 def test_an_interrupt_leaves_whole_files_only(data_dir: Path, detector: Path, tmp_path: Path) -> None:
     many, out = tmp_path / "many", tmp_path / "out"
     many.mkdir()

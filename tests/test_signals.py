@@ -16,6 +16,7 @@ from engine.signals import StopSignals
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+@pytest.mark.usefixtures("signals_heard")
 @pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_is_an_event_with_its_name(number: signal.Signals) -> None:
     with selectors.DefaultSelector() as selector, StopSignals(selector) as signals:
