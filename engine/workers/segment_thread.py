@@ -7,7 +7,6 @@ priorities and threads; what a task does it does not know.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -78,12 +77,16 @@ class Lane:
 def lower_priority() -> str:
     """Give this thread, and those that it starts from now on, the lowest priority; says what was done.
 
-    On Linux niceness is a thread's own, and libraries' threads inherit it from the one that starts them. Elsewhere it
-    is the process's: then the worker's main loop yields to detection and tracking as well. (macOS knows classes of
-    service for threads, which Python cannot set.)
+    On Linux a thread has a scheduling class and a niceness of its own, and libraries' threads inherit both from the
+    one that starts them. A thread of the idle class gives way the moment another one wakes up; one that is only nice
+    runs its slice of a few milliseconds to the end, by which detections came later (bench.segment_live). Elsewhere
+    niceness is the process's: then the worker's main loop yields to detection and tracking as well. (macOS knows
+    classes of service for threads, which Python cannot set.)
     """
-    thread_has_its_own = sys.platform == "linux"
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id() if thread_has_its_own else 0, LOWEST_NICE)
-    if thread_has_its_own:
-        return f"nice {LOWEST_NICE} for the segmenter's threads"
-    return f"nice {LOWEST_NICE} for the whole worker: this system has no niceness of single threads"
+    if hasattr(os, "SCHED_IDLE"):
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, LOWEST_NICE)
+        os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+        return "idle class for the segmenter's threads"
+    os.setpriority(os.PRIO_PROCESS, 0, LOWEST_NICE)
+    return f"nice {LOWEST_NICE} for the whole worker: this system has no priority of single threads"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from engine.clock import ManualClock
-from engine.workers.segment_thread import LOWEST_NICE, Lane
+from engine.workers.segment_thread import Lane
 from tests.workers.house import until
 
 
@@ -39,23 +39,23 @@ def test_a_task_is_computed_elsewhere_and_its_end_wakes(lane: Lane, woken: threa
     assert not lane.busy
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="niceness of a thread is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="classes of threads are Linux's")
 def test_the_lane_and_the_threads_it_starts_yield_to_everybody_and_nobody_else_does(lane: Lane) -> None:
-    def niceness() -> tuple[int, int]:
+    def classes() -> tuple[int, int]:
         found = []
-        child = threading.Thread(target=lambda: found.append(nice_of_this_thread()))
+        child = threading.Thread(target=lambda: found.append(class_of_this_thread()))
         child.start()
         child.join()
-        return nice_of_this_thread(), found[0]
+        return class_of_this_thread(), found[0]
 
-    before = nice_of_this_thread()
-    assert lane.begin("looking", niceness).result() == (LOWEST_NICE, LOWEST_NICE)
-    assert nice_of_this_thread() == before != LOWEST_NICE
-    assert str(LOWEST_NICE) in lane.priority
+    before = class_of_this_thread()
+    assert lane.begin("looking", classes).result() == (os.SCHED_IDLE, os.SCHED_IDLE)
+    assert class_of_this_thread() == before != os.SCHED_IDLE
+    assert "idle class" in lane.priority
 
 
-def nice_of_this_thread() -> int:
-    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+def class_of_this_thread() -> int:
+    return os.sched_getscheduler(threading.get_native_id())
 
 
 def test_what_is_under_way_is_told_while_it_takes(lane: Lane, clock: ManualClock) -> None:
