@@ -77,16 +77,14 @@ class Lane:
 def lower_priority() -> str:
     """Give this thread, and those that it starts from now on, the lowest priority; says what was done.
 
-    On Linux a thread has a scheduling class and a niceness of its own, and libraries' threads inherit both from the
-    one that starts them. A thread of the idle class gives way the moment another one wakes up; one that is only nice
+    On Linux a thread has a scheduling class of its own, and libraries' threads inherit it from the one that starts
+    them. A thread of the idle class gives way the moment another one wakes up; one that is only nice
     runs its slice of a few milliseconds to the end, by which detections came later (bench.segment_live). Elsewhere
     niceness is the process's: then the worker's main loop yields to detection and tracking as well. (macOS knows
     classes of service for threads, which Python cannot set.)
     """
     if hasattr(os, "SCHED_IDLE"):
-        thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, LOWEST_NICE)
-        os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+        os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
         return "idle class for the segmenter's threads"
     os.setpriority(os.PRIO_PROCESS, 0, LOWEST_NICE)
     return f"nice {LOWEST_NICE} for the whole worker: this system has no priority of single threads"
