@@ -75,11 +75,7 @@ class Identities:
 
 
 def tracks_of(found: Detections, ids: I64) -> Tracks:
-    count = len(found)
-    return Tracks(
-        found.boxes_xyxy, found.scores, found.class_ids, ids,
-        np.ones(count, np.int32), np.zeros((count, 2), np.float32),
-    )  # fmt: skip
+    return Tracks.of(replace(found, masks=None), ids, np.ones(len(found), np.int32))
 
 
 @dataclass

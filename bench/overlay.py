@@ -27,7 +27,7 @@ from bench.machine import argument_parser, heading, markdown_table, write_json
 from engine.outputs.base import FrameResult
 from engine.outputs.masks import full_size
 from engine.outputs.overlay import draw_result, style_for
-from engine.types import U8, Bools, ColourMatrix, Masks, ResultMeta, Tracks
+from engine.types import U8, Bools, ColourMatrix, Detections, Masks, ResultMeta, Tracks
 
 WIDTH, HEIGHT = 1920, 1080
 CELL_PX, MOST_CELLS = 3, 128
@@ -52,11 +52,11 @@ def scene(objects: int) -> FrameResult:
     corner_xy = noise.uniform(0, 1, (objects, 2)) * ((WIDTH, HEIGHT) - size_wh)
     boxes_xyxy = np.concatenate((corner_xy, corner_xy + size_wh), axis=1).astype(np.float32)
     cells_wh = np.minimum(np.ceil(size_wh / CELL_PX), MOST_CELLS).astype(int).tolist()
-    tracks = Tracks(
+    found = Detections(
         boxes_xyxy, noise.uniform(0.3, 0.95, objects).astype(np.float32), np.zeros(objects, np.int32),
-        np.arange(1, objects + 1), np.full(objects, 10, np.int32), np.zeros((objects, 2), np.float32),
         Masks.of_grids(boxes_xyxy, [person(rows, columns) for columns, rows in cells_wh]),
     )  # fmt: skip
+    tracks = Tracks.of(found, np.arange(1, objects + 1), np.full(objects, 10, np.int32))
     meta = ResultMeta(1, 0, 0, WIDTH, HEIGHT, count=objects)
     return FrameResult("cam0", meta, tracks, ("person",), 0)
 

@@ -42,6 +42,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--source", action="append", metavar="[NAME=]URL", help="a source; may be repeated")
     parser.add_argument("--cameras", type=Path, metavar="FILE", help="cameras file, TOML or JSON")
     parser.add_argument("--model", metavar="NAME|PATH", help="registered model, ONNX file, or `motion`")
+    parser.add_argument("--tracker", metavar="NAME", help="tracker: botsort (default), bytetrack or sort")
+    parser.add_argument(
+        "--reid",
+        metavar="NAME|PATH",
+        help="re-identification model; without it identity goes by place and motion",
+    )
+    parser.add_argument(
+        "--identity",
+        metavar="SCOPE",
+        help="who is remembered: off, camera (default) or global; docs/identity.md",
+    )
     parser.add_argument(
         "--segment",
         metavar="MODE",
@@ -86,6 +97,9 @@ def load_config(args: argparse.Namespace) -> LoadedConfig:
         "loop": args.loop,
         "rtsp_transport": args.rtsp_transport,
         "infer.model": args.model,
+        "track.tracker": args.tracker,
+        "reid.model": args.reid,
+        "identity.scope": args.identity,
         "segment.mode": args.segment,
         "segment.model": args.segment_model,
         "output.directory": args.out,

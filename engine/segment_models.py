@@ -23,7 +23,7 @@ from engine.models.sam2_grids import grid_of
 from engine.models.sam2_step import Action, Ask, step
 from engine.models.segmenter_folder import find_segmenter, known_segmenters
 from engine.registry import nearest
-from engine.types import F32, I32, I64, FrameNv12, Masks, MaskSource, Prompt, Tracks
+from engine.types import F32, I32, I64, Detections, FrameNv12, Masks, MaskSource, Prompt, Tracks
 
 Progress = Callable[[int, int], None]
 LABEL = "object"
@@ -219,11 +219,8 @@ def _sam2_tracks(
 
 
 def _tracks(boxes_xyxy: F32, scores: F32, numbers: I64, masks: Masks, class_ids: I32) -> Tracks:
-    count = len(boxes_xyxy)
-    return Tracks(
-        boxes_xyxy, scores, class_ids, numbers.astype(np.int64), np.ones(count, np.int32),
-        np.zeros((count, 2), np.float32), masks,
-    )  # fmt: skip
+    objects = Detections(boxes_xyxy, scores, class_ids, masks)
+    return Tracks.of(objects, numbers.astype(np.int64), np.ones(len(objects), np.int32))
 
 
 def _cores() -> int:

@@ -18,18 +18,20 @@ from dataclasses import dataclass, field
 from engine.config import RunConfig
 from engine.config.segment import DETECTOR_AS_SEGMENTER
 from engine.config.settings import MOST_FRAMES_HELD
-from engine.types import nv12_geometry
+from engine.types import Embeddings, nv12_geometry
 from ipc.pool import PoolLayout
 
 # Consumer rows. A row is never reassigned, so nothing changes when a worker restarts.
 FRAMES_INFER, FRAMES_OVERLAY, FRAMES_TRACK, FRAMES_SEGMENT = 0, 1, 2, 3
 DETECTIONS_TRACK = 0
-TRACKS_RESULTS, TRACKS_OVERLAY, TRACKS_SEGMENT = 0, 1, 2
-MASKS_RESULTS, MASKS_OVERLAY = 0, 1
+TRACKS_RESULTS, TRACKS_OVERLAY, TRACKS_SEGMENT, TRACKS_CONTROL = 0, 1, 2, 3
+MASKS_RESULTS, MASKS_OVERLAY, MASKS_CONTROL = 0, 1, 3
 
 STATUS_SLOT_BYTES = 256 * 1024
 GPU_BACKENDS = ("tensorrt", "ort-tensorrt", "ort-cuda")
 """Backends that prepare their pictures on the GPU that decodes."""
+MOST_EMBEDDING_DIMS = 2048
+"""The longest vector of a re-identification network that there is room for (a ResNet-50's)."""
 MOST_MEASURED_BATCH = 8
 """Above this a CPU gains nothing any more; a device that does has its batch configured."""
 
@@ -109,6 +111,13 @@ def pool_of_outputs(config: RunConfig, camera: str) -> str:
     return f"masks:{camera}" if has_segmentation(config) else f"tracks:{camera}"
 
 
+def embedding_room_bytes(config: RunConfig) -> int:
+    """What the embeddings of one frame may take of a slot for detections, beyond the room for objects."""
+    if not config.reid.enabled:
+        return 0
+    return Embeddings.nbytes(config.reid.crops_per_frame, MOST_EMBEDDING_DIMS)
+
+
 def lanes(config: RunConfig) -> int:
     """Inference sessions that run side by side; 0 in the configuration means one per core we may use."""
     return config.infer.lanes or usable_cores()
@@ -152,6 +161,8 @@ def result_pools(config: RunConfig, camera: str) -> list[PoolSpec]:
     outputs = {"results": MASKS_RESULTS if masks else TRACKS_RESULTS}
     if config.output.overlay:
         outputs[f"overlay:{camera}"] = MASKS_OVERLAY if masks else TRACKS_OVERLAY
+    if config.control.enabled:
+        outputs["control"] = MASKS_CONTROL if masks else TRACKS_CONTROL  # looks on; nobody waits for it
     detections = _result_pool(config, "detections", camera, "infer", {"track": DETECTIONS_TRACK})
     if not masks:
         return [detections, _result_pool(config, "tracks", camera, "track", outputs)]
@@ -165,15 +176,18 @@ def result_pools(config: RunConfig, camera: str) -> list[PoolSpec]:
 def _result_pool(
     config: RunConfig, what: str, camera: str, producer: str, readers: dict[str, int]
 ) -> PoolSpec:
-    rows = 2 if what == "detections" else 3
+    rows = 2 if what == "detections" else 4
+    slot_bytes = config.pool.result_slot_kib * 1024
+    if what == "detections":
+        slot_bytes += embedding_room_bytes(config)
     return PoolSpec(
         name=f"{what}:{camera}",
         camera=camera,
         producer=producer,
         consumers=readers,
         woken=tuple(readers),
-        layout=PoolLayout((1,) * rows, config.pool.result_slot_kib * 1024, config.pool.result_history),
-        required=tuple(readers.values()) if config.offline else (),
+        layout=PoolLayout((1,) * rows, slot_bytes, config.pool.result_history),
+        required=tuple(row for reader, row in readers.items() if config.offline and reader != "control"),
     )
 
 

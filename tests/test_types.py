@@ -19,6 +19,7 @@ from engine.types import (
     FrameMeta,
     FrameNv12,
     Masks,
+    PtzPose,
     ResultMeta,
     Trace,
     Tracks,
@@ -31,11 +32,14 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
 UINT32 = st.integers(0, 2**32 - 1)
 FLAGS = st.sampled_from([FrameFlag(bits) for bits in range(8)])
 
+NUMBERS = st.floats(allow_nan=False)
+POSES = st.builds(PtzPose, pan_deg=NUMBERS, tilt_deg=NUMBERS, hfov_deg=NUMBERS, roll_deg=NUMBERS)
 FRAME_METAS = st.builds(
     FrameMeta,
     index=INT64, captured_ns=INT64, wall_ns=INT64, pts_ns=INT64, published_ns=INT64,
     width=UINT32, height=UINT32, stride_y=UINT32, stride_uv=UINT32, offset_uv=UINT32,
     matrix=st.sampled_from(ColourMatrix), full_range=st.booleans(), flags=FLAGS,
+    pose=st.none() | POSES,
 )  # fmt: skip
 TRACES = st.builds(Trace, **{f.name: INT64 for f in fields(Trace)})
 RESULT_METAS = st.builds(
@@ -43,7 +47,7 @@ RESULT_METAS = st.builds(
     frame_seq=INT64, index=INT64, wall_ns=INT64, pts_ns=INT64, width=UINT32, height=UINT32, count=UINT32,
     dropped_superseded=INT64, dropped_restart=INT64, next_track_id=INT64, flags=FLAGS, trace=TRACES,
     dropped_rate=INT64, dropped_stale=INT64, mask_bytes=UINT32, masks_lost=UINT32,
-    dropped_empty=INT64, notices=INT64,
+    dropped_empty=INT64, notices=INT64, event_count=UINT32, embedding_count=UINT32, embedding_dims=UINT32,
 )  # fmt: skip
 
 
@@ -148,13 +152,15 @@ def tracks(count: int) -> Tracks:
     numbers = np.arange(count, dtype=np.int64)
     return Tracks(
         found.boxes_xyxy, found.scores, found.class_ids, numbers + 2**40, numbers.astype(np.int32) * 3,
-        np.stack((numbers, -numbers), axis=1).astype(np.float32),
+        np.stack((numbers, -numbers), axis=1).astype(np.float32), numbers.astype(np.int32) % 4, numbers + 2**41,
     )  # fmt: skip
 
 
 def columns(objects: Detections | Tracks) -> dict[str, NDArray[np.generic]]:
     """The arrays of every object; masks are looked at on their own."""
-    return {f.name: getattr(objects, f.name) for f in fields(objects) if f.name != "masks"}
+    return {
+        f.name: getattr(objects, f.name) for f in fields(objects) if f.name not in ("masks", "embeddings")
+    }
 
 
 @pytest.mark.parametrize("make", [detections, tracks])

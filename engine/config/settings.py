@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 
 from engine.config.files import unknown_name
+from engine.config.identity import EventsConfig, IdentityConfig, ReidConfig
 from engine.config.segment import SEGMENT_MODES, SegmentConfig
 from engine.config.values import Setting, checked, setting
 from engine.errors import ConfigError
@@ -220,7 +221,21 @@ class InferConfig:
 class TrackConfig:
     """Giving objects their identity."""
 
-    tracker: str = setting("botsort", "registered name of the tracker")
+    tracker: str = setting("botsort", "registered name of the tracker", flag="--tracker")
+    camera_motion: str = setting(
+        "auto",
+        "how the camera's own motion is found: `flow` = sparse optical flow of the background; `ecc` = alignment of "
+        "the whole picture; `pose` = from the camera's reported direction alone; `off`; `auto` = the pose where it is "
+        "known, refined by flow, otherwise flow",
+        choices=("auto", "flow", "ecc", "pose", "off"),
+    )
+    coast_ms: float = setting(
+        500.0,
+        "how long an object that is not seen is still in the results, `coasting` where it is expected; its track lives "
+        "on much longer. Files and pictures show coasting objects only with `output.coasting`",
+        unit="ms",
+        bounds=(0.0, 60000.0),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +248,9 @@ class OutputConfig:
         "polygon",
         "how a segmentation model's masks stand in the JSON lines: outlines, COCO run lengths, or not at all",
         choices=("polygon", "rle", "none"),
+    )
+    coasting: bool = setting(
+        False, "also write and draw objects that are not seen at the moment, where they are expected"
     )
     overlay: bool = setting(True, "write `<camera>.mp4` with boxes drawn in", flag="--no-overlay")
     encoder: str = setting("libx264", "FFmpeg name of the video encoder; libx264 runs everywhere")
@@ -298,6 +316,9 @@ class RunConfig:
     pool: PoolConfig = field(default_factory=PoolConfig)
     infer: InferConfig = field(default_factory=InferConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
+    reid: ReidConfig = field(default_factory=ReidConfig)
+    identity: IdentityConfig = field(default_factory=IdentityConfig)
+    events: EventsConfig = field(default_factory=EventsConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
@@ -351,6 +372,9 @@ SECTIONS: dict[str, type] = {
     "pool": PoolConfig,
     "infer": InferConfig,
     "track": TrackConfig,
+    "reid": ReidConfig,
+    "identity": IdentityConfig,
+    "events": EventsConfig,
     "segment": SegmentConfig,
     "output": OutputConfig,
     "control": ControlConfig,

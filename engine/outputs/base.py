@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from engine.types import FrameNv12, ResultMeta, Tracks
+from engine.types import Events, FrameNv12, ResultMeta, Tracks
 
 LATENCY_STAGES = ("decode", "queue", "infer", "track", "total")
 """The stages that `FrameResult.latency_ms` speaks of, in the order a frame passes them."""
@@ -21,6 +21,7 @@ class FrameResult:
     labels      class names; `tracks.class_ids` index into it
     emitted_ns  monotonic ns when the output stage took it up
     skipped     frames of the source passed over since the previous result
+    events      what happened in it
     """
 
     camera: str
@@ -29,6 +30,7 @@ class FrameResult:
     labels: tuple[str, ...]
     emitted_ns: int
     skipped: int = 0
+    events: Events = field(default_factory=Events.empty)
 
     def label_of(self, class_id: int) -> str:
         """The name of a class; `class 7` where the model names fewer than it finds, `object` where there is none.

@@ -24,12 +24,12 @@ from engine.segmentation.jobs import KeyframeJob, KeyframeResult, ObjectMask
 from engine.segmentation.modes import Mode
 from engine.segmentation.order import Allowance
 from engine.segmentation.planning import Wish, pick, points, request, wishes, without_points_share
-from engine.segmentation.published import detector_masks, named, published, shown_alone
+from engine.segmentation.published import detector_masks, named, published, published_ids, shown_alone
 from engine.segmentation.scene import CameraRules, Scene
 from engine.segmentation.seats import Seats
 from engine.segmentation.state import restore, state
 from engine.segmentation.sweep import PointSweep
-from engine.types import F32, FrameFlag, Prompt, ResultMeta, Tracks
+from engine.types import F32, I64, FrameFlag, Prompt, ResultMeta, Tracks
 
 
 class CameraObjects:
@@ -126,6 +126,10 @@ class CameraObjects:
     def named(self, tracks: Tracks) -> Tracks:
         """The tracks of the newest record under their objects' IDs, with the tracker's boxes: for moving masks."""
         return named(self._scene.table, tracks)
+
+    def published_ids(self, track_ids: I64) -> I64:
+        """int64 (n,): the IDs under which the tracker's are published."""
+        return published_ids(self._scene.table, track_ids)
 
     def alone_ids(self) -> tuple[int, ...]:
         """Objects that only a mask shows at present: `objects` has a row for each behind the tracks."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.segmentation.jobs import ObjectMask
 from engine.segmentation.modes import Mode
 from engine.segmentation.table import HeldObject, ObjectTable
-from engine.types import F32, I64, MaskSource, Tracks
+from engine.types import F32, I64, MaskSource, Tracks, TrackState
 
 
 def published(table: ObjectTable, tracks: Tracks, mode: Mode, stale_s: float) -> Tracks:
@@ -41,7 +41,12 @@ def named(table: ObjectTable, tracks: Tracks) -> Tracks:
 
 def renamed(table: ObjectTable, tracks: Tracks) -> I64:
     """int64 (n,): the published ID of each track."""
-    return np.array([table.identities.of(int(track_id)) for track_id in tracks.track_ids], np.int64)
+    return published_ids(table, tracks.track_ids)
+
+
+def published_ids(table: ObjectTable, track_ids: I64) -> I64:
+    """int64 (n,): the published ID of each of these of the tracker's."""
+    return np.array([table.identities.of(int(track_id)) for track_id in track_ids], np.int64)
 
 
 def shown_alone(held: HeldObject) -> bool:
@@ -70,6 +75,8 @@ def _appended(rows: Tracks, alone: list[HeldObject]) -> Tracks:
         behind(rows.track_ids, [held.object_id for held in alone]),
         behind(rows.ages, [held.records for held in alone]),
         behind(rows.velocities_xy, [held.velocity_xy for held in alone]),
+        behind(rows.states, [TrackState.CONFIRMED] * len(alone)),
+        behind(rows.gids, [0] * len(alone)),
     )
 
 

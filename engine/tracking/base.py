@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import numpy as np
+
 from engine.errors import ConfigError
 from engine.registry import import_siblings, nearest
-from engine.types import Detections, FrameNv12, Tracks
+from engine.types import F32, I32, I64, Detections, FrameNv12, Tracks
 
 SHOW_SCORE = 0.25
 """The score from which most detectors are shown."""
@@ -32,6 +34,10 @@ class Tracker(ABC):
         """
         self.next_track_id = first_track_id
         self.show_score = show_score
+        self.new_ids: I64 = np.empty(0, np.int64)
+        """IDs given in the newest update."""
+        self.removed_ids: I64 = np.empty(0, np.int64)
+        """IDs given up in the newest update: they will not be in a result again, unless `rename` revives one."""
 
     @abstractmethod
     def update(self, detections: Detections, time_s: float, frame: FrameNv12 | None = None) -> Tracks:
@@ -41,6 +47,18 @@ class Tracker(ABC):
         confirmed. `time_s` is the frame's time in seconds and may jump. `frame` is there for trackers that
         look at pixels. Boxes and masks of matched tracks are those of the detection.
         """
+
+    def looks(self, track_ids: I64) -> tuple[F32, I32]:
+        """What tracks look like: float32 (n, d) unit vectors, smoothed over their sightings, zeros where nothing is
+        known; and int32 (n,) how many embeddings went into each. For living tracks and those just removed."""
+        return np.zeros((len(track_ids), 0), np.float32), np.zeros(len(track_ids), np.int32)
+
+    def rename(self, track_id: int, known_id: int) -> None:
+        """A living track is somebody who was here before: its ID is `known_id` from the next result on.
+
+        Raises `KeyError` for a track that does not live, `ValueError` where `known_id` lives already.
+        """
+        raise KeyError(track_id)
 
 
 def create_tracker(name: str, first_track_id: int = 1, show_score: float = SHOW_SCORE) -> Tracker:

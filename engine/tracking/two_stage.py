@@ -11,7 +11,7 @@ predicted on until it has been lost for longer than `TrackerSettings.patience_s`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -260,8 +260,6 @@ class TwoStageTracker(Tracker):
         velocities = np.zeros((count, 2), np.float32)
         velocities[tracked] = tracks.states[rows, VELOCITY, :2]
         shown = (valid.scores >= self.show_score) | (track_ids > 0)
-        every = Tracks(
-            valid.boxes_xyxy, valid.scores, class_ids, track_ids, ages, velocities, valid.masks
-        )  # fmt: skip
+        every = Tracks.of(replace(valid, class_ids=class_ids), track_ids, ages, velocities)
         # Also the copy that lets the caller's arrays, views of a slot, go.
         return every.take(shown)

@@ -5,7 +5,9 @@ arrays in a slot with a `ResultMeta`. Both meta blocks have a fixed little-endia
 Readers get numpy views of the slot, never copies.
 """
 
-from engine.types.arrays import F32, I32, I64, U8, Bools
+from engine.types.arrays import F16, F32, I32, I64, U8, Bools
+from engine.types.embeddings import Embeddings
+from engine.types.events import EventKind, Events
 from engine.types.frame import (
     ROW_ALIGNMENT_BYTES,
     ColourMatrix,
@@ -16,11 +18,13 @@ from engine.types.frame import (
     nv12_geometry,
 )
 from engine.types.masks import Masks, MaskSource
-from engine.types.objects import Detections, Tracks, Written
+from engine.types.objects import Detections, Tracks, TrackState, Written
+from engine.types.pose import PtzPose
 from engine.types.prompts import Prompt
 from engine.types.result import ResultMeta, Trace
 
 __all__ = [
+    "F16",
     "F32",
     "I32",
     "I64",
@@ -29,15 +33,20 @@ __all__ = [
     "Bools",
     "ColourMatrix",
     "Detections",
+    "Embeddings",
+    "EventKind",
+    "Events",
     "FrameFlag",
     "FrameMeta",
     "FrameNv12",
     "MaskSource",
     "Masks",
     "Prompt",
+    "PtzPose",
     "ResultMeta",
     "Surface",
     "Trace",
+    "TrackState",
     "Tracks",
     "Written",
     "nv12_geometry",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Any, ClassVar
 
 from engine.types.arrays import U8
+from engine.types.pose import PtzPose
 
 
 class ColourMatrix(IntEnum):
@@ -41,6 +43,7 @@ class FrameMeta:
     width, height                 pixels
     stride_y, stride_uv           bytes from row to row of the Y and the interleaved UV plane
     offset_uv                     byte offset of the UV plane in the slot
+    pose                          where the camera looked, None where that is not known
     """
 
     index: int
@@ -56,26 +59,37 @@ class FrameMeta:
     matrix: ColourMatrix = ColourMatrix.BT601
     full_range: bool = False
     flags: FrameFlag = FrameFlag.NONE
+    pose: PtzPose | None = None
 
-    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<qqqqq5IBBBx")
+    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<qqqqq5IBBBx4d")
 
     def pack_into(self, meta: memoryview | bytearray) -> None:
         """Write the fixed layout into a slot's meta block."""
         self._LAYOUT.pack_into(
             meta, 0, self.index, self.captured_ns, self.wall_ns, self.pts_ns, self.published_ns,
             self.width, self.height, self.stride_y, self.stride_uv, self.offset_uv,
-            self.matrix, self.full_range, self.flags,
+            self.matrix, self.full_range, self.flags, *_packed(self.pose),
         )  # fmt: skip
 
     @classmethod
     def unpack(cls, meta: memoryview | bytes | bytearray) -> FrameMeta:
         """Read the fixed layout from a slot's meta block."""
         (index, captured_ns, wall_ns, pts_ns, published_ns, width, height, stride_y, stride_uv, offset_uv,
-         matrix, full_range, flags) = cls._LAYOUT.unpack_from(meta)  # fmt: skip
+         matrix, full_range, flags, *pose) = cls._LAYOUT.unpack_from(meta)  # fmt: skip
         return cls(
             index, captured_ns, wall_ns, width, height, stride_y, stride_uv, offset_uv, pts_ns, published_ns,
-            ColourMatrix(matrix), bool(full_range), FrameFlag(flags),
+            ColourMatrix(matrix), bool(full_range), FrameFlag(flags), _unpacked(pose),
         )  # fmt: skip
+
+
+def _packed(pose: PtzPose | None) -> tuple[float, float, float, float]:
+    if pose is None:
+        return (math.nan,) * 4
+    return pose.pan_deg, pose.tilt_deg, pose.hfov_deg, pose.roll_deg
+
+
+def _unpacked(pose: list[float]) -> PtzPose | None:
+    return None if math.isnan(pose[0]) else PtzPose(*pose)
 
 
 ROW_ALIGNMENT_BYTES = 256

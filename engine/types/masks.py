@@ -133,6 +133,14 @@ class Masks:
         bits = self.bits[np.repeat(moved, chosen) + np.arange(chosen.sum())]
         return Masks(**{name: getattr(self, name)[index] for name, _, _ in self.COLUMNS}, bits=bits)
 
+    def followed_by_none(self, count: int) -> Masks:
+        """These masks, and then so many objects without one."""
+        none = Masks.none(count)
+        columns = {
+            name: np.concatenate((getattr(self, name), getattr(none, name))) for name, _, _ in self.COLUMNS
+        }
+        return Masks(**columns, bits=self.bits)
+
     def first_bytes(self, room: int) -> Masks:
         """The masks of as many objects from the first on as go into `room` bytes; the others have none."""
         ends = np.cumsum(self.grid_bytes())

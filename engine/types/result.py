@@ -35,6 +35,8 @@ class ResultMeta:
     notices             records so far that hold no result (`FrameFlag.NOTICE`)
     mask_bytes          bytes of the masks that lie behind the objects' columns, 0 without masks
     masks_lost          masks of this frame that found no room in a slot on the way
+    event_count         events at the end of the slot (`Events`)
+    embedding_count, embedding_dims   embeddings at the end of the slot (`Embeddings`)
     next_track_id       where the tracker goes on numbering; survives its death because it travels here
     """
 
@@ -56,8 +58,11 @@ class ResultMeta:
     masks_lost: int = 0
     dropped_empty: int = 0
     notices: int = 0
+    event_count: int = 0
+    embedding_count: int = 0
+    embedding_dims: int = 0
 
-    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<16q6I")
+    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<16q9I")
 
     @classmethod
     def of_frame(cls, frame_seq: int, meta: FrameMeta) -> ResultMeta:
@@ -84,6 +89,7 @@ class ResultMeta:
             self.dropped_empty, self.notices,
             t.captured_ns, t.published_ns, t.batched_ns, t.inferred_ns, t.tracked_ns,
             self.width, self.height, self.count, self.flags, self.mask_bytes, self.masks_lost,
+            self.event_count, self.embedding_count, self.embedding_dims,
         )  # fmt: skip
 
     @classmethod
@@ -91,10 +97,11 @@ class ResultMeta:
         """Read the fixed layout from a slot's meta block."""
         (frame_seq, index, wall_ns, pts_ns, superseded, restart, next_track_id, rate, stale,
          empty, notices, captured, published, batched, inferred, tracked,
-         width, height, count, flags, mask_bytes, masks_lost) = cls._LAYOUT.unpack_from(meta)  # fmt: skip
+         width, height, count, flags, mask_bytes, masks_lost,
+         event_count, embedding_count, embedding_dims) = cls._LAYOUT.unpack_from(meta)  # fmt: skip
         return cls(
             frame_seq, index, wall_ns, width, height, pts_ns, count, superseded, restart, next_track_id,
             FrameFlag(flags),
             Trace(captured, published, batched, inferred, tracked),
-            rate, stale, mask_bytes, masks_lost, empty, notices,
+            rate, stale, mask_bytes, masks_lost, empty, notices, event_count, embedding_count, embedding_dims,
         )  # fmt: skip

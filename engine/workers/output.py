@@ -21,7 +21,7 @@ from engine.outputs.encode import EncoderSettings
 from engine.outputs.jsonl import JsonlOutput
 from engine.outputs.video import VideoOutput
 from engine.topology import pool_of_outputs
-from engine.types import FrameFlag, FrameMeta, FrameNv12, ResultMeta, Tracks
+from engine.types import Events, FrameFlag, FrameMeta, FrameNv12, ResultMeta, Tracks
 from engine.workers.feed import Feed
 from engine.workers.runtime import Context
 from ipc.pool import Lease
@@ -141,10 +141,13 @@ def advance(context: Context, camera: Camera) -> bool:
 
 def write(context: Context, camera: Camera, meta: ResultMeta, lease: Lease) -> None:
     """Hand one result, with its frame where wanted, to the output; count it if it cannot be written."""
+    slot_u8 = lease.array()
+    tracks = Tracks.view(meta.count, slot_u8, meta.mask_bytes)
     result = FrameResult(
         camera=camera.name,
         meta=meta,
-        tracks=Tracks.view(meta.count, lease.array(), meta.mask_bytes),
+        tracks=tracks if context.config.output.coasting else tracks.seen(),
+        events=Events.view_at_end(meta.event_count, slot_u8),
         labels=context.labels or (),
         emitted_ns=context.clock.now_ns(),
         skipped=meta.index - camera.last_index - 1,

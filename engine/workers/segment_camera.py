@@ -23,7 +23,19 @@ from engine.segmentation.jobs import KeyframeJob, KeyframeResult
 from engine.segmentation.mask_motion import MaskMover
 from engine.segmentation.scene import RECENT_RECORDS, CameraRules
 from engine.segmentation.seats import Seats
-from engine.types import F32, FrameFlag, FrameMeta, FrameNv12, Masks, ResultMeta, Tracks
+from engine.types import (
+    F32,
+    U8,
+    Events,
+    FrameFlag,
+    FrameMeta,
+    FrameNv12,
+    Masks,
+    ResultMeta,
+    Tracks,
+    TrackState,
+    Written,
+)
 from engine.workers.feed import Feed, Writer
 from engine.workers.runtime import Context
 from engine.workers.segment_masks import filled_up, moved_by_box, only
@@ -163,9 +175,12 @@ def advance(context: Context, camera: Camera, keyframe_due: Callable[[Camera], N
             if slot is None:
                 return False
             tracks = Tracks.view(meta.count, lease.array(), meta.mask_bytes)
+            events = Events.view_at_end(meta.event_count, lease.array())
             # The policy keeps the newest tracks for longer than the lease lasts.
-            shown = masked(context, camera, meta, tracks.take(np.arange(len(tracks))), keyframe_due)
-            written = shown.write_into(slot.array())
+            coasting = tracks.states == TrackState.COASTING
+            shown = masked(context, camera, meta, tracks.take(~coasting), keyframe_due)
+            shown = with_coasting(camera, shown, tracks.take(coasting))
+            written = write_record(camera, shown, events, slot.array())
             meta = replace(
                 meta, count=written.count, mask_bytes=written.mask_bytes,
                 masks_lost=written.masks_lost + (0 if segments(context, camera) else meta.masks_lost),
@@ -184,6 +199,23 @@ def advance(context: Context, camera: Camera, keyframe_due: Callable[[Camera], N
     camera.tracks.acknowledge(lease.seq)
     camera.frames.acknowledge(meta.frame_seq)
     return True
+
+
+def with_coasting(camera: Camera, shown: Tracks, coasting: Tracks) -> Tracks:
+    """The rows that are shown, then the tracks that coast, without masks: what is not seen has no outline."""
+    ids = camera.objects.published_ids(coasting.track_ids)
+    missing = ~np.isin(ids, shown.track_ids)
+    if not missing.any():
+        return shown
+    rest = replace(coasting, track_ids=ids, masks=None).take(missing)
+    return shown.followed_by(rest)
+
+
+def write_record(camera: Camera, shown: Tracks, events: Events, slot_u8: U8) -> Written:
+    """Lay a record out in its slot: objects from its beginning, events, which come from the tracker, at its end."""
+    renamed = replace(events, track_ids=camera.objects.published_ids(events.track_ids))
+    renamed.write_at_end(slot_u8)
+    return shown.write_into(slot_u8[: len(slot_u8) - len(events) * Events.BYTES_PER_EVENT])
 
 
 def segments(context: Context, camera: Camera) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from engine.tracking.base import Tracker, create_tracker
-from engine.types import Detections, FrameFlag, FrameMeta, FrameNv12, ResultMeta, Tracks
+from engine.types import Detections, Embeddings, FrameFlag, FrameMeta, FrameNv12, ResultMeta, Tracks
 from engine.workers.feed import Feed, Writer
 from engine.workers.runtime import Context
+from ipc.pool import Lease
 
 
 @dataclass
@@ -74,13 +75,14 @@ def advance(context: Context, camera: Camera) -> bool:
             slot = camera.writer.producer.begin()
             if slot is None:
                 return False
-            tracks = track(camera, meta, Detections.view(meta.count, lease.array(), meta.mask_bytes))
+            tracks = track(camera, meta, detections_in(meta, lease))
             written = tracks.write_into(slot.array())
             trace = replace(meta.trace, tracked_ns=context.clock.now_ns())
             meta = replace(
                 meta, count=written.count, mask_bytes=written.mask_bytes,
                 masks_lost=meta.masks_lost + written.masks_lost,
                 trace=trace, next_track_id=camera.tracker.next_track_id,
+                embedding_count=0, embedding_dims=0,
             )  # fmt: skip
             meta.pack_into(slot.meta)
             camera.writer.producer.publish(slot)
@@ -91,6 +93,14 @@ def advance(context: Context, camera: Camera) -> bool:
     camera.feed.acknowledge(lease.seq)
     camera.frames.acknowledge(meta.frame_seq)
     return True
+
+
+def detections_in(meta: ResultMeta, lease: Lease) -> Detections:
+    """The detections in a record, with what some of them look like."""
+    slot_u8 = lease.array()
+    found = Detections.view(meta.count, slot_u8, meta.mask_bytes)
+    looks = Embeddings.view_at_end(meta.embedding_count, meta.embedding_dims, slot_u8)
+    return found if looks is None else replace(found, embeddings=looks)
 
 
 def track(camera: Camera, meta: ResultMeta, detections: Detections) -> Tracks:

@@ -13,6 +13,7 @@ from engine.outputs.base import FrameResult
 from engine.types import (
     Bools,
     ColourMatrix,
+    Detections,
     FrameMeta,
     FrameNv12,
     Masks,
@@ -40,14 +41,12 @@ PERSON: ObjectRow = (7, 0.87, (10.0, 20.0, 60.0, 150.0))
 def make_tracks(rows: list[ObjectRow]) -> Tracks:
     """Tracks of class 0 with these ids, scores and boxes."""
     count = len(rows)
-    return Tracks(
+    found = Detections(
         boxes_xyxy=np.array([row[2] for row in rows], np.float32).reshape(count, 4),
         scores=np.array([row[1] for row in rows], np.float32),
         class_ids=np.zeros(count, np.int32),
-        track_ids=np.array([row[0] for row in rows], np.int64),
-        ages=np.ones(count, np.int32),
-        velocities_xy=np.zeros((count, 2), np.float32),
     )
+    return Tracks.of(found, np.array([row[0] for row in rows], np.int64), np.ones(count, np.int32))
 
 
 def disc(rows: int, columns: int) -> Bools:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from engine.types import F32, U8, Bools, FrameFlag, FrameMeta, FrameNv12, Masks, Tracks
+from engine.types import F32, U8, Bools, Detections, FrameFlag, FrameMeta, FrameNv12, Masks, Tracks
 
 WIDTH, HEIGHT = 640, 360
 
@@ -65,10 +65,9 @@ def box_of(mask: Bools) -> F32:
 def tracks_of(boxes_xyxy: Sequence[F32], ids: Sequence[int]) -> Tracks:
     """Tracks with these boxes."""
     count = len(ids)
-    return Tracks(
-        np.array(boxes_xyxy, np.float32).reshape(count, 4), np.ones(count, np.float32), np.zeros(count, np.int32),
-        np.array(ids, np.int64), np.ones(count, np.int32), np.zeros((count, 2), np.float32),
-    )  # fmt: skip
+    boxes = np.array(boxes_xyxy, np.float32).reshape(count, 4)
+    found = Detections(boxes, np.ones(count, np.float32), np.zeros(count, np.int32))
+    return Tracks.of(found, np.array(ids, np.int64), np.ones(count, np.int32))
 
 
 def grid_of(mask: Bools) -> tuple[Bools, F32]:

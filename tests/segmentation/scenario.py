@@ -14,7 +14,7 @@ from engine.segmentation.jobs import KeyframeJob, KeyframeResult, Memory, Object
 from engine.segmentation.order import Allowance
 from engine.segmentation.scene import CameraRules
 from engine.segmentation.seats import Seats
-from engine.types import F32, MaskSource, Prompt, ResultMeta, Tracks
+from engine.types import F32, Detections, MaskSource, Prompt, ResultMeta, Tracks
 
 WIDTH, HEIGHT = 640, 480
 FRAME_S = 0.04
@@ -43,14 +43,12 @@ def point_prompt(*points: tuple[float, float, int]) -> Prompt:
 def tracks_of(rows: Mapping[int, Box], class_ids: Mapping[int, int] | None = None) -> Tracks:
     """Tracks by the tracker's number; an ID below 0 stands for a box that is not confirmed (0)."""
     count, classes = len(rows), class_ids or {}
-    return Tracks(
+    found = Detections(
         np.array(list(rows.values()), np.float32).reshape(count, 4),
         np.full(count, 0.9, np.float32),
         np.array([classes.get(track_id, 0) for track_id in rows], np.int32),
-        np.array([max(0, track_id) for track_id in rows], np.int64),
-        np.zeros(count, np.int32),
-        np.zeros((count, 2), np.float32),
     )
+    return Tracks.of(found, np.array([max(0, track_id) for track_id in rows], np.int64))
 
 
 def meta_of(frame_seq: int, width: int = WIDTH, height: int = HEIGHT) -> ResultMeta:

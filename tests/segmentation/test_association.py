@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -365,10 +367,7 @@ def test_detector_masks_are_handed_over_under_their_objects_ids() -> None:
     stage = Stage("boxes", rules=CameraRules(detector_masks=True, labels=("a", "b"), classes=("a",)))
     grids = [np.ones((4, 4), np.bool_), np.ones((4, 4), np.bool_), np.zeros((0, 0), np.bool_)]
     rows = tracks_of({1: LEFT, 2: RIGHT, 3: LOW}, {2: 1})
-    tracks = type(rows)(
-        rows.boxes_xyxy, rows.scores, rows.class_ids, rows.track_ids, rows.ages, rows.velocities_xy,
-        Masks.of_grids(rows.boxes_xyxy, grids),
-    )  # fmt: skip
+    tracks = replace(rows, masks=Masks.of_grids(rows.boxes_xyxy, grids))
     stage.camera.on_tracks(tracks, meta_of(1), 1.0)
     masks = stage.camera.detector_masks(tracks)
     assert [(mask.object_id, mask.source.name, mask.confidence) for mask in masks] == [(1, "DETECTOR", 1.0)]

@@ -19,7 +19,7 @@ from engine.config import CameraConfig, OutputConfig, PoolConfig, RunConfig
 from engine.errors import OutputError
 from engine.outputs.jsonl import JsonlOutput
 from engine.outputs.video import VideoOutput, existing_parts
-from engine.types import FrameFlag, Tracks
+from engine.types import Detections, FrameFlag, Tracks
 from engine.workers import output
 from engine.workers.feed import Feed
 from engine.workers.output import RETRY_INTERVAL_S, Camera, advance, open_camera, report
@@ -73,14 +73,12 @@ def track(house: House, count: int, name: str = "a") -> None:
 
 
 def one_object(number: int) -> Tracks:
-    return Tracks(
+    found = Detections(
         boxes_xyxy=np.array([[number % 8, 2, number % 8 + 20, 30]], np.float32),
         scores=np.array([0.9], np.float32),
         class_ids=np.zeros(1, np.int32),
-        track_ids=np.array([7], np.int64),
-        ages=np.array([number], np.int32),
-        velocities_xy=np.zeros((1, 2), np.float32),
     )
+    return Tracks.of(found, np.array([7], np.int64), np.array([number], np.int32))
 
 
 def end(house: House, name: str = "a") -> None:

@@ -15,7 +15,7 @@ from engine.segmentation.identities import FIRST_OWN_ID
 from engine.segmentation.jobs import KeyframeJob, KeyframeResult, ObjectMask
 from engine.segmentation.seats import Seats
 from engine.topology import STATUS_SLOT_BYTES
-from engine.types import FrameFlag, Masks, MaskSource, Prompt, ResultMeta, Tracks
+from engine.types import Detections, FrameFlag, Masks, MaskSource, Prompt, ResultMeta, Tracks
 from engine.workers.feed import Feed
 from engine.workers.runtime import Context
 from engine.workers.segment_camera import (
@@ -74,10 +74,8 @@ def advance_all(context: Context, camera: Camera, keyframe_due: Callable[[Camera
 def tracks_of(*boxes_xyxy: tuple[float, float, float, float], first_id: int = 1) -> Tracks:
     boxes = np.array(boxes_xyxy, np.float32).reshape(len(boxes_xyxy), 4)
     count = len(boxes)
-    return Tracks(
-        boxes, np.full(count, 0.9, np.float32), np.zeros(count, np.int32),
-        np.arange(first_id, first_id + count), np.ones(count, np.int32), np.zeros((count, 2), np.float32),
-    )  # fmt: skip
+    found = Detections(boxes, np.full(count, 0.9, np.float32), np.zeros(count, np.int32))
+    return Tracks.of(found, np.arange(first_id, first_id + count), np.ones(count, np.int32))
 
 
 def see(house: House, tracks: Tracks | None = None, *, flags: FrameFlag = FrameFlag.NONE) -> int:
