@@ -133,7 +133,7 @@ def test_masks_that_found_no_room_on_either_way_are_counted(open_house: OpenHous
     publish_result(results, publish_frame(frames, 1), many)
     assert metas_in(house.reader("detections:a"))[1].masks_lost == 40 - 15
     assert advance(context, camera)
-    assert metas_in(house.reader("tracks:a"))[1].masks_lost == 40 - 7
+    assert metas_in(house.reader("tracks:a"))[1].masks_lost == 40 - 3
 
 
 def test_ids_go_on_after_the_worker_was_killed(house: House) -> None:
