@@ -85,7 +85,7 @@ def test_a_worker_is_concerned_by_what_it_reads_and_writes(pools: Pools) -> None
     assert list(pools.of_worker("decode:a")) == [frames_a]
     assert list(pools.of_worker("infer")) == [frames_a, frames_b, results[0]]
     assert list(pools.of_worker("results")) == [results[1]]
-    assert list(pools.of_worker("control")) == []
+    assert list(pools.of_worker("control")) == [results[1]]
 
 
 def test_an_announcement_to_the_writer_names_whom_to_wake(pools: Pools, wakes: dict[str, Notifier]) -> None:

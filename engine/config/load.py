@@ -33,7 +33,7 @@ OTHER_VARIABLES = frozenset({"ENGINE_MODELS", "ENGINE_TEST_DATA"})
 CAMERA_FLAGS = ("source", "loop", "rtsp_transport")
 """Flags that speak of cameras: a list of sources, and two that hold for every camera."""
 
-BYTES_PER_TRACKED_OBJECT = 44
+BYTES_PER_TRACKED_OBJECT = 56
 """`engine.types.Tracks.BYTES_PER_OBJECT`, which would import numpy here."""
 
 _Value = tuple[str, object, str]

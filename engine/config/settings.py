@@ -23,8 +23,8 @@ MOST_FRAMES_HELD = 56
 A pool has 64 slots; inference needs one more than that, the overlay two, segmentation two, the tracker one, one is
 the newest and one is being written. `engine.topology` lays pools out, and its tests hold this number against it.
 """
-MOST_RESULTS_KEPT = 59
-"""The same for results: 64 slots less three readers, the newest and the one being written."""
+MOST_RESULTS_KEPT = 58
+"""The same for results: 64 slots less four readers, the newest and the one being written."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -111,7 +111,7 @@ class PoolConfig:
     )
     result_slot_kib: int = setting(
         128,
-        "room for the results of one frame: 128 holds 2978 tracked objects, or about 100 with their masks",
+        "room for the results of one frame: 128 holds 2340 tracked objects, or about 100 with their masks",
         unit="KiB",
         bounds=(4, 65536),
     )

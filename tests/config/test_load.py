@@ -105,7 +105,8 @@ BAD_PROFILES = [
     ("[infre]\nmodel = 'x'", "unknown section 'infre' (did you mean 'infer'?)"),
     (
         "[zzz]",
-        "unknown section 'zzz'; use one of: control, decode, infer, output, pool, segment, supervisor, track",
+        "unknown section 'zzz'; use one of: control, decode, events, identity, infer, output, pool, reid, segment, "
+        "supervisor, track",
     ),
     ("ofline = true", "unknown key 'ofline' (did you mean 'offline'?)"),
     ("[infer]\nmodle = 'x'", ", section [infer]: unknown key 'modle' (did you mean 'model'?)"),
@@ -217,11 +218,11 @@ def test_a_profile_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_results_that_do_not_fit_their_slot_are_refused() -> None:
-    load(environ={"ENGINE_INFER_MAX_OBJECTS": "2978"})
+    load(environ={"ENGINE_INFER_MAX_OBJECTS": "2340"})
     with pytest.raises(ConfigError) as caught:
-        load(environ={"ENGINE_INFER_MAX_OBJECTS": "2979"})
+        load(environ={"ENGINE_INFER_MAX_OBJECTS": "2341"})
     assert str(caught.value) == (
-        "environment variable ENGINE_INFER_MAX_OBJECTS: infer.max_objects = 2979 needs "
+        "environment variable ENGINE_INFER_MAX_OBJECTS: infer.max_objects = 2341 needs "
         "pool.result_slot_kib of at least 129, found 128 (default)"
     )
 
