@@ -7,6 +7,8 @@ With segmentation (`has_segmentation`) a stage more, which sees the frames, too:
 
     … track ──tracks──► segment ──masks──► results, overlay:<camera>
 
+Whatever the outputs read, `control` reads, too, for those who listen; nobody ever waits for it.
+
 Knows names, rows and sizes. Does not start anything.
 """
 
