@@ -9,7 +9,8 @@ import numpy as np
 
 from engine.errors import ConfigError
 from engine.registry import import_siblings, nearest
-from engine.types import F32, I32, I64, Detections, FrameNv12, Tracks
+from engine.tracking.settings import TrackerSettings
+from engine.types import F32, I32, I64, Detections, FrameNv12, Tracks, TrackState
 
 SHOW_SCORE = 0.25
 """The score from which most detectors are shown."""
@@ -27,11 +28,20 @@ class Tracker(ABC):
         if name:
             Tracker.names[name] = cls
 
-    def __init__(self, first_track_id: int = 1, show_score: float = SHOW_SCORE) -> None:
+    defaults: ClassVar[TrackerSettings] = TrackerSettings()
+    """Settings of a tracker that is told nothing; change single ones with `dataclasses.replace`."""
+
+    def __init__(
+        self,
+        first_track_id: int = 1,
+        show_score: float = SHOW_SCORE,
+        settings: TrackerSettings | None = None,
+    ) -> None:
         """`first_track_id` lets a restarted process go on numbering where its predecessor stopped.
 
         Boxes below `show_score` are in the result only where they continue a confirmed track.
         """
+        self.settings = settings or self.defaults
         self.next_track_id = first_track_id
         self.show_score = show_score
         self.new_ids: I64 = np.empty(0, np.int64)
@@ -45,8 +55,14 @@ class Tracker(ABC):
 
         Every detection that is worth showing is in the result: with its ID, or with ID 0 while it is not
         confirmed. `time_s` is the frame's time in seconds and may jump. `frame` is there for trackers that
-        look at pixels. Boxes and masks of matched tracks are those of the detection.
+        look at pixels. Boxes and masks of matched tracks are those of the detection. Behind the detections' rows
+        follow tracks that coast: not seen in this frame, for at most `TrackerSettings.coast_s`.
         """
+
+    def states_of(self, track_ids: I64) -> I32:
+        """int32 (n,) `TrackState` of tracks after the newest update: CONFIRMED, COASTING or LOST while they live,
+        REMOVED afterwards, UNTRACKED for ID 0 and for IDs never given."""
+        return np.where(track_ids > 0, TrackState.CONFIRMED, TrackState.UNTRACKED).astype(np.int32)
 
     def looks(self, track_ids: I64) -> tuple[F32, I32]:
         """What tracks look like: float32 (n, d) unit vectors, smoothed over their sightings, zeros where nothing is
@@ -61,11 +77,19 @@ class Tracker(ABC):
         raise KeyError(track_id)
 
 
-def create_tracker(name: str, first_track_id: int = 1, show_score: float = SHOW_SCORE) -> Tracker:
-    """A new tracker by its registered name. Raises `ConfigError` for an unknown one."""
+def create_tracker(
+    name: str,
+    first_track_id: int = 1,
+    show_score: float = SHOW_SCORE,
+    settings: TrackerSettings | None = None,
+) -> Tracker:
+    """A new tracker by its registered name, with that tracker's own defaults where no settings are given.
+
+    Raises `ConfigError` for an unknown name.
+    """
     import_siblings("engine.tracking")
     try:
-        return Tracker.names[name](first_track_id, show_score)
+        return Tracker.names[name](first_track_id, show_score, settings)
     except KeyError:
         raise ConfigError(
             f"tracker {name!r} is not known{nearest(name, Tracker.names)}; use one of: "

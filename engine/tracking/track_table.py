@@ -31,6 +31,10 @@ class TrackTable:
     first_frames   int64 (n,): number of the frame in which the track was first seen
     seen_s         float64 (n,): tracker time of the last sighting
     seen_frames    int64 (n,): number of the frame of the last sighting
+    scores         float32 (n,): score of the last sighting
+    looks          float32 (n, d): what they look like, of length 1; zeros where nobody looked yet. d is 0 until the
+                   first embedding comes
+    sightings      int32 (n,): how many embeddings went into `looks`
     """
 
     states: F64
@@ -40,13 +44,17 @@ class TrackTable:
     first_frames: I64
     seen_s: F64
     seen_frames: I64
+    scores: F32
+    looks: F32
+    sightings: I32
 
     @classmethod
     def empty(cls) -> TrackTable:
         """No tracks."""
         return cls(
             np.empty((0, 5, 4)), np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0),
-            np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64),
+            np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64), np.empty(0, np.float32),
+            np.empty((0, 0), np.float32), np.empty(0, np.int32),
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -69,13 +77,37 @@ class TrackTable:
         self.first_frames = np.concatenate((self.first_frames, frames))
         self.seen_s = np.concatenate((self.seen_s, np.full(count, time_s)))
         self.seen_frames = np.concatenate((self.seen_frames, frames))
+        self.scores = np.concatenate((self.scores, scores))
+        self.looks = np.concatenate((self.looks, np.zeros((count, self.looks.shape[1]), np.float32)))
+        self.sightings = np.concatenate((self.sightings, np.zeros(count, np.int32)))
 
-    def shrink(self, most: int) -> None:
-        """Drop what was not seen for longest, down to `most` rows."""
-        if len(self) > most:
-            kept = np.zeros(len(self), np.bool_)
-            kept[np.argsort(-self.seen_frames, kind="stable")[:most]] = True
-            self.keep(kept)
+    def take(self, chosen: Bools) -> TrackTable:
+        """The rows of a mask (n,); copies."""
+        return TrackTable(*(getattr(self, column.name)[chosen] for column in fields(self)))
+
+    def followed_by(self, others: TrackTable) -> TrackTable:
+        """These rows and then others. Looks of another length than the others' are forgotten."""
+        before = self
+        if before.looks.shape[1] != others.looks.shape[1]:
+            before = self.take(np.ones(len(self), np.bool_))
+            before.forget_looks(others.looks.shape[1])
+        return TrackTable(
+            *(
+                np.concatenate((getattr(before, column.name), getattr(others, column.name)))
+                for column in fields(self)
+            )
+        )
+
+    def newest(self, most: int) -> Bools:
+        """(n,) the `most` rows that were seen last."""
+        kept = np.zeros(len(self), np.bool_)
+        kept[np.argsort(-self.seen_frames, kind="stable")[:most]] = True
+        return kept
+
+    def forget_looks(self, dims: int) -> None:
+        """Nobody has been looked at yet, and vectors have this many numbers from now on."""
+        self.looks = np.zeros((len(self), dims), np.float32)
+        self.sightings = np.zeros(len(self), np.int32)
 
     def see(self, rows: Rows, class_ids: I32, scores: F32, frame: int, time_s: float) -> None:
         """Note that these rows (k,), each named once, were seen as these classes with these scores.
@@ -85,6 +117,7 @@ class TrackTable:
         """
         self.seen_frames[rows] = frame
         self.seen_s[rows] = time_s
+        self.scores[rows] = scores
         agrees = self.class_ids[rows] == class_ids
         votes = self.votes[rows] + np.where(agrees, scores, -scores)
         changed = votes < 0

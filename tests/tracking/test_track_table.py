@@ -46,8 +46,8 @@ def test_an_old_lead_is_limited() -> None:
     assert changed_after < 15
 
 
-def test_shrink_drops_what_was_not_seen_for_longest() -> None:
+def test_the_newest_are_those_seen_last() -> None:
     table = table_of([1, 2, 3, 4])
     table.seen_frames[:] = (5, 9, 2, 8)
-    table.shrink(2)
+    table.keep(table.newest(2))
     assert table.class_ids.tolist() == [2, 4]

@@ -16,7 +16,8 @@ from engine.errors import ConfigError
 from engine.tracking.base import create_tracker
 from engine.tracking.botsort import BotSort
 from engine.tracking.bytetrack import ByteTrack
-from engine.tracking.two_stage import TrackerSettings, TwoStageTracker
+from engine.tracking.settings import TrackerSettings
+from engine.tracking.two_stage import TwoStageTracker
 from engine.types import Detections, FrameFlag, FrameMeta, FrameNv12, Masks, Tracks
 
 Box = tuple[float, float, float, float]
