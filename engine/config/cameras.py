@@ -25,14 +25,14 @@ _LONGEST_NAME_BYTES = 100
 
 
 def cameras_from_file(path: Path) -> list[CameraConfig]:
-    """The cameras of a file: `[[camera]]` tables in TOML, or `{"camera": [...]}` in JSON.
+    """The cameras of a file: `[[camera]]` tables in TOML, or `{"camera": [...]}` in JSON. Links: `engine.config.links`.
 
     Raises `ConfigError`.
     """
     table = read_table(path)
     for key in table:
-        if key != "camera":
-            raise unknown_name(str(path), "key", key, ["camera"])
+        if key not in ("camera", "link"):
+            raise unknown_name(str(path), "key", key, ["camera", "link"])
     entries = table.get("camera", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(f"{path}: camera must be a list of tables: write [[camera]], not [camera]")

@@ -78,13 +78,25 @@ class IdentityConfig:
         bounds=(1, 10000000),
     )
     similarity: float = setting(
-        0.7, "least cosine at which two looks may be of the same person", unit="cosine", bounds=(-1.0, 1.0)
+        0.0,
+        "least cosine at which two looks may be of the same person; 0 = from how alike the network finds people "
+        "who are in one picture, so different ones: that differs from network to network",
+        unit="cosine",
+        bounds=(0.0, 1.0),
     )
     margin: float = setting(
         0.05,
         "how much better the best identity must be than the next best one; closer calls are left undecided",
         unit="cosine",
         bounds=(0.0, 2.0),
+    )
+    views: int = setting(4, "most looks kept of an identity: sides, light", unit="looks", bounds=(1, 16))
+    wait_s: float = setting(
+        0.5,
+        "how long a new track may be kept without ID where its look leaves open who it is; longer is surer and "
+        "later, because no ID is changed once it was shown",
+        unit="s",
+        bounds=(0.0, 10.0),
     )
     file: str = setting(
         OFF,

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
 from engine.config.cameras import cameras_from_file, cameras_from_flags, check_cameras, with_flags
 from engine.config.files import configs_dir, read_table, unknown_name
+from engine.config.links import check_links, links_from_file
 from engine.config.segment import DETECTOR_AS_SEGMENTER
 from engine.config.settings import (
     MOST_FRAMES_HELD,
@@ -73,6 +74,9 @@ def load_run_config(
     cameras = _cameras(cameras_file, flags, variables)
     origins.update((f"camera.{camera.name}", where) for camera, where in cameras)
     config = assemble(profile, tuple(camera for camera, _ in cameras), values)
+    if cameras_file is not None:
+        config = replace(config, links=links_from_file(cameras_file))
+        check_links(config.links, [camera.name for camera in config.cameras], f"cameras file {cameras_file}")
     _check_together(config, origins)
     return LoadedConfig(config, origins)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 
 from engine.config.files import unknown_name
 from engine.config.identity import EventsConfig, IdentityConfig, ReidConfig
+from engine.config.links import LinkConfig, link_from_json
 from engine.config.segment import SEGMENT_MODES, SegmentConfig
 from engine.config.values import Setting, checked, setting
 from engine.errors import ConfigError
@@ -323,6 +324,7 @@ class RunConfig:
     output: OutputConfig = field(default_factory=OutputConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
     supervisor: SupervisorConfig = field(default_factory=SupervisorConfig)
+    links: tuple[LinkConfig, ...] = ()
     offline: bool = setting(
         False,
         "every frame of a file, as fast as it goes, instead of the newest one at the file's own pace",
@@ -352,8 +354,11 @@ class RunConfig:
         where = "configuration from JSON"
         values = dict(document)
         profile, cameras = values.pop("profile", None), values.pop("cameras", None)
+        links = values.pop("links", [])
         if not isinstance(profile, str) or not isinstance(cameras, list):
             raise ConfigError(f"{where}: a profile and a list of cameras are needed")
+        if not isinstance(links, list):
+            raise ConfigError(f"{where}: links must be a list, found {links!r}")
         flat: dict[str, object] = {}
         for name, value in values.items():
             section = value if name in SECTIONS and isinstance(value, Mapping) else None
@@ -364,7 +369,8 @@ class RunConfig:
             if key not in SETTINGS:
                 raise unknown_name(where, "setting", key, SETTINGS)
         settled = {key: checked(SETTINGS[key], key, value, where) for key, value in flat.items()}
-        return assemble(profile, tuple(camera_from(camera, where) for camera in cameras), settled)
+        config = assemble(profile, tuple(camera_from(camera, where) for camera in cameras), settled)
+        return replace(config, links=tuple(link_from_json(link, where) for link in links))
 
 
 SECTIONS: dict[str, type] = {
