@@ -52,7 +52,7 @@ class Call:
     """The memory of one call in flight; belongs to one thread at a time.
 
     input_nchw  (batch, 3, height, width) float32 or float16 on the backend's own device: a numpy array, or a
-                CuPy array where `Backend.on_gpu`
+                CuPy array where `Backend.on_gpu`; (batch, height, width, 3) where `Graph.channels_last`
     private     what the backend keeps for the call: bindings, output buffers, a stream
     """
 

@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
         "Exit status: 0 all as asked, 1 not fetched, missing or damaged, 2 wrong name or flag.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="list|fetch|verify")
-    commands.add_parser("list", help="name, size, licence of every model, and where its file is")
+    commands.add_parser("list", help="name, kind, size, licence of every model, and where its file is")
     fetch = commands.add_parser("fetch", help="fetch models; one that broke off goes on where it stopped")
     fetch.add_argument("names", nargs="+", metavar="NAME")
     fetch.add_argument(
@@ -43,16 +43,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def list_models(registry: Mapping[str, ModelEntry]) -> int:
-    """Print every model of the registry."""
+    """Print every model of the registry, and what it is for."""
     from engine.models.registry import find_local
 
-    rows = [("NAME", "MB", "LICENCE", "INPUT", "FILE", "WHAT")]
+    rows = [("NAME", "FOR", "MB", "LICENCE", "INPUT", "FILE", "WHAT")]
     for entry in registry.values():
         found = find_local(entry.name, entry)
         place = str(found.path) if found else "not fetched"
         size = f"{entry.size_bytes / 1e6:.1f}"
         width, height = entry.input_size
-        rows.append((entry.name, size, entry.licence, f"{width}x{height}", place, entry.what))
+        rows.append((entry.name, entry.kind, size, entry.licence, f"{width}x{height}", place, entry.what))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())

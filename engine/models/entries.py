@@ -17,14 +17,26 @@ WITHOUT_FILE = "motion"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+DETECTION, REIDENTIFICATION = "detection", "re-identification"
+KINDS = (DETECTION, REIDENTIFICATION)
+"""What a model is for: `infer.model` takes the first, `reid.model` the second."""
+
+PIXELS = ("rgb-imagenet", "rgb-1", "rgb-255", "bgr-255")
+"""How a re-identification network may want its pixels (`engine.models.reid_heads`)."""
+
 _SECTIONS = ("labels", "family", "model")
 _LABELS = Setting(tuple, "names of the classes in the order of their numbers")
 _FAMILY = {
     "licence": Setting(str, "SPDX name"),
-    "labels": Setting(str, "name of a list in [labels]"),
     "pre": Setting(str, "what goes in"),
     "post": Setting(str, "what comes out"),
 }
+_OPTIONAL = {
+    "kind": Setting(str, "what its models are for", choices=KINDS),
+    "labels": Setting(str, "name of a list in [labels]"),
+    "pixels": Setting(str, "how a re-identification network wants its pixels", choices=PIXELS),
+}
+"""What a family may say besides: the labels of detectors, the pixels of re-identification networks."""
 _MODEL = {
     "family": Setting(str, "name of a [family]"),
     "what": Setting(str, "one line for people"),
@@ -44,6 +56,8 @@ class ModelEntry:
     input_size               (width, height) in pixels
     pre, post                what goes in and what comes out, in words; the file's own layout decides
     labels                   names of the classes, for files that do not carry them
+    kind                     `detection` or `re-identification`
+    pixels                   how a re-identification network wants its pixels (`engine.models.reid_heads.PIXELS`)
     """
 
     name: str
@@ -56,7 +70,9 @@ class ModelEntry:
     input_size: tuple[int, int]
     pre: str
     post: str
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    kind: str = DETECTION
+    pixels: str = ""
 
     @property
     def file_name(self) -> str:
@@ -77,16 +93,23 @@ def load_registry(path: Path | None = None) -> dict[str, ModelEntry]:
         for name, texts in _group(where, table, "labels").items()
     }
     families = {
-        name: _fields(where, f"family.{name}", values, _FAMILY)
-        for name, values in _group(where, table, "family").items()
+        name: _family(where, name, values, labels) for name, values in _group(where, table, "family").items()
     }
-    for name, family in families.items():
-        if family["labels"] not in labels:
-            raise unknown_name(f"{where}: family.{name}", "list of labels", str(family["labels"]), labels)
-        family["labels"] = labels[str(family["labels"])]
     return {
         name: _entry(where, name, values, families) for name, values in _group(where, table, "model").items()
     }
+
+
+def _family(where: str, name: str, values: object, labels: Mapping[str, object]) -> dict[str, object]:
+    family = _fields(where, f"family.{name}", values, _FAMILY, _OPTIONAL)
+    needed = "pixels" if family.get("kind") == REIDENTIFICATION else "labels"
+    if needed not in family:
+        raise ConfigError(f"{where}: family.{name}.{needed} is missing")
+    if needed == "labels":
+        if family["labels"] not in labels:
+            raise unknown_name(f"{where}: family.{name}", "list of labels", str(family["labels"]), labels)
+        family["labels"] = labels[str(family["labels"])]
+    return family
 
 
 def _entry(where: str, name: str, values: object, families: Mapping[str, dict[str, object]]) -> ModelEntry:
@@ -118,17 +141,24 @@ def _group(where: str, table: Mapping[str, object], section: str) -> Mapping[str
     return group
 
 
-def _fields(where: str, key: str, values: object, schema: Mapping[str, Setting]) -> dict[str, object]:
-    """The values of a table: all that the schema names, no others, each as it must be."""
+def _fields(
+    where: str,
+    key: str,
+    values: object,
+    schema: Mapping[str, Setting],
+    optional: Mapping[str, Setting] | None = None,
+) -> dict[str, object]:
+    """The values of a table: all that the schema names, no others but those that may be, each as it must be."""
     if not isinstance(values, dict):
         raise ConfigError(f"{where}: {key} must be a section, found {values!r}")
+    known = {**schema, **(optional or {})}
     for name in values:
-        if name not in schema:
-            raise unknown_name(f"{where}: {key}", "key", name, schema)
+        if name not in known:
+            raise unknown_name(f"{where}: {key}", "key", name, known)
     for name in schema:
         if name not in values:
             raise ConfigError(f"{where}: {key}.{name} is missing")
-    return {name: checked(schema[name], f"{key}.{name}", value, where) for name, value in values.items()}
+    return {name: checked(known[name], f"{key}.{name}", value, where) for name, value in values.items()}
 
 
 def _input_size(where: str, key: str, values: object) -> tuple[int, int]:

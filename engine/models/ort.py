@@ -89,8 +89,7 @@ class OrtBackend(Backend):
         return cls(path, options)
 
     def new_call(self) -> Call:
-        width, height = self.graph.input_wh
-        return Call(np.zeros((self.batch, 3, height, width), self.graph.inputs[0].dtype))
+        return Call(np.zeros(self.graph.input_shape(self.batch), self.graph.inputs[0].dtype))
 
     def run(self, call: Call, count: int, lane: int) -> list[F32]:
         # A fixed batch that is not full runs with old pictures in the rest, whose boxes nobody reads.
@@ -191,9 +190,9 @@ class OrtBackend(Backend):
     def _inspect(self, session: Any) -> Graph:
         """The graph as heads want it. Runs the session once."""
         declared = _declared(session, self._path)
-        images, wh = declared.inputs[0], declared.input_wh
+        images = declared.inputs[0]
         batch = images.shape[0] if isinstance(images.shape[0], int) else 1
-        picture = np.zeros((batch, 3, wh[1], wh[0]), images.dtype)
+        picture = np.zeros(declared.input_shape(batch), images.dtype)
         try:
             found = session.run(None, {images.name: picture, **repeated(declared.constants, batch)})
         except _REFUSED as error:
@@ -322,10 +321,10 @@ def _declared(session: Any, path: Path) -> Graph:
     ordered = pictures_first(inputs)
     if not ordered or any(not node.type.startswith("tensor(") for node in session.get_outputs()):
         raise ModelUnsupported(
-            f"{path}: a detector has one input [batch, 3, height, width] of float32 or float16. "
+            f"{path}: a model of pictures has one input [batch, 3, height, width] of float32 or float16. "
             f"Found {graph.describe()}"
         )
-    _, _, height, width = ordered[0].shape
+    height, width = ordered[0].shape[1:3] if ordered[0].channels_last else ordered[0].shape[2:]
     size_wh = parse_size(metadata.get("imgsz", ""))
     wh = (width if isinstance(width, int) else size_wh[0], height if isinstance(height, int) else size_wh[1])
     constants = constants_of(ordered[1:], wh)

@@ -77,8 +77,7 @@ class OrtTensorrt(OrtNvidia, name="ort-tensorrt"):
         images = self.declared_on_cpu()
         if isinstance(images.inputs[0].shape[0], int):
             return {}
-        width, height = images.input_wh
-        sizes = {images.inputs[0].name: (3, height, width)}
+        sizes: dict[str, tuple[int, ...]] = {images.inputs[0].name: images.input_shape(1)[1:]}
         sizes |= {name: row.shape[1:] for name, row in images.constants.items()}
         counts = {"min": 1, "opt": max(1, self.options.batch), "max": max(1, self.options.batch)}
         return {

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import ModelCorrupt, ModelError, ModelNotFound
-from engine.models.entries import WITHOUT_FILE, ModelEntry, load_registry
+from engine.errors import ModelCorrupt, ModelError, ModelNotFound, ModelUnsupported
+from engine.models.entries import DETECTION, REIDENTIFICATION, WITHOUT_FILE, ModelEntry, load_registry
 from engine.registry import nearest
 
 if TYPE_CHECKING:
@@ -96,36 +96,61 @@ def resolve_model(
     environ: Mapping[str, str] | None = None,
     registry: Mapping[str, ModelEntry] | None = None,
     progress: Progress | None = None,
+    *,
+    kind: str = DETECTION,
 ) -> ResolvedModel:
     """The file of a model: a path, or a name that is looked for in $ENGINE_MODELS, then in the cache.
+
+    kind  what it is for: `detection` or `re-identification`
 
     A name of the registry that is in neither is fetched into the cache. Raises `ModelNotFound` if there is no
     such file or name, or if it cannot be fetched (the message says which file to put where), `ModelCorrupt`
     if what was fetched is not the registered file, and `ModelError` if it cannot be stored.
+    Raises `ModelUnsupported` where the registry knows that file or name as a model of the other kind.
     """
-    if name_or_path == WITHOUT_FILE:
+    if name_or_path == WITHOUT_FILE and kind == DETECTION:
         return ResolvedModel(None, WITHOUT_FILE, None, "background subtraction needs no file")
     known = load_registry() if registry is None else registry
     path = Path(name_or_path).expanduser()
     if os.path.isfile(path):
-        return ResolvedModel(path, path.stem, _registered(path, known), "a file")
+        registered = _registered(path, known)
+        _check_kind(name_or_path, registered, kind)
+        return ResolvedModel(path, path.stem, registered, "a file")
     if os.sep in name_or_path or path.suffix == ".onnx":
         found = (
             "it is a folder" if os.path.isdir(path) else f"there is no such file (looked from {os.getcwd()})"
         )
         raise ModelNotFound(f"model {name_or_path}: {found}")
     entry = known.get(name_or_path)
+    _check_kind(name_or_path, entry, kind)
     local = find_local(name_or_path, entry, environ)
     if local is not None:
         return local
     if entry is None:
-        hint = nearest(name_or_path, [*known, WITHOUT_FILE])
-        names = ", ".join(sorted([*known, WITHOUT_FILE]))
+        of_kind = [name for name, one in known.items() if one.kind == kind]
+        of_kind += [WITHOUT_FILE] if kind == DETECTION else []
+        hint, names = nearest(name_or_path, of_kind), ", ".join(sorted(of_kind)) or "none"
         raise ModelNotFound(
             f"model {name_or_path!r} is neither a file nor a known name{hint}; known: {names}"
         )
     return ResolvedModel(
         fetch_entry(entry, cache_dir(environ), progress), entry.name, entry, f"fetched from {entry.url}"
+    )
+
+
+def registered_file(path: Path, registry: Mapping[str, ModelEntry] | None = None) -> ModelEntry | None:
+    """The entry of the registry whose very file this is, if it is one. Raises as `load_registry` and `sha256_of`."""
+    if not os.path.isfile(path):
+        return None
+    return _registered(path, load_registry() if registry is None else registry)
+
+
+def _check_kind(name_or_path: str, entry: ModelEntry | None, kind: str) -> None:
+    if entry is None or entry.kind == kind:
+        return
+    setting = "reid.model" if entry.kind == REIDENTIFICATION else "infer.model"
+    raise ModelUnsupported(
+        f"model {name_or_path!r} is for {entry.kind}, not for {kind}; it belongs under {setting}"
     )
 
 
@@ -160,6 +185,8 @@ def fetch_entry(entry: ModelEntry, folder: Path, progress: Progress | None = Non
 
 
 __all__ = [
+    "DETECTION",
+    "REIDENTIFICATION",
     "WITHOUT_FILE",
     "ModelEntry",
     "ResolvedModel",
@@ -170,6 +197,7 @@ __all__ = [
     "load_registry",
     "local_files",
     "model_folders",
+    "registered_file",
     "resolve_model",
     "sha256_of",
 ]

@@ -66,7 +66,7 @@ def graph_of(record: EngineRecord, tensors: Mapping[str, Allocation], batch: int
         raise ModelUnsupported(
             f"{path}: pictures of {dtype} {shape}, not float32 or float16 [batch, 3, h, w]"
         )
-    size_wh = shape[3], shape[2]
+    size_wh = (shape[2], shape[1]) if pictures.channels_last else (shape[3], shape[2])
     constants = constants_of(further, size_wh)
     if constants is None:
         names = ", ".join(tensor.name for tensor in further)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ConfigError
-from engine.models.entries import load_registry
+from engine.models.entries import REIDENTIFICATION, load_registry
+from engine.models.reid_heads import PIXELS
 
 GOOD = """
 [labels]
@@ -35,6 +36,9 @@ def test_the_registry_that_ships_is_whole() -> None:
     for name, entry in registry.items():
         assert entry.name == name
         assert entry.file_name == f"{name}.onnx"
+        if entry.kind == REIDENTIFICATION:
+            assert entry.pixels in PIXELS and entry.labels == () and entry.licence == "Apache-2.0"
+            continue
         assert entry.url.endswith(f"/{name}.onnx")
         assert len(entry.labels) == len(set(entry.labels)) == 80
         assert entry.labels[0] == "person"

@@ -92,7 +92,6 @@ def test_layouts_are_told_apart(found: Graph, head: type) -> None:
 @pytest.mark.parametrize(
     "found",
     [
-        graph((1, 512)),
         graph(),
         graph((1, 1000, 5)),
         graph((1, 335, 85)),
@@ -115,6 +114,14 @@ def test_other_layouts_are_refused_with_what_was_found(found: Graph) -> None:
     assert message.startswith("model.onnx: ") and found.describe() in message and "YOLOX" in message
     assert "task: pose" in message or "task" not in found.metadata
     assert "names: 2 classes" in message or "names" not in found.metadata
+
+
+@pytest.mark.parametrize("shape", [(1, 512), (1, 256, 1, 1)])
+def test_a_network_that_compares_is_no_detector(shape: tuple[int, ...]) -> None:
+    found = graph(shape)
+    with pytest.raises(ModelUnsupported, match=r"^model.onnx: .*belongs under reid.model. Found ") as info:
+        recognise(found, "model.onnx")
+    assert found.describe() in str(info.value)
 
 
 @pytest.mark.parametrize("task", ["obb", "classify", "semantic", "depth"])

@@ -93,7 +93,7 @@ def test_names_that_do_not_exist_end_with_2(cache: Path, capsys: pytest.CaptureF
         capsys.readouterr().err == "engine-models: unknown model 'yolox_nan' (did you mean 'yolox_nano'?)\n"
     )
     assert main(["verify", "qqq"]) == 2
-    assert capsys.readouterr().err.startswith("engine-models: unknown model 'qqq'; known: yolo11n, ")
+    assert capsys.readouterr().err.startswith("engine-models: unknown model 'qqq'; known: person_reid_retail_0248, yolo11n, ")
 
 
 @pytest.mark.parametrize("arguments", [[], ["fetch"], ["drop"], ["list", "extra"]])

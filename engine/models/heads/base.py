@@ -33,6 +33,11 @@ class Tensor:
     dtype: str
     shape: tuple[int | str | None, ...]
 
+    @property
+    def channels_last(self) -> bool:
+        """Whether these are pictures [batch, height, width, 3] and not [batch, 3, height, width]."""
+        return len(self.shape) == 4 and self.shape[3] == 3 and self.shape[1] != 3
+
     def __str__(self) -> str:
         return f"{self.name} {self.dtype} [{', '.join('?' if n is None else str(n) for n in self.shape)}]"
 
@@ -58,6 +63,18 @@ class Graph:
     metadata: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     examples: tuple[F32, ...] = ()
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether pictures go in as [batch, height, width, 3] and not as [batch, 3, height, width]."""
+        return self.inputs[0].channels_last
+
+    @property
+    def one_row(self) -> bool:
+        """Whether one row of numbers comes out for each picture, as of networks that compare or classify."""
+        return (
+            len(self.shapes) == 1 and len(self.shapes[0]) >= 2 and not any(n != 1 for n in self.shapes[0][2:])
+        )
 
     @property
     def ultralytics(self) -> bool:
@@ -90,6 +107,11 @@ class Graph:
     def output(self, name: str) -> int:
         """Position of the output of this name, -1 if there is none."""
         return next((index for index, output in enumerate(self.outputs) if output.name == name), -1)
+
+    def input_shape(self, batch: int) -> tuple[int, int, int, int]:
+        """The shape of the pictures' input for so many."""
+        width, height = self.input_wh
+        return (batch, height, width, 3) if self.channels_last else (batch, 3, height, width)
 
     def cells(self, strides: Sequence[int]) -> int:
         """Grid cells over all levels for a picture of the input's size."""
@@ -190,6 +212,15 @@ def recognise(graph: Graph, where: str) -> Head:
         raise ModelUnsupported(
             f"{where}: a model for the task {graph.task!r} gives {_NO_BOXES[graph.task]}, not boxes along the "
             "picture's edges; use one for detect, segment or pose"
+        )
+    if graph.one_row:
+        raise ModelUnsupported(
+            f"{where}: its answer is one row of numbers for each picture, no boxes; a re-identification network "
+            f"belongs under reid.model. Found {graph.describe()}"
+        )
+    if graph.channels_last:
+        raise ModelUnsupported(
+            f"{where}: detectors take pictures [batch, 3, height, width]; export it so. Found {graph.describe()}"
         )
     ordered = [head for _, head in sorted(Head.heads, key=lambda entry: entry[0])]
     for candidate in ordered:

@@ -16,7 +16,10 @@ from engine.models.heads.base import Tensor
 
 
 def pictures_first(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The inputs with that of the pictures, [batch, 3, height, width] float, in front; empty if not exactly one."""
+    """The inputs with that of the pictures in front; empty if not exactly one takes some.
+
+    Pictures are float32 or float16 [batch, 3, height, width] or [batch, height, width, 3].
+    """
     pictures = [tensor for tensor in inputs if _takes_pictures(tensor)]
     if len(pictures) != 1:
         return ()
@@ -53,4 +56,4 @@ def _takes_pictures(tensor: Tensor) -> bool:
     if tensor.dtype not in ("float32", "float16") or len(tensor.shape) != 4:
         return False
     channels = tensor.shape[1]
-    return channels == 3 or not isinstance(channels, int)
+    return channels == 3 or tensor.channels_last or not isinstance(channels, int)
