@@ -1,0 +1,193 @@
+"""Camera motion by sparse optical flow of the background.
+
+Corners, one for each cell of a grid, are followed by pyramidal Lucas-Kanade (Bouguet, 2001) from a reference frame to
+the newest, and back; what does not come back is not used, nor what lies in boxes. `camera_motion_fit` finds the motion
+that most of them follow. While that is nothing, the reference stays, so that what creeps is seen once it adds up; when
+the camera moves every frame is the next one's reference, and corners are looked for anew only when too few are left.
+
+Knows one camera's pictures and boxes. Does not know time: a step is from one frame shown to the next.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.tracking.camera_motion_fit import fit_motion
+from engine.tracking.camera_motion_picture import SmallPicture, shift_between
+from engine.tracking.camera_motion_warp import (
+    F64,
+    Found,
+    corners_xy,
+    is_plausible,
+    most_shift,
+    points_through,
+)
+from engine.types import F32
+
+Bools = NDArray[np.bool_]
+
+CORNERS = 120
+"""Cells of the grid that corners are looked for in."""
+STILL_PX = 0.35
+"""How far, in small pixels, a corner may be from where it was while the camera stands still."""
+STILL_SHARE = 0.7
+STILL_LEAST_SHARE = 0.35
+STILL_PREFERENCE = 0.75
+"""A camera stands still where so many of the corners do, or at least the second share, if no other motion has
+many more: waves, leaves and crowds move together, too."""
+REFERENCE_FRAMES = 12
+"""How long a still camera's reference is kept: light changes."""
+LEAST_CORNERS = 12
+LEAST_SHARE = 0.45
+"""Corners, and share of those followed, that must agree for the motion to be believed."""
+MOST_ERROR_PX = 2.0
+"""Largest expected error at a corner of the small picture: it is more where the points lie in one place only."""
+_NOISE_PX = 0.25
+_WINDOW_WH = (11, 11)
+_LEVELS, _LEVELS_BACK = 3, 1
+_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.02)
+_RETURN_PX = 0.5
+"""How near to where it started a corner must come when it is followed back."""
+_LEAST_CONTRAST = 6e-5
+_CONTRAST_SHARE = 0.005
+"""Least smaller eigenvalue of a corner, also as a share of the best one's. The first is that of the noise of a dark
+picture."""
+_EDGE_PX = 4
+_KEEP_SHARE = 0.7
+"""Corners are looked for anew once fewer than this share of those found the last time are left."""
+_NO_POINTS: F32 = np.empty((0, 2), np.float32)
+
+
+class FlowMotion:
+    """The step of one camera's picture since its reference frame. Keeps one small picture and its corners."""
+
+    def __init__(self) -> None:
+        self.reference: SmallPicture | None = None
+        self._points = _NO_POINTS
+        self._full = 0
+        self._age = 0
+        self._usual: F64 | None = None
+
+    def restart(self, picture: SmallPicture) -> None:
+        """What was before has nothing to do with this picture."""
+        self._usual = None
+        self._refer_to(picture, _NO_POINTS)
+
+    def step(self, picture: SmallPicture, guess: F64 | None) -> Found:
+        """How the picture has moved since the reference; call `restart` first.
+
+        guess  (3, 3) in small pixels, where somebody knows better than that it goes on as before
+        """
+        found, kept = self._find(picture, self._usual if guess is None else guess)
+        if found.reason == "still" and self._age < REFERENCE_FRAMES:
+            self._age += 1
+            self._usual = None
+            return found
+        self._usual = found.matrix if found.reason == "flow" else None
+        self._refer_to(picture, kept)
+        return found
+
+    def _find(self, picture: SmallPicture, guess: F64 | None) -> tuple[Found, F32]:
+        """What flow says, and where the corners are now that are worth following further."""
+        reference = self.reference
+        if reference is None or len(self._points) < LEAST_CORNERS:
+            return Found(None, "texture"), _NO_POINTS
+        first = _judged(*_followed(reference, picture, self._points, guess), picture.size_wh)
+        if first[0].matrix is not None:
+            return first
+        shift = shift_between(reference, picture)
+        second = _judged(*_followed(reference, picture, self._points, shift), picture.size_wh)
+        return first if second[0].matrix is None else second
+
+    def _refer_to(self, picture: SmallPicture, points: F32) -> None:
+        self.reference, self._age = picture, 0
+        if len(points) < max(_KEEP_SHARE * self._full, 2 * LEAST_CORNERS):
+            points = corners_of(picture)
+            self._full = len(points)
+        self._points = points
+
+
+def corners_of(picture: SmallPicture) -> F32:
+    """(n, 2) the best corner of each cell of a grid over the background, as pixel indices."""
+    width, height = picture.size_wh
+    side = max(8, int(np.sqrt(width * height / CORNERS)))
+    rows, columns = height // side, width // side
+    contrast = cv2.cornerMinEigenVal(picture.y, 3)
+    for part in (np.s_[:_EDGE_PX], np.s_[-_EDGE_PX:], np.s_[:, :_EDGE_PX], np.s_[:, -_EDGE_PX:]):
+        contrast[part] = 0
+    for left, top, right, bottom in picture.box_pixels():
+        contrast[top:bottom, left:right] = 0
+    cells = contrast[: rows * side, : columns * side].reshape(rows, side, columns, side)
+    flat = cells.transpose(0, 2, 1, 3).reshape(rows * columns, side * side)
+    places = flat.argmax(axis=1)
+    best = flat[np.arange(len(flat)), places]
+    y = np.repeat(np.arange(rows) * side, columns) + places // side
+    x = np.tile(np.arange(columns) * side, rows) + places % side
+    # An empty grid, in a picture less than a cell high, has no best cell.
+    good = best > max(_LEAST_CONTRAST, _CONTRAST_SHARE * float(best.max(initial=0.0)))
+    return np.column_stack((x[good], y[good])).astype(np.float32)
+
+
+def _followed(
+    reference: SmallPicture, picture: SmallPicture, points: F32, guess: F64 | None
+) -> tuple[F32, F32]:
+    """(k, 2) corners of the reference that were found in the picture's background, and (k, 2) where."""
+    flags, start = 0, points.copy()
+    if guess is not None:
+        moved = points_through(guess, points.astype(np.float64) + 0.5) - 0.5
+        start = np.where(np.isfinite(moved), moved, points).astype(np.float32)
+        flags = cv2.OPTFLOW_USE_INITIAL_FLOW
+    ended, seen, _ = cv2.calcOpticalFlowPyrLK(
+        reference.y, picture.y, points, start,
+        winSize=_WINDOW_WH, maxLevel=_LEVELS, criteria=_STEPS, flags=flags,
+    )  # fmt: skip
+    now = np.asarray(ended, np.float32)
+    kept = (seen[:, 0] > 0) & np.isfinite(now).all(axis=1) & _inside(now, picture.size_wh)
+    kept &= picture.is_background(now)
+    before, now = points[kept], now[kept]
+    if not len(now):
+        return before, now
+    # From where most corners have come, not from where this one has: else it would come back of itself.
+    home = now - np.median(now - before, axis=0)
+    back, seen, _ = cv2.calcOpticalFlowPyrLK(
+        picture.y, reference.y, now, home,
+        winSize=_WINDOW_WH, maxLevel=_LEVELS_BACK, criteria=_STEPS, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+    )  # fmt: skip
+    returned = (seen[:, 0] > 0) & (np.abs(back - before).max(axis=1) <= _RETURN_PX)
+    return before[returned], now[returned]
+
+
+def _judged(before: F32, now: F32, size_wh: tuple[int, int]) -> tuple[Found, F32]:
+    """The motion that corners tell of, and the ones worth following further."""
+    if len(before) < LEAST_CORNERS:
+        return Found(None, "lost"), _NO_POINTS
+    still = float(np.mean(np.abs(now - before).max(axis=1) <= STILL_PX))
+    if still >= STILL_SHARE:
+        return Found(np.eye(3), "still", still), now
+    # Centred and in halves of the longer side, as the fit wants them.
+    half = max(size_wh) / 2
+    middle = np.array(size_wh) / 2
+    places = [(points.astype(np.float64) + 0.5 - middle) / half for points in (before, now)]
+    fit = fit_motion(places[0], places[1], _NOISE_PX / half, (corners_xy(size_wh) - middle) / half)
+    share = float(np.mean(fit.agreeing))
+    if still >= max(STILL_LEAST_SHARE, STILL_PREFERENCE * share):
+        return Found(np.eye(3), "still", still), now
+    centre = np.array(((half, 0, middle[0]), (0, half, middle[1]), (0, 0, 1)))
+    matrix = centre @ fit.matrix @ np.linalg.inv(centre)
+    if share < LEAST_SHARE or np.count_nonzero(fit.agreeing) < LEAST_CORNERS:
+        return Found(None, "disagreement", share), _NO_POINTS
+    if not is_plausible(matrix, size_wh):
+        return Found(None, "implausible", share), _NO_POINTS
+    if not fit.error * half <= MOST_ERROR_PX:
+        return Found(None, "one place", share), _NO_POINTS
+    matrix /= matrix[2, 2]
+    if most_shift(matrix, size_wh) <= STILL_PX:
+        return Found(np.eye(3), "still", share), now
+    return Found(matrix, "flow", share), now[fit.agreeing]
+
+
+def _inside(points: F32, size_wh: tuple[int, int]) -> Bools:
+    inside: Bools = np.all((points >= 0) & (points <= np.array(size_wh) - 1), axis=1)
+    return inside
