@@ -40,7 +40,10 @@ def test_list_fetch_verify_in_turn(cache: Path, site: Site, capsys: pytest.Captu
         return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
 
     assert list_models(registry) == 0
-    assert printed() == ["NAME MB LICENCE INPUT FILE WHAT", "tiny 0.3 MIT 8x4 not fetched for tests"]
+    assert printed() == [
+        "NAME FOR MB LICENCE INPUT FILE WHAT",
+        "tiny detection 0.3 MIT 8x4 not fetched for tests",
+    ]
     assert verify_models(registry, []) == 0
     assert printed() == ["no model has been fetched"]
     assert verify_models(registry, ["tiny"]) == 1
@@ -48,7 +51,7 @@ def test_list_fetch_verify_in_turn(cache: Path, site: Site, capsys: pytest.Captu
     assert fetch_models(list(registry.values()), cache) == 0
     assert printed() == [f"tiny: {path} (300000 bytes, checksum right, licence MIT)"]
     assert list_models(registry) == 0
-    assert printed()[1] == f"tiny 0.3 MIT 8x4 {path} for tests"
+    assert printed()[1] == f"tiny detection 0.3 MIT 8x4 {path} for tests"
     assert verify_models(registry, []) == 0
     assert printed() == [f"tiny: {path}: right"]
     path.write_bytes(b"damaged")
@@ -93,7 +96,9 @@ def test_names_that_do_not_exist_end_with_2(cache: Path, capsys: pytest.CaptureF
         capsys.readouterr().err == "engine-models: unknown model 'yolox_nan' (did you mean 'yolox_nano'?)\n"
     )
     assert main(["verify", "qqq"]) == 2
-    assert capsys.readouterr().err.startswith("engine-models: unknown model 'qqq'; known: person_reid_retail_0248, yolo11n, ")
+    assert capsys.readouterr().err.startswith(
+        "engine-models: unknown model 'qqq'; known: person_reid_retail_0248, yolo11n, "
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["fetch"], ["drop"], ["list", "extra"]])
