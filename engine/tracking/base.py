@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.errors import ConfigError
 from engine.registry import import_siblings, nearest
+from engine.tracking.camera_motion import CameraMotion
 from engine.tracking.settings import TrackerSettings
 from engine.types import F32, I32, I64, Detections, FrameNv12, Tracks, TrackState
 
@@ -44,6 +45,8 @@ class Tracker(ABC):
         self.settings = settings or self.defaults
         self.next_track_id = first_track_id
         self.show_score = show_score
+        self.camera_motion: CameraMotion | None = None
+        """What finds the camera's own motion, None where nobody asks; its statistics are for `/health`."""
         self.new_ids: I64 = np.empty(0, np.int64)
         """IDs given in the newest update."""
         self.removed_ids: I64 = np.empty(0, np.int64)

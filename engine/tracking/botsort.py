@@ -1,6 +1,6 @@
 """BoT-SORT's association (arXiv:2206.14651): two stages, overlap times score, width and height in the state.
 
-The default. Knows nothing of camera motion and appearance: a moving camera is to the filter a moving world.
+The default. Follows the camera where frames are given, and appearance where detections carry embeddings.
 """
 
 from __future__ import annotations
@@ -13,3 +13,4 @@ class BotSort(TwoStageTracker, name="botsort"):
     """Tracks boxes by centre, width and height, with noise in x after the width and in y after the height."""
 
     model = CentreSize()
+    follows_camera = True

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from engine.tracking.appearance import remember
 from engine.tracking.association import iou_matrix
 from engine.tracking.base import SHOW_SCORE, Tracker
+from engine.tracking.camera_motion import CameraMotion
 from engine.tracking.found import Found, Intake
 from engine.tracking.kalman import POSITION, SIZE, VELOCITY, BoxModel, KalmanFilter
 from engine.tracking.pace import Pace
@@ -37,6 +38,8 @@ class BoxTracker(Tracker):
     """See the module. Subclasses give the `model` and `_associate`."""
 
     model: ClassVar[BoxModel]
+    follows_camera: ClassVar[bool] = False
+    """Whether `TrackerSettings.camera_motion` is on where it says `auto`."""
 
     def __init__(
         self,
@@ -52,6 +55,11 @@ class BoxTracker(Tracker):
         self._pace = Pace()
         self._frame = 0
         self._picture_size: tuple[int, int] | None = None
+        mode = self.settings.camera_motion
+        if mode != "off" and (mode != "auto" or self.follows_camera):
+            self.camera_motion = CameraMotion(mode)
+        self.unused_warps = 0
+        """Motions of the camera so far that could not be true, and were not applied."""
 
     def __len__(self) -> int:
         """Tracks that are remembered now, lost and tentative ones included."""
@@ -91,6 +99,8 @@ class BoxTracker(Tracker):
         found = self._intake.look(valid, chosen)
         self._forget()
         self._filter.predict(self._tracks.states, step_s)
+        if frame is not None:
+            self._follow_camera(frame, found)
         row_of = self._associate(found)
         self._continue(found, row_of)
         self._start(found, row_of)
@@ -157,6 +167,15 @@ class BoxTracker(Tracker):
         self._picture_size = size
         if frame.meta.flags & FrameFlag.DISCONTINUITY:
             self._filter.forget_motion(self._tracks.states)
+
+    def _follow_camera(self, frame: FrameNv12, found: Found) -> None:
+        if self.camera_motion is None:
+            return
+        states = self._tracks.states
+        movers = np.concatenate((self.model.boxes_xyxy(states[:, POSITION]), found.boxes_xyxy))
+        warp = self.camera_motion.estimate(frame, movers)
+        if warp.moves and not self._filter.warp(states, warp):
+            self.unused_warps += 1
 
     def _drop(self, dropped: Bools) -> None:
         """Give tracks up; those with an ID are remembered until the next update as gone."""

@@ -22,6 +22,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.tracking.camera_motion_warp import Warp
+
 F64 = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
@@ -33,6 +35,9 @@ PAPER_FPS = 30.0
 POSITION_WEIGHT = 1 / 20
 VELOCITY_WEIGHT = 1 / 160
 SMALLEST_BOX_PX = 1.0
+LARGEST_PLACE_PX = 1e7
+LARGEST_STRETCH = 10.0
+"""From one frame to the next; what claims more than that is no motion of a camera."""
 
 
 class BoxModel(ABC):
@@ -58,8 +63,8 @@ class BoxModel(ABC):
         """(n, 4) what the noise of each coordinate is proportional to."""
 
     @abstractmethod
-    def factors(self, factor_x: float, factor_y: float) -> F64:
-        """(4,) what each coordinate is multiplied by when the picture is."""
+    def factors(self, factors_xy: F64) -> F64:
+        """(n, 4) what each coordinate is multiplied by when the picture around it is, (n, 2)."""
 
 
 class CentreSize(BoxModel):
@@ -88,8 +93,8 @@ class CentreSize(BoxModel):
         size = np.maximum(coordinates[:, 2:], SMALLEST_BOX_PX)
         return np.concatenate((size, size), axis=1)
 
-    def factors(self, factor_x: float, factor_y: float) -> F64:
-        return np.array((factor_x, factor_y, factor_x, factor_y))
+    def factors(self, factors_xy: F64) -> F64:
+        return np.concatenate((factors_xy, factors_xy), axis=1)
 
 
 class CentreAspect(BoxModel):
@@ -115,8 +120,8 @@ class CentreAspect(BoxModel):
         out[:, 2] = 1.0
         return out
 
-    def factors(self, factor_x: float, factor_y: float) -> F64:
-        return np.array((factor_x, factor_y, factor_x / factor_y, factor_y))
+    def factors(self, factors_xy: F64) -> F64:
+        return np.column_stack((factors_xy, factors_xy[:, 0] / factors_xy[:, 1], factors_xy[:, 1]))
 
 
 class KalmanFilter:
@@ -188,6 +193,31 @@ class KalmanFilter:
 
     def rescale(self, state: F64, factor_x: float, factor_y: float) -> None:
         """In place: the picture, and everything in it, became this much wider and higher."""
-        factors = self.model.factors(factor_x, factor_y)
-        state[:, POSITION : VELOCITY + 1] *= factors
-        state[:, VARIANCE:] *= factors**2
+        factors = self.model.factors(np.array(((factor_x, factor_y),)))
+        state[:, POSITION : VELOCITY + 1] *= factors[:, None]
+        state[:, VARIANCE:] *= factors[:, None] ** 2
+
+    def warp(self, state: F64, warp: Warp) -> bool:
+        """In place: the camera has moved, and every place in the picture with it, as in BoT-SORT.
+
+        Centres go where the picture around them went; speeds, which stay relative to the scene, and their
+        uncertainty turn and stretch with it. What turning couples, x with y, is left out of the covariance. False
+        where the warp is of no use because it is not finite, mirrors, or throws a track out of all bounds: then
+        nothing is changed.
+        """
+        if not len(state) or not np.isfinite(warp.matrix).all():
+            return not len(state)
+        moved, turned = warp.around(state[:, POSITION, :2])
+        stretched = np.hypot(turned[:, 0], turned[:, 1])
+        bounded = (np.abs(moved) < LARGEST_PLACE_PX).all() and (
+            (stretched > 1 / LARGEST_STRETCH) & (stretched < LARGEST_STRETCH)
+        ).all()
+        if not bounded or (np.linalg.det(turned) <= 0).any():
+            return False
+        factors = self.model.factors(stretched)[:, 2:]
+        state[:, POSITION, :2] = moved
+        state[:, VELOCITY, :2] = np.einsum("nij,nj->ni", turned, state[:, VELOCITY, :2])
+        state[:, VARIANCE:, :2] = np.einsum("nij,nkj->nki", turned**2, state[:, VARIANCE:, :2])
+        state[:, POSITION : VELOCITY + 1, 2:] *= factors[:, None]
+        state[:, VARIANCE:, 2:] *= factors[:, None] ** 2
+        return True
