@@ -30,6 +30,7 @@ Bools = NDArray[np.bool_]
 
 CORNERS = 120
 """Cells of the grid that corners are looked for in."""
+LONG_SIDE_SEARCHED_PX = 400
 STILL_PX = 0.35
 """How far, in small pixels, a corner may be from where it was while the camera stands still."""
 STILL_SHARE = 0.7
@@ -110,24 +111,28 @@ class FlowMotion:
 
 
 def corners_of(picture: SmallPicture) -> F32:
-    """(n, 2) the best corner of each cell of a grid over the background, as pixel indices."""
-    width, height = picture.size_wh
-    side = max(8, int(np.sqrt(width * height / CORNERS)))
-    rows, columns = height // side, width // side
-    contrast = cv2.cornerMinEigenVal(picture.y, 3)
+    """(n, 2) the best corner of each cell of a grid over the background, as pixel indices.
+
+    Larger pictures are looked at in half their size: what is a corner there can be followed just as well.
+    """
+    px = 2 if max(picture.size_wh) > LONG_SIDE_SEARCHED_PX else 1
+    y = cv2.pyrDown(picture.y) if px == 2 else picture.y
+    contrast = cv2.cornerMinEigenVal(y, 3)
     for part in (np.s_[:_EDGE_PX], np.s_[-_EDGE_PX:], np.s_[:, :_EDGE_PX], np.s_[:, -_EDGE_PX:]):
         contrast[part] = 0
     for left, top, right, bottom in picture.box_pixels():
-        contrast[top:bottom, left:right] = 0
+        contrast[top // px : -(-bottom // px), left // px : -(-right // px)] = 0
+    height, width = contrast.shape
+    side = max(8, int(np.sqrt(width * height / CORNERS)))
+    rows, columns = height // side, width // side
     cells = contrast[: rows * side, : columns * side].reshape(rows, side, columns, side)
     flat = cells.transpose(0, 2, 1, 3).reshape(rows * columns, side * side)
     places = flat.argmax(axis=1)
     best = flat[np.arange(len(flat)), places]
-    y = np.repeat(np.arange(rows) * side, columns) + places // side
-    x = np.tile(np.arange(columns) * side, rows) + places % side
-    # An empty grid, in a picture less than a cell high, has no best cell.
+    y_px = np.repeat(np.arange(rows) * side, columns) + places // side
+    x_px = np.tile(np.arange(columns) * side, rows) + places % side
     good = best > max(_LEAST_CONTRAST, _CONTRAST_SHARE * float(best.max(initial=0.0)))
-    return np.column_stack((x[good], y[good])).astype(np.float32)
+    return np.column_stack((x_px[good], y_px[good])).astype(np.float32) * px
 
 
 def _followed(
