@@ -1,4 +1,4 @@
-"""`engine-eval`: results against ground truth.
+"""`engine-eval masks`: masks against ground truth.
 
     engine-eval masks --truth Annotations/480p --result results
     engine-eval masks --truth Annotations/480p/parkour --result out/parkour.jsonl --match track
@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import ConfigError, EngineError
+from engine.errors import ConfigError
 
 if TYPE_CHECKING:
     from engine.evaluation.masks import SequenceScore
@@ -24,12 +23,8 @@ if TYPE_CHECKING:
     from engine.evaluation.results import Result
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The command line. Imports nothing heavy."""
-    parser = argparse.ArgumentParser(
-        prog="engine-eval", description="Results against ground truth.", allow_abbrev=False
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def add_masks(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The command `masks` and its options. Imports nothing heavy."""
     masks = commands.add_parser(
         "masks",
         allow_abbrev=False,
@@ -60,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="a frame without a result: stop (default), or count it as one without masks",
     )
     masks.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    return parser
+    masks.set_defaults(run=run_masks)
 
 
 def run_masks(args: argparse.Namespace) -> int:
@@ -185,19 +180,3 @@ def as_table(scores: Sequence[SequenceScore]) -> str:
     if absent := sum(score.absent for score in scores):
         lines.append(f"{absent} frames without a result counted as frames without masks")
     return "\n".join(lines)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of `engine-eval`."""
-    args = build_parser().parse_args(argv)
-    try:
-        return run_masks(args)
-    except EngineError as error:
-        print(f"engine-eval: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -58,10 +58,7 @@ class LinesResult(Result):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._objects: dict[int, list[dict[str, Any]]] = {}
-        for number, line in enumerate(_lines(path), 1):
-            record = _record(f"{path}, line {number}", line)
-            self._objects[int(record["frame"])] = record["objects"]
+        self._objects = read_records(path)
         if not any("mask_id" in each for objects in self._objects.values() for each in objects):
             hint = "run with a segmenting model, and [output] masks = polygon or rle"
             raise ConfigError(f"{path}: there are no masks in it; {hint}")
@@ -92,6 +89,15 @@ def frame_files(folder: Path) -> dict[int, Path]:
         found[int(file.stem)] = file
     if not found:
         raise ConfigError(f"{folder}: no PNG files in it")
+    return found
+
+
+def read_records(path: Path) -> dict[int, list[dict[str, Any]]]:
+    """The objects of each record of a file of JSON lines by the number of its frame. Raises `ConfigError`."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for number, line in enumerate(_lines(path), 1):
+        record = _record(f"{path}, line {number}", line)
+        found[int(record["frame"])] = record["objects"]
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.evaluation.cli import main
+from engine.eval_cli import main
 from tests.evaluation.pictures import objects_of, png, square, write_folder, write_lines
 
 MASKS = {1: square(4, 10, 12), 2: square(40, 10, 12)}

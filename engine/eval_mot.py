@@ -1,0 +1,85 @@
+"""`engine-eval mot`: sequences in; a result from files, or from trackers on the same detections; scores out.
+
+Knows the order of the work. What is read, run and measured is in the other `eval_` modules and in `evaluation`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+
+import numpy as np
+
+from engine.errors import ConfigError
+from engine.eval_cache import AnswerCache
+from engine.eval_detections import DetectionSource, DetectorSettings, Say
+from engine.eval_pictures import Pictures
+from engine.eval_runs import TrackerRun, run_trackers
+from engine.evaluation import hota
+from engine.evaluation.mot_report import Scored, as_json, as_table
+from engine.evaluation.mot_results import read_result, result_of
+from engine.evaluation.mot_scores import judge
+from engine.evaluation.mot_sequence import Sequence, find_sequences
+from engine.tracking.base import Tracker, create_tracker
+
+DEFAULT_TRACKER = "botsort"
+
+
+def run(args: argparse.Namespace, say: Say) -> int:
+    """Judge what was asked for and print it. Raises an `EngineError`."""
+    sequences = find_sequences(args.folders, args.fps)
+    if args.clip is not None and len(sequences) > 1:
+        raise ConfigError(f"--clip {args.clip}: one video for {len(sequences)} sequences; name one sequence")
+    scored = Evaluation(args, say).of(sequences) if args.result is None else _of_files(args, sequences)
+    if not hota.available():
+        say(hota.MISSING)
+    print(json.dumps(as_json(scored), indent=1) if args.json else as_table(scored))
+    return 0
+
+
+def _of_files(args: argparse.Namespace, sequences: list[Sequence]) -> list[Scored]:
+    if args.tracker or args.vs:
+        raise ConfigError("--result is judged as it is: leave out --tracker and --vs")
+    scored = []
+    for sequence in sequences:
+        path = result_of(args.result, sequence.name, alone=len(sequences) == 1)
+        result = read_result(path, sequence, args.classes)
+        scored.append(Scored(path.name, judge(sequence, result), np.empty(0)))
+    return scored
+
+
+class Evaluation:
+    """Trackers on detections, sequence by sequence."""
+
+    def __init__(self, args: argparse.Namespace, say: Say) -> None:
+        """Raises `ConfigError` for a tracker that is not known, `ModelNotFound` for such a model."""
+        self._args, self._say = args, say
+        self._names = list(dict.fromkeys(args.tracker or ([] if args.vs else [DEFAULT_TRACKER])))
+        for name in self._names:
+            create_tracker(name)
+        cache = AnswerCache(None) if args.no_cache else AnswerCache.of_the_engine()
+        settings = DetectorSettings(args.confidence, args.nms_iou, args.classes, args.backends, args.threads)
+        self._detections = DetectionSource(args.detections, settings, cache, say)
+
+    def of(self, sequences: list[Sequence]) -> list[Scored]:
+        """The scores of every tracker on every sequence."""
+        scored = []
+        for sequence in sequences:
+            for each in self._runs(sequence):
+                scored.append(Scored(each.name, judge(sequence, each.frames), each.update_s))
+        return scored
+
+    def _runs(self, sequence: Sequence) -> list[TrackerRun]:
+        pictures = Pictures.of(sequence, self._args.clip)
+        detections = self._detections.of(sequence, pictures)
+        seen = None if self._args.camera_motion == "off" else pictures
+        return run_trackers(self._trackers(), detections, seen, sequence.info.fps)
+
+    def _trackers(self) -> dict[str, Tracker]:
+        """New ones, that know the sequence's camera: each with its own defaults but for the camera's motion."""
+        settings = {
+            name: replace(create_tracker(name).settings, camera_motion=self._args.camera_motion)
+            for name in self._names
+        }
+        return {name: create_tracker(name, settings=settings[name]) for name in self._names}
