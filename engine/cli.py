@@ -137,12 +137,24 @@ def make_plan(loaded: LoadedConfig) -> RunPlan:
                 raise
             model = config.infer.fallback
             degraded.append(f"model {model!r} in use because {config.infer.model!r} cannot be had: {error}")
+        reid = find_reid(config)
         check_segmenter(config)
         if labels and not config.infer.labels:
             config = replace(config, infer=replace(config.infer, labels=labels))
         listening = bind_socket(config.control.host, config.control.port) if config.control.enabled else None
         undo.pop_all()
-    return RunPlan(config, model, output_lock_fd, tuple(degraded), listening)
+    return RunPlan(config, model, output_lock_fd, tuple(degraded), listening, reid)
+
+
+def find_reid(config: RunConfig) -> str:
+    """Path of the re-identification network, "" where none is asked for. Raises a `ModelError`."""
+    from engine.models.entries import REIDENTIFICATION
+    from engine.models.registry import resolve_model
+
+    name = config.reid.model
+    if not config.reid.enabled:
+        return ""
+    return str(resolve_model(name, progress=tell_progress(name), kind=REIDENTIFICATION).path)
 
 
 def check_segmenter(config: RunConfig) -> None:

@@ -19,6 +19,7 @@ from engine.control.status import (
     InferenceStatus,
     LatencySummary,
     ProcessStatus,
+    ReidStatus,
     SegmentationStatus,
 )
 from engine.metrics import LatencyDict, LatencyHistogram
@@ -63,6 +64,7 @@ def status_of_run(run: Supervisor, now_ns: int) -> EngineStatus:
         },
         "processes": processes,
         "inference": inference_status(run),
+        "reid": reid_status(run),
         "segmentation": segmentation_status(run),
         "cameras": cameras,
     }
@@ -88,6 +90,30 @@ def inference_status(run: Supervisor) -> InferenceStatus:
         "batch_frames": told.get("batch_frames"),
         "occupancy": told.get("occupancy"),
         "discarded_boxes": int(told.get("discarded_boxes", 0)),
+    }
+
+
+def reid_status(run: Supervisor) -> ReidStatus | None:
+    """The re-identification network, as the inference process tells of it; zeros before it does, None without one."""
+    reid = run.config.reid
+    if not reid.enabled:
+        return None
+    told: dict[str, Any] = run.processes["infer"].snapshot.get("reid", {})
+    cameras: dict[str, Any] = told.get("cameras", {})
+    return {
+        "model": str(told.get("model", "")),
+        "dims": int(told.get("dims", 0)),
+        "choices": told.get("choices", []),
+        "degraded": told.get("degraded", []),
+        "crops_per_s": reid.crops_per_s,
+        "queue": int(told.get("queue", 0)),
+        "calls": int(told.get("calls", 0)),
+        "ms_per_crop": told.get("ms_per_crop"),
+        "held_ms": summary_of_latency(told.get("held")),
+        "cameras": {
+            camera: cameras.get(camera, {"boxes": 0, "embedded": {}, "left_out": {}})
+            for camera in run.cameras
+        },
     }
 
 

@@ -66,6 +66,7 @@ class RunPlan:
     output_lock_fd   holds the lock on the output folder for as long as this process lives
     degraded         reasons why this run is less than what was asked for
     listening        bound socket of the control endpoint, None without one
+    reid             path of the re-identification network, "" without one
     """
 
     config: RunConfig
@@ -73,6 +74,7 @@ class RunPlan:
     output_lock_fd: int
     degraded: tuple[str, ...] = ()
     listening: socket.socket | None = None
+    reid: str = ""
 
     def close(self) -> None:
         """Give back the folder and the socket."""
@@ -187,7 +189,7 @@ class Supervisor:
                 "camera": spec.camera,
                 "incarnation": process.incarnation,
                 "config": config.to_json(),
-                "params": {"model": self.plan.model},
+                "params": {"model": self.plan.model, "reid": self.plan.reid},
                 "before": process.snapshot,
             },
             list(process.wake.descriptors),

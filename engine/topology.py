@@ -34,6 +34,8 @@ GPU_BACKENDS = ("tensorrt", "ort-tensorrt", "ort-cuda")
 """Backends that prepare their pictures on the GPU that decodes."""
 MOST_EMBEDDING_DIMS = 2048
 """The longest vector of a re-identification network that there is room for (a ResNet-50's)."""
+FRAMES_EMBEDDED = 2
+"""Frames of one camera that may wait for the re-identification network while detection goes on."""
 MOST_MEASURED_BATCH = 8
 """Above this a CPU gains nothing any more; a device that does has its batch configured."""
 
@@ -147,6 +149,8 @@ def frames_in_flight(config: RunConfig) -> int:
     if config.offline:
         share = -(-calls * most_batch(config) // max(1, len(config.cameras)))
         needed = max(calls, most_batch(config), share)
+    if config.reid.enabled:
+        needed += FRAMES_EMBEDDED
     return min(needed, MOST_FRAMES_HELD - config.pool.history) + 1
 
 

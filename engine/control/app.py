@@ -90,6 +90,7 @@ def health_body(status: EngineStatus) -> dict[str, Any]:
         "run": status["run"],
         "processes": status["processes"],
         "inference": status["inference"],
+        "reid": status["reid"],
         "segmentation": status["segmentation"],
         "cameras": cameras,
     }

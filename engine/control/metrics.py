@@ -21,12 +21,14 @@ from prometheus_client.registry import Collector
 from engine.control.status import (
     CAMERA_STATES,
     HEALTH_STATES,
+    CameraReid,
     CameraSegmentation,
     CameraStatus,
     EngineStatus,
     InferenceStatus,
     LatencySummary,
     ProcessStatus,
+    ReidStatus,
     SegmentationStatus,
 )
 from engine.metrics import LatencyHistogram
@@ -44,6 +46,8 @@ class StatusCollector(Collector):
         yield from _run_metrics(status)
         yield from _process_metrics(status["processes"])
         yield from _inference_metrics(status["inference"])
+        if status["reid"] is not None:
+            yield from _reid_metrics(status["reid"])
         if status["segmentation"] is not None:
             yield from _segmentation_metrics(status["segmentation"])
             yield from _mask_times(status["segmentation"]["cameras"])
@@ -137,6 +141,47 @@ def _inference_metrics(status: InferenceStatus) -> Iterator[Metric]:
     for choice in status["choices"]:
         choices.add_metric([choice["what"], choice["chosen"]], 1.0)
     yield choices
+
+
+def _reid_metrics(status: ReidStatus) -> Iterator[Metric]:
+    def of_cameras(
+        name: str, help_text: str, label: str, counts: Callable[[CameraReid], dict[str, int]]
+    ) -> Metric:
+        family = CounterMetricFamily(f"camring_reid_{name}", help_text, labels=["camera", label])
+        for camera, told in status["cameras"].items():
+            for key, count in sorted(counts(told).items()):
+                family.add_metric([camera, key], count)
+        return family
+
+    boxes = CounterMetricFamily("camring_reid_boxes", "Boxes that were asked about.", labels=["camera"])
+    for camera, told in status["cameras"].items():
+        boxes.add_metric([camera], told["boxes"])
+    yield boxes
+    yield of_cameras("crops", "Boxes that were embedded, by need.", "need", lambda told: told["embedded"])
+    yield of_cameras(
+        "left_out", "Boxes not embedded although they were worth it.", "reason", lambda told: told["left_out"]
+    )
+    yield GaugeMetricFamily(
+        "camring_reid_budget_crops_per_second", "Most crops a second, 0 = no limit.", status["crops_per_s"]
+    )
+    yield GaugeMetricFamily("camring_reid_queue_depth", "Frames that wait for embeddings.", status["queue"])
+    yield CounterMetricFamily("camring_reid_calls", "Calls of the network.", status["calls"])
+    per_crop = GaugeMetricFamily("camring_reid_crop_seconds", "Time of the network for one crop, recently.")
+    if status["ms_per_crop"] is not None:
+        per_crop.add_metric([], status["ms_per_crop"] / 1e3)
+    yield per_crop
+    held = GaugeMetricFamily(
+        "camring_reid_held_seconds",
+        "How long frames waited for embeddings, over the run.",
+        labels=["quantile"],
+    )
+    for quantile, value_ms in (("0.5", status["held_ms"]["p50"]), ("0.95", status["held_ms"]["p95"])):
+        if value_ms is not None:
+            held.add_metric([quantile], value_ms / 1e3)
+    yield held
+    yield GaugeMetricFamily(
+        "camring_reid_degraded", "What runs worse than it was asked for, a count.", len(status["degraded"])
+    )
 
 
 def _segmentation_metrics(status: SegmentationStatus) -> Iterator[Metric]:

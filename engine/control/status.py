@@ -169,9 +169,48 @@ class SegmentationStatus(TypedDict):
     cameras: dict[str, CameraSegmentation]
 
 
+class CameraReid(TypedDict):
+    """Which boxes of one camera were looked at, over the run.
+
+    boxes     detections of all frames that were asked about
+    embedded  boxes that were embedded, by need: new, ambiguous, refresh
+    left_out  boxes that were not although they were worth it, by reason: budget, frame, room, unusable, failed
+    """
+
+    boxes: int
+    embedded: dict[str, int]
+    left_out: dict[str, int]
+
+
+class ReidStatus(TypedDict):
+    """The re-identification network and what it is used for.
+
+    model        what runs; "" while nothing is loaded
+    dims         numbers in a vector
+    degraded     what runs worse than it was asked for
+    crops_per_s  the budget of all cameras together, 0 = no limit
+    queue        frames that wait for it or are in it, now
+    calls        so far
+    ms_per_crop  recently; None while there was none
+    held_ms      how long it held up the frames of which something was embedded, over the run
+    """
+
+    model: str
+    dims: int
+    choices: list[ChoiceStatus]
+    degraded: list[str]
+    crops_per_s: float
+    queue: int
+    calls: int
+    ms_per_crop: float | None
+    held_ms: LatencySummary
+    cameras: dict[str, CameraReid]
+
+
 class EngineStatus(TypedDict):
     """The whole run. `reasons` says in words what is degraded or failing, empty when ok.
 
+    reid          None in a run without re-identification
     segmentation  None in a run without that stage
     """
 
@@ -183,5 +222,6 @@ class EngineStatus(TypedDict):
     run: RunStatus
     processes: dict[str, ProcessStatus]
     inference: InferenceStatus
+    reid: ReidStatus | None
     segmentation: SegmentationStatus | None
     cameras: dict[str, CameraStatus]

@@ -2,6 +2,7 @@
 
     look       what has come                                     (infer_cameras.Camera)
     hand out   whose frames are run, together, and when          (engine.batching, infer_calls.Calls)
+    embed      what some of the objects look like, if asked for  (infer_embeddings.EmbeddingStage)
     publish    results per camera in the order of the frames     (infer_cameras.Camera)
 
 Live cameras: the newest frame wins, the ones passed over are counted. `--offline`: every frame. The policy is in
@@ -10,7 +11,7 @@ Live cameras: the newest frame wins, the ones passed over are counted. `--offlin
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 
 import cv2
@@ -24,6 +25,7 @@ from engine.models.detector import create_detector
 from engine.models.layout import inference_cores
 from engine.workers.infer_calls import Calls
 from engine.workers.infer_cameras import Camera, open_camera
+from engine.workers.infer_embeddings import EmbeddingStage, open_embeddings
 from engine.workers.runtime import Context
 
 LONGEST_WAIT_S = 0.25
@@ -32,25 +34,30 @@ LONGEST_WAIT_S = 0.25
 
 @dataclass
 class Inference:
-    """What the worker works with."""
+    """What the worker works with. `embeddings` is None in a run without re-identification."""
 
     context: Context
     detector: Detector
     cameras: dict[str, Camera]
     batcher: Batcher
     calls: Calls
+    embeddings: EmbeddingStage | None = None
     statistics: BatchStatistics = field(default_factory=BatchStatistics)
     degraded: tuple[str, ...] = ()
 
 
 def run(context: Context) -> None:
-    """Load the detector, then: publish what is done, hand out what is due, wait."""
+    """Load the models, then: publish what is done, hand out what is due, wait."""
     cv2.setNumThreads(1)  # calls are the parallelism; OpenCV's own threads would fight with them
     detector = create_detector(context.params["model"], detector_options(context.config))
     announce(context, detector)
-    inference = open_inference(context, detector)
+    embeddings = open_embeddings(context, detector, int(cores_choice(context.config).chosen))
+    inference = open_inference(context, detector, embeddings)
     context.before_status = lambda: report(inference)
-    with closing(detector), closing(inference.calls):
+    with ExitStack() as closed_at_the_end:
+        for part in (detector, embeddings, inference.calls):
+            if part is not None:
+                closed_at_the_end.callback(part.close)
         while not context.stopping:
             published = publish(inference)
             handed_out, next_ns = hand_out(inference)
@@ -103,12 +110,16 @@ def all_choices(config: RunConfig, detector: Detector) -> list[Choice]:
     return [cores_choice(config), *detector.choices]
 
 
-def open_inference(context: Context, detector: Detector) -> Inference:
-    """Open every camera, and put the policy before the detector."""
+def open_inference(
+    context: Context, detector: Detector, embeddings: EmbeddingStage | None = None
+) -> Inference:
+    """Open every camera, put the policy before the detector, and re-identification behind it."""
     config = context.config
     cameras = {
         camera.name: open_camera(context, camera.name, detector.new_state()) for camera in config.cameras
     }
+    for camera in cameras.values():
+        camera.embeds = embeddings is not None
     options = BatchOptions(
         batch=detector.batch,
         collect=config.infer.collect,
@@ -117,13 +128,15 @@ def open_inference(context: Context, detector: Detector) -> Inference:
         live=not config.offline,
     )
     batcher = Batcher([camera.queue for camera in cameras.values()], options)
-    inference = Inference(context, detector, cameras, batcher, Calls(context, detector))
+    inference = Inference(context, detector, cameras, batcher, Calls(context, detector), embeddings)
     inference.statistics.go_on_from(context.before.get("inference", {}))
     return inference
 
 
 def publish(inference: Inference) -> int:
     """Publish every camera's results that are ready; returns how many records that were."""
+    if inference.embeddings is not None:
+        inference.embeddings.advance(inference.cameras.values())
     return sum(camera.publish() for camera in inference.cameras.values())
 
 
@@ -176,13 +189,17 @@ def report(inference: Inference) -> None:
     """Bring rates, batches and what runs worse than asked for into the status."""
     context, detector, batcher = inference.context, inference.detector, inference.batcher
     now_ns = context.clock.now_ns()
-    if detector.degraded != inference.degraded:
-        inference.degraded = detector.degraded
-        context.log("warning", "; ".join(detector.degraded) or "as asked for again")
+    embeddings = inference.embeddings
+    degraded = detector.degraded + (embeddings.degraded if embeddings is not None else ())
+    if degraded != inference.degraded:
+        inference.degraded = degraded
+        context.log("warning", "; ".join(degraded) or "as asked for again")
         announce(context, detector)
+    if embeddings is not None:
+        context.status["reid"] = embeddings.to_dict(inference.cameras)
     context.status.update(
         fps={camera.name: camera.rate.per_second() for camera in inference.cameras.values()},
-        degraded=list(detector.degraded),
+        degraded=list(degraded),
         inference={
             "lanes": detector.lanes,
             "calls": detector.calls,

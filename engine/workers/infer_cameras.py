@@ -15,9 +15,10 @@ from engine.batching.camera_queue import Arrival, CameraQueue, Drops, Pick
 from engine.clock import Clock
 from engine.metrics import RateMeter
 from engine.models.base import BatchItem
-from engine.types import Detections, FrameFlag, FrameMeta, FrameNv12, ResultMeta
+from engine.types import Detections, Embeddings, FrameFlag, FrameMeta, FrameNv12, ResultMeta
 from engine.workers.feed import Feed, Writer
 from engine.workers.infer_calls import Answer
+from engine.workers.infer_looks import NOTHING, Look, write_record
 from engine.workers.runtime import Context
 from engine.workers.surfaces import Surfaces
 from ipc.pool import Lease
@@ -33,24 +34,36 @@ class Job:
     """One record on its way: a frame in the detector, or the end of the stream, which has none.
 
     position  place of the frame in the batch's answer
+    look      what of it is embedded, None while that is not decided (`engine.workers.infer_demand`)
+    frame     its picture, where something of it may be embedded
     """
 
     meta: ResultMeta
     lease: Lease | None = None
     answer: Answer | None = None
     position: int = 0
+    look: Look | None = NOTHING
+    frame: FrameNv12 | None = None
+
+    def answered(self) -> bool:
+        """Whether the detections are there."""
+        return self.answer is None or self.answer.done()
 
     def finished(self) -> bool:
         """True when there is nothing to wait for any more. The frame is given back as soon as that is so."""
-        if self.answer is not None and not self.answer.done():
+        if not self.answered() or self.look is None or not self.look.done:
             return False
+        self.frame = None
         if self.lease is not None:
             self.lease.release()
         return True
 
     def detections(self) -> Detections:
-        """The answer. Raises what the detector raised."""
-        return Detections.empty() if self.answer is None else self.answer.result()[self.position]
+        """The answer, with embeddings once they are there. Raises what the detector raised."""
+        found = Detections.empty() if self.answer is None else self.answer.result()[self.position]
+        if self.look is None or self.look.embeddings is None:
+            return found
+        return replace(found, embeddings=self.look.embeddings)
 
 
 @dataclass
@@ -62,6 +75,8 @@ class Camera:
     pending   records on their way, oldest first
     end       the end of the stream, once it is there and not on its way yet
     told      drops as of the newest record; `told_ns` is when they began to differ from those counted, 0 if not
+    embeds    whether it is to be decided what of each frame is embedded
+    looks_without_room   embeddings for which there was no room in the record of their frame
     """
 
     name: str
@@ -79,6 +94,8 @@ class Camera:
     end: ResultMeta | None = None
     told: Drops = field(default_factory=Drops)
     told_ns: int = 0
+    embeds: bool = False
+    looks_without_room: int = 0
 
     def resume(self) -> None:
         """Go on behind the last record that a killed predecessor has published."""
@@ -127,7 +144,14 @@ class Camera:
         frame = FrameNv12.view(frame_meta, lease.array())
         if (surface := self.surfaces.take(self.name, lease.seq)) is not None:
             frame = replace(frame, surface=surface)
+        if self.embeds:
+            job.look, job.frame = None, frame
         return job, BatchItem(frame, self.state)
+
+    def next_unasked(self) -> Job | None:
+        """The oldest frame of which it is not decided what is embedded, if its detections are there."""
+        undecided = next((job for job in self.pending if job.look is None), None)
+        return undecided if undecided is not None and undecided.answered() else None
 
     def finish(self) -> bool:
         """Send the end of the stream on its way behind the last frame; whether that was now."""
@@ -183,16 +207,24 @@ class Camera:
         slot = self.writer.producer.begin()
         if slot is None:
             return False
-        written = detections().write_into(slot.array())
+        found = detections()
+        written, looks = write_record(found, slot.array())
+        self.looks_without_room += count_of(found.embeddings) - count_of(looks)
         meta = replace(
-            meta, count=written.count, mask_bytes=written.mask_bytes, masks_lost=written.masks_lost
-        )
+            meta, count=written.count, mask_bytes=written.mask_bytes, masks_lost=written.masks_lost,
+            embedding_count=count_of(looks), embedding_dims=looks.dims if looks is not None else 0,
+        )  # fmt: skip
         meta.pack_into(slot.meta)
         self.writer.producer.publish(slot)
         self.writer.notify()
         self.feed.acknowledge(meta.frame_seq)
         self.told = drops_in(meta)
         return True
+
+
+def count_of(looks: Embeddings | None) -> int:
+    """How many there are."""
+    return 0 if looks is None else len(looks)
 
 
 def drops_in(meta: ResultMeta) -> Drops:

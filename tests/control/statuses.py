@@ -7,6 +7,7 @@ from engine.control.status import (
     EngineStatus,
     InferenceStatus,
     ProcessStatus,
+    ReidStatus,
     SegmentationStatus,
 )
 from engine.metrics import LatencyDict, LatencyHistogram
@@ -49,6 +50,27 @@ def make_inference() -> InferenceStatus:
         "batch_frames": 7.5,
         "occupancy": 0.9375,
         "discarded_boxes": 1,
+    }
+
+
+def make_reid() -> ReidStatus:
+    return {
+        "model": "osnet_x0_25.onnx",
+        "dims": 512,
+        "choices": [{"what": "backend", "chosen": "ort-cpu", "reason": "as configured"}],
+        "degraded": [],
+        "crops_per_s": 60.0,
+        "queue": 2,
+        "calls": 50,
+        "ms_per_crop": 9.5,
+        "held_ms": {"p50": 20.0, "p95": None},
+        "cameras": {
+            "gate": {
+                "boxes": 900,
+                "embedded": {"new": 30, "ambiguous": 20, "refresh": 40},
+                "left_out": {"budget": 3, "frame": 0, "room": 0, "unusable": 1, "failed": 0},
+            }
+        },
     }
 
 
@@ -109,6 +131,7 @@ def make_status() -> EngineStatus:
         "run": {"profile": "m3-cpu", "model": "yolov8n.onnx", "offline": False},
         "processes": {"infer": make_process("infer"), "decode:gate": make_process("decode")},
         "inference": make_inference(),
+        "reid": make_reid(),
         "segmentation": make_segmentation(),
         "cameras": {"gate": make_camera(), 'odd "name"\\': make_camera()},
     }
