@@ -15,6 +15,7 @@ from pathlib import Path
 from engine.config.cameras import cameras_from_file, cameras_from_flags, check_cameras, with_flags
 from engine.config.files import configs_dir, read_table, unknown_name
 from engine.config.links import check_links, links_from_file
+from engine.config.regions import MOST_REGIONS_OF_RUN
 from engine.config.segment import DETECTOR_AS_SEGMENTER
 from engine.config.settings import (
     MOST_FRAMES_HELD,
@@ -166,6 +167,9 @@ def _check_together(config: RunConfig, origins: Mapping[str, str]) -> None:
         )
     _check_frames_held(config, origins)
     _check_segmenter(config, origins)
+    regions = sum(len(camera.zones) + len(camera.lines) for camera in config.cameras)
+    if regions > MOST_REGIONS_OF_RUN:
+        raise ConfigError(f"a run may have {MOST_REGIONS_OF_RUN} zones and lines in all, found {regions}")
 
 
 def _check_segmenter(config: RunConfig, origins: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from engine.config.load import LoadedConfig, variable_of
-from engine.config.settings import SECTIONS, SETTINGS, default_of
+from engine.config.settings import SECTIONS, SETTINGS, CameraConfig, default_of
 from engine.secrets import mask_text, mask_url
 
 _COMMENT_COLUMN = 44
@@ -32,7 +32,18 @@ def render_config(loaded: LoadedConfig) -> str:
             f"infer_fps = {toml_value(camera.infer_fps)}",
             f"segment = {toml_value(camera.segment)}",
         ]
+        lines += _region_lines(camera)
     return "\n".join(lines) + "\n"
+
+
+def _region_lines(camera: CameraConfig) -> Iterator[str]:
+    for zone in camera.zones:
+        yield from ("", "[[camera.zone]]", f"name = {toml_value(zone.name)}")
+        yield f"polygon = {toml_value(zone.polygon)}"
+        yield from (f"classes = {toml_value(zone.classes)}", f"dwell_s = {toml_value(zone.dwell_s)}")
+    for line in camera.lines:
+        yield from ("", "[[camera.line]]", f"name = {toml_value(line.name)}")
+        yield from (f"points = {toml_value(line.points)}", f"classes = {toml_value(line.classes)}")
 
 
 def _line(name: str, value: object, origin: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from engine.config.files import unknown_name
 from engine.config.identity import EventsConfig, IdentityConfig, ReidConfig
 from engine.config.links import LinkConfig, link_from_json
+from engine.config.regions import Line, Zone, check_names, lines_from, regions_to_json, zones_from
 from engine.config.segment import SEGMENT_MODES, SegmentConfig
 from engine.config.values import Setting, checked, setting
 from engine.errors import ConfigError
@@ -32,7 +33,8 @@ MOST_RESULTS_KEPT = 58
 class CameraConfig:
     """One source to watch. `repr` and `str` show the URL without its credentials.
 
-    source  the URL or path as written; it may hold `${VARIABLE}` references, which stay references here
+    source        the URL or path as written; it may hold `${VARIABLE}` references, which stay references here
+    zones, lines  what events are about; events name them by their place here
     """
 
     name: str
@@ -54,6 +56,8 @@ class CameraConfig:
         "mode of segmentation of this camera at the start; empty = that of `segment.mode`",
         choices=("", *SEGMENT_MODES),
     )
+    zones: tuple[Zone, ...] = ()
+    lines: tuple[Line, ...] = ()
 
     def resolved_source(self, environ: Mapping[str, str] | None = None) -> str:
         """The URL with secrets, or the path with `~` expanded. Never log it.
@@ -65,7 +69,8 @@ class CameraConfig:
     def __repr__(self) -> str:
         return (
             f"CameraConfig(name={self.name!r}, source={mask_url(self.source)!r}, loop={self.loop!r}, "
-            f"rtsp_transport={self.rtsp_transport!r}, infer_fps={self.infer_fps!r}, segment={self.segment!r})"
+            f"rtsp_transport={self.rtsp_transport!r}, infer_fps={self.infer_fps!r}, segment={self.segment!r}, "
+            f"zones={self.zones!r}, lines={self.lines!r})"
         )
 
 
@@ -346,7 +351,9 @@ class RunConfig:
 
     def to_json(self) -> dict[str, object]:
         """Plain dicts, lists, strings and numbers."""
-        return _plain(asdict(self))
+        document = _plain(asdict(self))
+        document["cameras"] = [_plain(regions_to_json(asdict(camera))) for camera in self.cameras]
+        return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, object]) -> RunConfig:
@@ -406,18 +413,27 @@ CAMERA_SETTINGS: dict[str, Setting] = {
     **_settings_of(CameraConfig),
 }
 """The keys of one camera in a cameras file."""
+REGION_KEYS = ("zone", "line")
+"""The tables of one camera in a cameras file."""
 
 
 def camera_from(entry: Mapping[str, object], where: str) -> CameraConfig:
     """One camera from a table. Raises `ConfigError`, which begins with `where`."""
     for key in entry:
-        if key not in CAMERA_SETTINGS:
-            raise unknown_name(where, "key", key, CAMERA_SETTINGS)
+        if key not in CAMERA_SETTINGS and key not in REGION_KEYS:
+            raise unknown_name(where, "key", key, [*CAMERA_SETTINGS, *REGION_KEYS])
     for key in ("name", "source"):
         if key not in entry:
             raise ConfigError(f"{where}: {key} is missing")
-    values = {key: checked(CAMERA_SETTINGS[key], key, value, where) for key, value in entry.items()}
-    return CameraConfig(**values)  # type: ignore[arg-type]  # names and types were just checked
+    values = {
+        key: checked(CAMERA_SETTINGS[key], key, value, where)
+        for key, value in entry.items()
+        if key in CAMERA_SETTINGS
+    }
+    place = f"{where} ({values['name']})"
+    zones, lines = zones_from(entry.get("zone", ()), place), lines_from(entry.get("line", ()), place)
+    check_names(zones, lines, place)
+    return CameraConfig(zones=zones, lines=lines, **values)  # type: ignore[arg-type]  # names and types were just checked
 
 
 def assemble(profile: str, cameras: tuple[CameraConfig, ...], values: Mapping[str, object]) -> RunConfig:
