@@ -213,10 +213,8 @@ def main() -> None:
         for name, people in sets.items():
             found = judged(embedder, people)
             told.append({"model": path.stem, "set": name, **asdict(found)})
-            rows.append(
-                (path.stem, name, found.crops, f"{found.rank1:.3f}", f"{found.rank1_means:.3f}", f"{found.auc:.4f}", f"{found.same_mean:.3f}",
-                 f"{found.different_mean:.3f}")
-            )  # fmt: skip
+            shares = (found.rank1, found.rank1_means, found.auc, found.same_mean, found.different_mean)
+            rows.append((path.stem, name, found.crops, *(f"{share:.3f}" for share in shares)))
         embedder.close()
     print(
         markdown_table(
