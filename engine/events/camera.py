@@ -29,6 +29,8 @@ FORGOTTEN_AFTER_S = 120.0
 """A track that nobody says is gone, and that is not seen for so long, has left."""
 MOST_TRACKS = 20000
 """Beyond that, those not seen for longest have left."""
+MOST_PX_S = 1e5
+"""Faster than that is nothing, in pixels a second."""
 MOST_EVENTS = 1024
 """Most events of one record."""
 
@@ -137,7 +139,7 @@ class CameraEvents:
         sight = Sight(
             rows=rows, track_ids=track_ids, gids=tracks.gids[places], class_ids=class_ids,
             points_xy=points, before_xy=before, heights=heights,
-            velocities=tracks.velocities_xy[places].astype(np.float64), gap_s=gap_s,
+            velocities=np.clip(tracks.velocities_xy[places].astype(np.float64), -MOST_PX_S, MOST_PX_S), gap_s=gap_s,
             joined=~new & self._joined(before, points, heights, gap_s),
             general=among(class_ids, self._general),
             now_s=self._time.now_s, size_wh=(meta.width, meta.height),

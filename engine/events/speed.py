@@ -1,7 +1,7 @@
 """Speed over the last second, and who moves fast.
 
 Speed is the way over the last second as the crow flies, not the length of a trembling box's path: velocities, which are
-relative to the scene, are averaged as vectors, and set against the mean height of the box over the same second.
+relative to the scene, are added up as vectors, and set against the mean height of the box over the same second.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from engine.events.table import TrackTable
 from engine.types import Bools, EventKind
 
 WINDOW_S = 1.0
-_SAMPLES = 16
-_SPACING_S = WINDOW_S / _SAMPLES
+_SAMPLES = 17
+_SPACING_S = WINDOW_S / (_SAMPLES - 1)
 SLOWER = 0.8
 """Share of `fast_heights_s` below which a fast mover is none any more."""
 
@@ -28,9 +28,10 @@ class Speeds:
 
     def __init__(self, settings: EventsConfig, table: TrackTable) -> None:
         self._settings = settings
+        # The way of the track and the sum of its heights so far; and what they were at some moments of the last second.
+        self._way = table.column(np.float64, 0.0, 3)
         self._times_s = table.column(np.float64, -np.inf, _SAMPLES)
-        self._velocities = table.column(np.float32, 0.0, _SAMPLES, 2)
-        self._heights = table.column(np.float32, 0.0, _SAMPLES)
+        self._ways = table.column(np.float64, 0.0, _SAMPLES, 3)
         self._newest = table.column(np.intp, 0)
         self._fast_since_s = table.column(np.float64, np.inf)
         self._fast = table.column(np.bool_, 0)
@@ -56,24 +57,28 @@ class Speeds:
     def _measure(self, sight: Sight) -> F64:
         """float64 (n,): heights a second, over the last second or what of it the track has been seen."""
         rows, now_s = sight.rows, sight.now_s
-        broken = rows[~sight.joined]
-        self._times_s.data[broken] = -np.inf
+        self._times_s.data[rows[~sight.joined]] = -np.inf
+        rates = np.concatenate((sight.velocities, sight.heights[:, None]), axis=1)
+        self._way.data[rows] += np.where(sight.joined, sight.gap_s, 0.0)[:, None] * rates
         newest = self._newest.data[rows]
         due = now_s - self._times_s.data[rows, newest] >= _SPACING_S - 1e-9
         sampled, slots = rows[due], (newest[due] + 1) % _SAMPLES
         self._newest.data[sampled] = slots
         self._times_s.data[sampled, slots] = now_s
-        self._velocities.data[sampled, slots] = sight.velocities[due]
-        self._heights.data[sampled, slots] = sight.heights[due]
-        return self._mean(rows, now_s)
-
-    def _mean(self, rows: NDArray[np.intp], now_s: float) -> F64:
-        valid = self._times_s.data[rows] > now_s - WINDOW_S
-        counts = np.maximum(valid.sum(axis=1), 1)
-        velocity = (self._velocities.data[rows] * valid[..., None]).sum(axis=1) / counts[:, None]
-        height = (self._heights.data[rows] * valid).sum(axis=1) / counts
-        speeds: F64 = np.hypot(velocity[:, 0], velocity[:, 1]) / np.maximum(height, 1.0)
+        self._ways.data[sampled, slots] = self._way.data[sampled]
+        means = self._means(rows, now_s, rates)
+        speeds: F64 = np.hypot(means[:, 0], means[:, 1]) / np.maximum(means[:, 2], 1.0)
         return speeds
+
+    def _means(self, rows: NDArray[np.intp], now_s: float, rates: F64) -> F64:
+        """float64 (n, 3): velocity and height, over the last second; those of this frame where there is none."""
+        times_s = self._times_s.data[rows]
+        since = np.argmin(np.where(times_s >= now_s - WINDOW_S - 1e-6, times_s, np.inf), axis=1)
+        span_s = (now_s - times_s[np.arange(len(rows)), since])[:, None]
+        enough = (span_s > 1e-6) & (span_s <= WINDOW_S + 1e-6)
+        way = self._way.data[rows] - self._ways.data[rows, since]
+        means: F64 = np.where(enough, way / np.where(enough, span_s, 1.0), rates)
+        return means
 
     def _due(self, sight: Sight) -> Bools:
         every_s, rows = self._settings.speed_every_s, sight.rows
