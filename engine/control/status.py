@@ -174,7 +174,8 @@ class CameraReid(TypedDict):
 
     boxes     detections of all frames that were asked about
     embedded  boxes that were embedded, by need: new, ambiguous, refresh
-    left_out  boxes that were not although they were worth it, by reason: budget, frame, room, unusable, failed
+    left_out  boxes that were not although they were worth it, by reason: budget, frame, late, room,
+              unusable, failed
     """
 
     boxes: int

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.tracking.chains import Chains, covered_shares, overlap_of, pair, regret_of
 from engine.tracking.settings import TrackerSettings
 from engine.types import I32, Detections
 
@@ -105,42 +106,6 @@ class Wanted(NamedTuple):
     needs: I32
 
 
-@dataclass(slots=True)
-class _Chains:
-    """Boxes followed so far, as parallel arrays in the order of their birth.
-
-    boxes_xyxy  (n, 4) last box
-    steps_xy    (n, 2) how far its centre went in the last frame it was seen twice in a row
-    unseen      (n,) frames since that box
-    since_look  (n,) frames since the last look
-    owed        (n,) looks that are due for the reason in `owed_need`
-    """
-
-    boxes_xyxy: F64
-    steps_xy: F64
-    unseen: I64
-    since_look: I64
-    owed: I64
-    owed_need: I64
-
-    @classmethod
-    def none(cls) -> _Chains:
-        zeros = np.zeros(0, np.int64)
-        return cls(np.zeros((0, 4)), np.zeros((0, 2)), zeros, zeros, zeros, zeros)
-
-    def __len__(self) -> int:
-        return len(self.unseen)
-
-    def followed_by(self, other: _Chains, kept: Bools) -> _Chains:
-        """Those of a mask, and others behind them."""
-        return _Chains(
-            *(
-                np.concatenate((getattr(self, name)[kept], getattr(other, name)))
-                for name in self.__dataclass_fields__
-            )
-        )
-
-
 class Demand:
     """The boxes of one camera, frame by frame in their order: `wanted`, then `granted`."""
 
@@ -154,7 +119,7 @@ class Demand:
 
     def forget(self) -> None:
         """What comes next has nothing to do with what was: everybody is new."""
-        self._chains = _Chains.none()
+        self._chains = self._beginning(np.empty((0, 4)))
         self._chain_of_row: dict[int, int] = {}
 
     def wanted(self, detections: Detections) -> Wanted:
@@ -162,16 +127,15 @@ class Demand:
         settings, chains = self.settings, self._chains
         rows = self._followed(detections)
         boxes = detections.boxes_xyxy[rows].astype(np.float64)
-        chains.unseen += 1
-        chains.since_look += 1
-        overlap = self._overlap_with_chains(boxes)
-        chain_of = _pair(overlap, settings.link_overlap)
-        regret = _regret(overlap, chain_of, settings.link_overlap)
+        chains.age()
+        overlap = chains.overlap_with(boxes)
+        chain_of = pair(overlap, settings.link_overlap)
+        regret = regret_of(overlap, chain_of, settings.link_overlap)
         gone = np.zeros(len(rows), np.bool_)
         linked = chain_of >= 0
         gone[linked] = chains.unseen[chain_of[linked]] > 1
         chain_of = self._go_on(boxes, chain_of)
-        covered = _covered(boxes) >= settings.covered
+        covered = covered_shares(boxes) >= settings.covered
         self._owe(chain_of, Need.AMBIGUOUS, gone | covered)
         needs, urgency = self._needs(chain_of, regret, covered)
         good = detections.scores[rows] >= settings.least_score
@@ -192,45 +156,32 @@ class Demand:
         """Rows of the boxes that are followed, best first: sound ones of the wanted classes, none twice."""
         settings, boxes, scores = self.settings, detections.boxes_xyxy, detections.scores
         # Not-a-number fails every comparison, so this catches it as well.
-        sound = (np.abs(boxes) < LARGEST_COORDINATE_PX).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(
-            axis=1
-        )
+        sound = (np.abs(boxes) < LARGEST_COORDINATE_PX).all(axis=1)
+        sound &= (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         sound &= np.isfinite(scores) & (scores >= settings.low_score)
         sound &= np.isin(detections.class_ids, settings.class_ids)
         rows = np.flatnonzero(sound)
         rows = rows[np.argsort(-scores[rows], kind="stable")[: settings.most_boxes]]
-        overlap = _overlap(boxes[rows].astype(np.float64), boxes[rows].astype(np.float64))
+        best = boxes[rows].astype(np.float64)
+        overlap = overlap_of(best, best)
         repeats = np.triu(overlap > settings.repeat_overlap, 1).any(axis=0)
         return rows[~repeats]
 
-    def _overlap_with_chains(self, boxes: F64) -> F64:
-        """(n, m) overlap of boxes with chains, where they were or would be had they gone on: the larger."""
-        chains = self._chains
-        ahead = chains.boxes_xyxy + np.tile(chains.steps_xy * chains.unseen[:, None], 2)
-        return np.maximum(_overlap(chains.boxes_xyxy, boxes), _overlap(ahead, boxes))
+    def _beginning(self, boxes: F64) -> Chains:
+        return Chains.begin(boxes, self.settings.new_looks, Need.NEW)
 
     def _go_on(self, boxes: F64, chain_of: Rows) -> Rows:
         """Chains take their boxes, new ones begin, old ones end; returns the chain of each box."""
         chains = self._chains
-        linked = np.flatnonzero(chain_of >= 0)
-        own = chain_of[linked]
-        moved = (boxes[linked] - chains.boxes_xyxy[own]).reshape(-1, 2, 2).mean(axis=1)
-        chains.steps_xy[own] = moved / chains.unseen[own, None]
-        chains.boxes_xyxy[own] = boxes[linked]
-        chains.unseen[own] = 0
-        kept = chains.unseen <= self.settings.keep_frames
-        starting = np.flatnonzero(chain_of < 0)
-        count = len(starting)
-        looks = np.full(count, self.settings.new_looks)
-        born = _Chains(
-            boxes[starting], np.zeros((count, 2)), np.zeros(count, np.int64), np.zeros(count, np.int64), looks,
-            np.full(count, int(Need.NEW)),
-        )  # fmt: skip
-        new_row = np.cumsum(kept) - 1
-        self._chains = chains.followed_by(born, kept)
+        linked, starting = np.flatnonzero(chain_of >= 0), np.flatnonzero(chain_of < 0)
+        chains.go_on(chain_of[linked], boxes[linked])
+        # What was not seen is soon forgotten, and at once where there is far too much of it.
+        patience = self.settings.keep_frames if len(chains) <= self.settings.most_boxes else 0
+        kept = chains.unseen <= patience
+        self._chains = chains.followed_by(self._beginning(boxes[starting]), kept)
         chains_now = np.empty(len(boxes), np.intp)
-        chains_now[linked] = new_row[own]
-        chains_now[starting] = int(kept.sum()) + np.arange(count)
+        chains_now[linked] = (np.cumsum(kept) - 1)[chain_of[linked]]
+        chains_now[starting] = np.count_nonzero(kept) + np.arange(len(starting))
         return chains_now
 
     def _owe(self, chain_of: Rows, need: Need, which: Bools) -> None:
@@ -258,65 +209,3 @@ class Demand:
         ):
             needs[which], urgency[which] = need, first[which]
         return needs, urgency
-
-
-def _overlap(a_xyxy: F64, b_xyxy: F64) -> F64:
-    """Intersection over union (n, m) of boxes (n, 4) with boxes (m, 4), each of positive size."""
-    shared = _shared(a_xyxy, b_xyxy)
-    return shared / (_areas(a_xyxy)[:, None] + _areas(b_xyxy) - shared)
-
-
-def _shared(a_xyxy: F64, b_xyxy: F64) -> F64:
-    """Area (n, m) that boxes have in common."""
-    sides = np.minimum(a_xyxy[:, None, 2:], b_xyxy[:, 2:]) - np.maximum(a_xyxy[:, None, :2], b_xyxy[:, :2])
-    np.maximum(sides, 0.0, out=sides)
-    return np.asarray(sides[..., 0] * sides[..., 1])
-
-
-def _areas(boxes_xyxy: F64) -> F64:
-    return np.asarray((boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).prod(axis=1))
-
-
-def _covered(boxes_xyxy: F64) -> F64:
-    """(m,) the largest share of each box that one other box lies on."""
-    shared = _shared(boxes_xyxy, boxes_xyxy)
-    np.fill_diagonal(shared, 0.0)
-    return np.asarray(shared.max(axis=0, initial=0.0) / _areas(boxes_xyxy))
-
-
-def _pair(overlap: F64, least: float) -> Rows:
-    """(m,) the chain of each box, -1 for none: pairs that are best for both, again and again among what is left."""
-    chain_of = np.full(overlap.shape[1], -1)
-    left = np.where(overlap >= least, overlap, 0.0)
-    while left.size and left.max() > 0.0:
-        best_box = left.argmax(axis=1)
-        chains = np.flatnonzero(left.max(axis=1) > 0.0)
-        chains = chains[left.argmax(axis=0)[best_box[chains]] == chains]
-        boxes = best_box[chains]
-        chain_of[boxes] = chains
-        left[chains] = 0.0
-        left[:, boxes] = 0.0
-    return chain_of
-
-
-def _regret(overlap: F64, chain_of: Rows, plausible: float) -> F64:
-    """(m,) by how much overlap the next best pairing is worse: two boxes that change chains, a chain that is without a
-    box and takes this one, or a box without a chain that takes its place. Infinite where nothing else is plausible."""
-    regret = np.full(len(chain_of), np.inf)
-    boxes = np.flatnonzero(chain_of >= 0)
-    if not len(boxes):
-        return regret
-    possible = np.where(overlap >= plausible, overlap, 0.0)
-    chains = chain_of[boxes]
-    among = possible[np.ix_(chains, boxes)]
-    own = among.diagonal().copy()
-    crossed = among + among.T
-    np.fill_diagonal(crossed, 0.0)
-    swapped = np.where(crossed > 0.0, own[:, None] + own - crossed, np.inf).min(axis=1)
-    free_chain = np.ones(len(overlap), np.bool_)
-    free_chain[chains] = False
-    other_chain = possible[free_chain][:, boxes].max(axis=0, initial=0.0)
-    other_box = possible[chains][:, chain_of < 0].max(axis=1, initial=0.0)
-    rival = np.maximum(other_chain, other_box)
-    regret[boxes] = np.minimum(swapped, np.where(rival > 0.0, own - rival, np.inf))
-    return regret

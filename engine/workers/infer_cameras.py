@@ -153,6 +153,10 @@ class Camera:
         undecided = next((job for job in self.pending if job.look is None), None)
         return undecided if undecided is not None and undecided.answered() else None
 
+    def looks_under_way(self) -> int:
+        """Frames that wait for embeddings."""
+        return sum(job.look is not None and not job.look.done for job in self.pending)
+
     def finish(self) -> bool:
         """Send the end of the stream on its way behind the last frame; whether that was now."""
         if self.end is None or self.queue.waiting:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from engine import topology
 from engine.batching.thinning import UNKNOWN_STEP_NS
 from engine.config import RunConfig
 from engine.tracking.demand import Demand, DemandSettings, Need, Wanted
@@ -20,9 +21,10 @@ from engine.workers.infer_budget import CropBudget
 from engine.workers.infer_cameras import Camera, Job
 from engine.workers.infer_looks import NOTHING, Look
 
-LEFT_OUT = ("budget", "frame", "room", "unusable", "failed")
-"""Why a box that was worth a look has no embedding: the budget was spent, its frame had its `reid.crops_per_frame`, the
-slot has no room, the crop held no picture or the network gave no numbers, the network has failed."""
+LEFT_OUT = ("budget", "frame", "late", "room", "unusable", "failed")
+"""Why a box that was worth a look has no embedding: the budget was spent, its frame had its `reid.crops_per_frame`,
+too many frames of its camera waited for the network (live only), the slot has no room, the crop held no picture or the
+network gave no numbers, the network has failed."""
 
 
 @dataclass
@@ -54,12 +56,13 @@ class CameraDemand:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One frame of a camera, its detections, and what of them is worth a look."""
+    """One frame of a camera, its detections, what of them is worth a look, whether the network is too far behind."""
 
     camera: CameraDemand
     job: Job
     found: Detections
     wanted: Wanted
+    late: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,8 @@ class Demands:
     def _asked(self, camera: Camera, job: Job) -> Asked:
         own, found = self.cameras[camera.name], job.detections()
         own.budget.come_to(self._time_s(job.meta))
-        return Asked(own, job, found, own.wanted(found, job.meta))
+        late = self._live and camera.looks_under_way() >= topology.FRAMES_EMBEDDED
+        return Asked(own, job, found, own.wanted(found, job.meta), late)
 
     def _dealt(self, asked: list[Asked]) -> list[list[tuple[int, Need]]]:
         """(row, need) of what each frame gets: by need, in turns among equals."""
@@ -119,8 +123,9 @@ class Demands:
         for need, _, turn, row in sorted(candidates):
             camera, own = asked[turn].camera, dealt[turn]
             full = next((reason for reason, most in self._most.items() if len(own) >= most), "")
-            if full or not camera.budget.take(need):
-                camera.left_out[full or "budget"] += 1
+            against = "late" if asked[turn].late else full
+            if against or not camera.budget.take(need):
+                camera.left_out[against or "budget"] += 1
             else:
                 own.append((row, need))
         return dealt

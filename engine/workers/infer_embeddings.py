@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from engine import topology
 from engine.errors import BackendError
 from engine.metrics import LatencyHistogram
@@ -31,6 +33,8 @@ from engine.workers.infer_demand import CameraDemand, Demands, Order
 from engine.workers.infer_looks import NOTHING, most_rows
 from engine.workers.runtime import Context
 
+LONGEST_CALL_S = 0.1
+"""Live: what is ready while a call is under way waits for its end."""
 _RECENT_CALLS = 100
 
 
@@ -113,9 +117,7 @@ class EmbeddingStage:
 
     def to_dict(self, cameras: Mapping[str, Camera]) -> dict[str, Any]:
         """What is told of it, plain data."""
-        crops, took_s = (
-            (sum(column) for column in zip(*self._recent, strict=True)) if self._recent else (0, 0)
-        )
+        crop_s = self._crop_s()
         return {
             "model": self.network.description,
             "dims": self.network.dims,
@@ -123,20 +125,30 @@ class EmbeddingStage:
             "degraded": list(self.degraded),
             "queue": self.queue,
             "calls": self.calls,
-            "ms_per_crop": 1e3 * took_s / crops if crops else None,
+            "ms_per_crop": None if crop_s is None else 1e3 * crop_s,
             "held": self._held.to_dict(),
             "cameras": {name: counts_of(own, cameras[name]) for name, own in self.demands.cameras.items()},
         }
 
     def _begin(self) -> None:
-        """Live one call at a time, with all that waits; offline one a frame, queueing for the thread."""
-        if not self._waiting or (self._live and self._under_way):
-            return
-        waiting, self._waiting = self._waiting, []
-        for orders in [waiting] if self._live else [[order] for order in waiting]:
+        """Live one call at a time, with what waits longest; offline one a frame, queueing for the thread."""
+        while self._waiting and not (self._live and self._under_way):
+            count = self._frames_at_once() if self._live else 1
+            orders, self._waiting = self._waiting[:count], self._waiting[count:]
             answer = self._executor.submit(self._embed, [crops_of(order) for order in orders])
             self._under_way.append(_Call(tuple(orders), answer))
             answer.add_done_callback(lambda _: self._context.wake.notify())
+
+    def _frames_at_once(self) -> int:
+        """How many of the frames that wait go into the next call: all, if that does not take too long; at least one."""
+        crops = np.cumsum([len(order.look.rows) for order in self._waiting])
+        expected_s = crops * (self._crop_s() or 0.0)
+        return max(1, int(np.searchsorted(expected_s, LONGEST_CALL_S, side="right")))
+
+    def _crop_s(self) -> float | None:
+        """What a crop took lately; None while nothing is known."""
+        crops = sum(count for count, _ in self._recent)
+        return sum(took_s for _, took_s in self._recent) / crops if crops else None
 
     def _embed(self, crops: list[Crops]) -> tuple[list[F16], float]:
         """In the thread."""

@@ -68,7 +68,7 @@ def make_reid() -> ReidStatus:
             "gate": {
                 "boxes": 900,
                 "embedded": {"new": 30, "ambiguous": 20, "refresh": 40},
-                "left_out": {"budget": 3, "frame": 0, "room": 0, "unusable": 1, "failed": 0},
+                "left_out": {"budget": 3, "frame": 0, "late": 0, "room": 0, "unusable": 1, "failed": 0},
             }
         },
     }
