@@ -10,20 +10,23 @@ Points are float64 (n, 2), centred on the picture's middle and in units of half 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.tracking.camera_motion_warp import F64, points_through
 
-Complex = NDArray[np.complex128]
+FloatT = TypeVar("FloatT", bound=np.floating[Any])
+
+_COMPLEX = np.array((1, 1j))
 
 _DRAWS = np.random.default_rng(20).random((64, 2))
 """Fixed, so that the same points always give the same motion: 64 draws miss a pair among a third of the points once in
 2000 times."""
 _LOOSE_SHARE = 0.12
 """How far points may be from a similarity, as a share of the shift, where the truth is a homography."""
-_ROUNDS = 4
+_ROUNDS = 3
 _SHEAR, _PERSPECTIVE, _PERSPECTIVE_OF_SHIFT = 0.01, 0.001, 1.0
 """Standard deviations that a homography's freedom is expected to have. Perspective is shift × tan²(hfov / 2)."""
 
@@ -65,7 +68,7 @@ def fit_motion(before_xy: F64, now_xy: F64, noise: float, corners: F64) -> Fit:
 
 def _consensus(before_xy: F64, now_xy: F64, noise: float) -> F64:
     """The similarity, as a homography, that most points agree with."""
-    before, now = _complex(before_xy), _complex(now_xy)
+    before, now = before_xy @ _COMPLEX, now_xy @ _COMPLEX
     pairs = (_DRAWS * len(before)).astype(np.intp)
     apart = before[pairs[:, 0]] - before[pairs[:, 1]]
     usable = np.abs(apart) > 20 * noise
@@ -73,7 +76,7 @@ def _consensus(before_xy: F64, now_xy: F64, noise: float) -> F64:
     turns = np.append((now[pairs[:, 0]] - now[pairs[:, 1]]) / apart, 1.0)
     # The last is a mere shift, for points so close together that no two tell a turn.
     shifts = np.append(
-        now[pairs[:, 0]] - turns[:-1] * before[pairs[:, 0]], np.median(now_xy - before_xy, axis=0) @ (1, 1j)
+        now[pairs[:, 0]] - turns[:-1] * before[pairs[:, 0]], middle_of(now_xy - before_xy) @ _COMPLEX
     )
     away = np.abs(turns[:, None] * before + shifts[:, None] - now)
     radius = 4 * noise + _LOOSE_SHARE * np.abs(shifts)
@@ -109,13 +112,16 @@ def _refined(matrix: F64, before_xy: F64, now_xy: F64, noise: float) -> tuple[F6
 def _terms(points_xy: F64) -> F64:
     """(2n, 8) how each of eight small motions moves x and y of each point: shift, growth, turn, shear, perspective."""
     x, y = points_xy.T
-    one, zero = np.ones_like(x), np.zeros_like(x)
-    across = (one, zero, x, -y, x, y, x * x, x * y)
-    down = (zero, one, y, x, -y, x, x * y, y * y)
-    terms = np.empty((2 * len(x), 8))
-    terms[0::2] = np.array(across).T
-    terms[1::2] = np.array(down).T
-    return terms
+    terms = np.zeros((len(points_xy), 2, 8))
+    across, down = terms[:, 0].T, terms[:, 1].T
+    across[0] = down[1] = 1
+    across[2] = across[4] = down[3] = down[5] = x
+    across[5] = down[2] = y
+    np.negative(y, out=across[3])
+    np.negative(y, out=down[4])
+    across[6], across[7], down[7] = x * x, x * y, y * y
+    down[6] = across[7]
+    return terms.reshape(-1, 8)
 
 
 def _step(small: F64) -> F64:
@@ -130,6 +136,7 @@ def _step(small: F64) -> F64:
     )
 
 
-def _complex(points_xy: F64) -> Complex:
-    complex_points: Complex = points_xy[:, 0] + 1j * points_xy[:, 1]
-    return complex_points
+def middle_of(values: NDArray[FloatT]) -> NDArray[FloatT]:
+    """(k,) the upper median of each column (n, k); several times as fast as the mean of both."""
+    middle: NDArray[FloatT] = np.partition(values, len(values) // 2, axis=0)[len(values) // 2]
+    return middle

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.tracking.camera_motion_fit import fit_motion
+from engine.tracking.camera_motion_fit import fit_motion, middle_of
 from engine.tracking.camera_motion_picture import SmallPicture, shift_between
 from engine.tracking.camera_motion_warp import (
     F64,
@@ -155,7 +155,7 @@ def _followed(
     if not len(now):
         return before, now
     # From where most corners have come, not from where this one has: else it would come back of itself.
-    home = now - np.median(now - before, axis=0)
+    home = now - middle_of(now - before)
     back, seen, _ = cv2.calcOpticalFlowPyrLK(
         picture.y, reference.y, now, home,
         winSize=_WINDOW_WH, maxLevel=_LEVELS_BACK, criteria=_STEPS, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
@@ -168,7 +168,7 @@ def _judged(before: F32, now: F32, size_wh: tuple[int, int]) -> tuple[Found, F32
     """The motion that corners tell of, and the ones worth following further."""
     if len(before) < LEAST_CORNERS:
         return Found(None, "lost"), _NO_POINTS
-    still = float(np.mean(np.abs(now - before).max(axis=1) <= STILL_PX))
+    still = _share(np.abs(now - before).max(axis=1) <= STILL_PX)
     if still >= STILL_SHARE:
         return Found(np.eye(3), "still", still), now
     # Centred and in halves of the longer side, as the fit wants them.
@@ -176,7 +176,7 @@ def _judged(before: F32, now: F32, size_wh: tuple[int, int]) -> tuple[Found, F32
     middle = np.array(size_wh) / 2
     places = [(points.astype(np.float64) + 0.5 - middle) / half for points in (before, now)]
     fit = fit_motion(places[0], places[1], _NOISE_PX / half, (corners_xy(size_wh) - middle) / half)
-    share = float(np.mean(fit.agreeing))
+    share = _share(fit.agreeing)
     if still >= max(STILL_LEAST_SHARE, STILL_PREFERENCE * share):
         return Found(np.eye(3), "still", still), now
     centre = np.array(((half, 0, middle[0]), (0, half, middle[1]), (0, 0, 1)))
@@ -191,6 +191,10 @@ def _judged(before: F32, now: F32, size_wh: tuple[int, int]) -> tuple[Found, F32
     if most_shift(matrix, size_wh) <= STILL_PX:
         return Found(np.eye(3), "still", share), now
     return Found(matrix, "flow", share), now[fit.agreeing]
+
+
+def _share(chosen: Bools) -> float:
+    return np.count_nonzero(chosen) / len(chosen)
 
 
 def _inside(points: F32, size_wh: tuple[int, int]) -> Bools:

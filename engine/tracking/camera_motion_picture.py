@@ -66,15 +66,11 @@ class SmallPicture:
 
     def to_source(self, matrix: F64) -> F64:
         """A homography of small pixels (edges at whole numbers) as one of source pixels."""
-        scale = np.diag((self.px, self.px, 1.0))
-        found: F64 = scale @ matrix @ np.linalg.inv(scale)
-        return found
+        return matrix * _scaling(self.px)
 
     def from_source(self, matrix: F64) -> F64:
         """The other way."""
-        scale = np.diag((1 / self.px, 1 / self.px, 1.0))
-        found: F64 = scale @ matrix @ np.linalg.inv(scale)
-        return found
+        return matrix * _scaling(1 / self.px)
 
     def is_background(self, points_xy: F32 | F64) -> NDArray[np.bool_]:
         """bool (n,): which points, in small pixels, lie outside of all boxes."""
@@ -105,3 +101,8 @@ def shift_between(reference: SmallPicture, picture: SmallPicture) -> F64:
     found = np.eye(3)
     found[:2, 2] = right * width / size[0], down * height / size[1]
     return found
+
+
+def _scaling(factor: float) -> F64:
+    """(3, 3) what each element of a homography is multiplied by when the pixels become so many."""
+    return np.array(((1, 1, factor), (1, 1, factor), (1 / factor, 1 / factor, 1)))
