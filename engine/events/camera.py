@@ -77,6 +77,11 @@ class CameraEvents:
             self.set_labels(labels)
 
     @property
+    def labelled(self) -> bool:
+        """Whether the names of the classes are known."""
+        return self._labels is not None
+
+    @property
     def ready(self) -> bool:
         """False while classes are named in the configuration and their names are not known yet."""
         return self._labels is not None or not (self._settings.classes or any(self._region_classes))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from engine.events import CameraEvents
 from engine.tracking.base import Tracker, create_tracker
 from engine.types import Detections, Embeddings, FrameFlag, FrameMeta, FrameNv12, ResultMeta, Tracks
 from engine.workers.feed import Feed, Writer
 from engine.workers.runtime import Context
+from engine.workers.track_events import events_of, events_told, know_classes, open_events, write_record
 from ipc.pool import Lease
 
 
@@ -27,6 +29,7 @@ class Camera:
     last_seq: int = 0
     last_frame_seq: int = 0
     lost: int = 0
+    events: CameraEvents | None = None
 
 
 def run(context: Context) -> None:
@@ -35,6 +38,7 @@ def run(context: Context) -> None:
 
     def report() -> None:
         context.status["lost"] = {camera.name: camera.lost for camera in cameras}
+        context.status["events"] = events_told({camera.name: camera.events for camera in cameras})
 
     context.before_status = report
     context.work_through(lambda: any([advance(context, camera) for camera in cameras]))
@@ -58,6 +62,7 @@ def open_camera(context: Context, name: str) -> Camera:
         last_seq=feed.acknowledged(),
         last_frame_seq=last.frame_seq if last else 0,
         lost=context.before.get("lost", {}).get(name, 0),
+        events=open_events(context, name),
     )
 
 
@@ -72,17 +77,20 @@ def advance(context: Context, camera: Camera) -> bool:
         if meta.frame_seq > camera.last_frame_seq:
             if not camera.frames.has_come_to(meta.frame_seq):
                 return False
+            if not know_classes(context, camera.name, camera.events):
+                return False
             slot = camera.writer.producer.begin()
             if slot is None:
                 return False
             tracks = track(camera, meta, detections_in(meta, lease))
-            written = tracks.write_into(slot.array())
+            found = events_of(camera.events, tracks, camera.tracker.removed_ids, meta)
+            written, event_count = write_record(camera.events, tracks, found, slot.array())
             trace = replace(meta.trace, tracked_ns=context.clock.now_ns())
             meta = replace(
                 meta, count=written.count, mask_bytes=written.mask_bytes,
                 masks_lost=meta.masks_lost + written.masks_lost,
                 trace=trace, next_track_id=camera.tracker.next_track_id,
-                embedding_count=0, embedding_dims=0,
+                embedding_count=0, embedding_dims=0, event_count=event_count,
             )  # fmt: skip
             meta.pack_into(slot.meta)
             camera.writer.producer.publish(slot)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from engine.config import CameraConfig, PoolConfig, RunConfig, TrackConfig
+from engine.config.identity import EventsConfig
 from engine.types import FrameFlag, ResultMeta, Tracks
 from engine.workers.feed import Feed
 from engine.workers.runtime import Context
@@ -114,7 +115,10 @@ def test_masks_ride_along(house: House) -> None:
 
 def test_masks_that_found_no_room_on_either_way_are_counted(open_house: OpenHouse) -> None:
     """Tracks take more room than detections, so that more is lost behind the tracker than before it."""
-    config = RunConfig("m3-cpu", (CameraConfig("a", "test://"),), pool=PoolConfig(result_slot_kib=4))
+    config = RunConfig(
+        "m3-cpu", (CameraConfig("a", "test://"),), pool=PoolConfig(result_slot_kib=4),
+        events=EventsConfig(enabled=False),
+    )  # fmt: skip
     house = open_house(config)
     house.create_frame_pool("a", 64, 48)
     context, camera = start(house)
