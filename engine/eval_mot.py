@@ -14,14 +14,16 @@ import numpy as np
 from engine.errors import ConfigError
 from engine.eval_cache import AnswerCache
 from engine.eval_detections import DetectionSource, DetectorSettings, Say
+from engine.eval_looks import LookSettings, LookSource
+from engine.eval_peers import Peers
 from engine.eval_pictures import Pictures
-from engine.eval_runs import TrackerRun, run_trackers
+from engine.eval_runs import Entrant, TrackerRun, run_trackers
 from engine.evaluation import hota
 from engine.evaluation.mot_report import Scored, as_json, as_table
 from engine.evaluation.mot_results import read_result, result_of
 from engine.evaluation.mot_scores import judge
 from engine.evaluation.mot_sequence import Sequence, find_sequences
-from engine.tracking.base import Tracker, create_tracker
+from engine.tracking.base import create_tracker
 
 DEFAULT_TRACKER = "botsort"
 
@@ -55,12 +57,15 @@ class Evaluation:
     def __init__(self, args: argparse.Namespace, say: Say) -> None:
         """Raises `ConfigError` for a tracker that is not known, `ModelNotFound` for such a model."""
         self._args, self._say = args, say
-        self._names = list(dict.fromkeys(args.tracker or ([] if args.vs else [DEFAULT_TRACKER])))
+        self._names = list(dict.fromkeys(args.tracker or [DEFAULT_TRACKER]))
         for name in self._names:
             create_tracker(name)
         cache = AnswerCache(None) if args.no_cache else AnswerCache.of_the_engine()
         settings = DetectorSettings(args.confidence, args.nms_iou, args.classes, args.backends, args.threads)
         self._detections = DetectionSource(args.detections, settings, cache, say)
+        looks = LookSettings(args.reid_demand, args.backends, args.threads)
+        self._looks = LookSource(args.reid, looks, cache, say) if args.reid else None
+        self._peers = Peers(args.vs, args.peers, say)
 
     def of(self, sequences: list[Sequence]) -> list[Scored]:
         """The scores of every tracker on every sequence."""
@@ -73,13 +78,15 @@ class Evaluation:
     def _runs(self, sequence: Sequence) -> list[TrackerRun]:
         pictures = Pictures.of(sequence, self._args.clip)
         detections = self._detections.of(sequence, pictures)
-        seen = None if self._args.camera_motion == "off" else pictures
-        return run_trackers(self._trackers(), detections, seen, sequence.info.fps)
-
-    def _trackers(self) -> dict[str, Tracker]:
-        """New ones, that know the sequence's camera: each with its own defaults but for the camera's motion."""
-        settings = {
-            name: replace(create_tracker(name).settings, camera_motion=self._args.camera_motion)
-            for name in self._names
-        }
-        return {name: create_tracker(name, settings=settings[name]) for name in self._names}
+        fps = sequence.info.fps
+        looked_at = self._looks.of_all(detections, pictures) if self._looks else detections
+        entrants = []
+        for name in self._names:
+            # Its own defaults but for the camera's motion.
+            settings = replace(create_tracker(name).settings, camera_motion=self._args.camera_motion)
+            own = self._looks.for_tracker(looked_at, settings, fps) if self._looks else detections
+            entrants.append(
+                Entrant(name, create_tracker(name, settings=settings), own, settings.camera_motion != "off")
+            )
+        runs = run_trackers(entrants, pictures, fps)
+        return runs + [self._peers.run(name, sequence, detections, pictures) for name in self._peers.names]

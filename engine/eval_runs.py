@@ -32,18 +32,32 @@ class TrackerRun:
         return np.array(self.times_s)
 
 
-def run_trackers(
-    trackers: dict[str, Tracker], detections: Sequence[Detections], pictures: Pictures | None, fps: float
-) -> list[TrackerRun]:
-    """Every tracker over all frames; `pictures` are for those that look at pixels.
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A tracker of the engine with the detections that it gets; boxes are the same for all, looks may not be.
+
+    looks_on  whether it is shown the pictures
+    """
+
+    name: str
+    tracker: Tracker
+    detections: Sequence[Detections]
+    looks_on: bool = True
+
+
+def run_trackers(entrants: Sequence[Entrant], pictures: Pictures | None, fps: float) -> list[TrackerRun]:
+    """Every tracker over all frames, each frame read once.
 
     What counts are objects with an ID that were seen in the frame, as in the engine's files.
     """
-    runs = [TrackerRun(name) for name in trackers]
-    for number, (found, frame) in enumerate(zip(detections, _frames(pictures, len(detections)), strict=True)):
-        for run, tracker in zip(runs, trackers.values(), strict=True):
+    runs = [TrackerRun(entrant.name) for entrant in entrants]
+    count = len(entrants[0].detections) if entrants else 0
+    shown = pictures if any(entrant.looks_on for entrant in entrants) else None
+    for number, frame in enumerate(_frames(shown, count)):
+        for run, entrant in zip(runs, entrants, strict=True):
+            found, seen = entrant.detections[number], frame if entrant.looks_on else None
             began_ns = time.perf_counter_ns()
-            tracks = tracker.update(found, number / fps, frame)
+            tracks = entrant.tracker.update(found, number / fps, seen)
             run.times_s.append((time.perf_counter_ns() - began_ns) / 1e9)
             tracks = tracks.seen()
             tracks = tracks.take(tracks.track_ids > 0)
