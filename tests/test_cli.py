@@ -183,6 +183,23 @@ def test_without_a_fallback_a_missing_model_is_the_end(tmp_path: Path) -> None:
         plan_of("--profile", profile, "--port", "0")
 
 
+def test_a_reidentification_model_is_found_or_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plan_of("--model", "motion", "--port", "0").reid == ""
+    (tmp_path / "mine.onnx").write_bytes(b"looked at by the worker")
+    assert plan_of("--model", "motion", "--port", "0", "--reid", "mine.onnx").reid == "mine.onnx"
+    for wrong, said in (
+        ("none.onnx", "no such file"),
+        ("osnet_x9", "known"),
+        ("motion", "known"),
+        ("yolox_s", "infer.model"),
+    ):
+        status, line = refused(capsys, "--model", "motion", "--port", "0", "--reid", wrong)
+        assert status == 1 and wrong in line and said in line
+    plan_of("--model", "motion", "--port", "0")  # the folder is free again
+
+
 def test_one_run_per_folder(tmp_path: Path) -> None:
     plan = make_plan(load("--out", "out", "--model", "motion", "--port", "0"))
     with pytest.raises(OutputError, match="another run"):

@@ -12,6 +12,7 @@ import pytest
 from engine import topology
 from engine.clock import ManualClock
 from engine.config import CameraConfig, ControlConfig, OutputConfig, RunConfig, SegmentConfig
+from engine.config.identity import ReidConfig
 from engine.control.status import CameraStatus, EngineStatus
 from engine.metrics import LatencyHistogram
 from engine.status import frame_accounts, status_of_run, summary_of_latency
@@ -216,6 +217,26 @@ def test_segmentation_as_its_process_tells_of_it() -> None:
     assert found["segmentation"]["cameras"]["gate"]["events"] == {"added": 2}
     assert found["cameras"]["gate"]["results_lost"] == {"segment": {"overrun": 3}}
     run._close()
+
+
+def test_reidentification_as_the_inference_process_tells_of_it(run: Supervisor) -> None:
+    assert status(run)["reid"] is None
+    with_reid = supervisor(replace(CONFIG, reid=ReidConfig(model="osnet", crops_per_s=30.0)))
+    before = status(with_reid)["reid"]
+    assert before is not None and (before["model"], before["crops_per_s"], before["calls"]) == ("", 30.0, 0)
+    assert set(before["cameras"]) == {"gate", "yard"} and before["ms_per_crop"] is None
+    held = LatencyHistogram()
+    held.add(20.0)
+    gate = {"boxes": 9, "embedded": {"new": 3}, "left_out": {"budget": 1}}
+    told = {"model": "osnet", "dims": 512, "queue": 1, "calls": 2, "ms_per_crop": 9.5, "held": held.to_dict()}
+    tell(
+        with_reid, "infer", reid={**told, "cameras": {"gate": gate}, "degraded": ["slow"]}, degraded=["slow"]
+    )
+    found = status(with_reid)
+    assert found["reid"] is not None and found["reasons"] == ["slow"] == found["reid"]["degraded"]
+    assert found["reid"]["cameras"]["gate"] == gate and found["reid"]["cameras"]["yard"]["boxes"] == 0
+    assert found["reid"]["held_ms"]["p50"] == pytest.approx(20, rel=0.12)
+    with_reid._close()
 
 
 def test_inference_as_it_tells_of_itself(run: Supervisor) -> None:

@@ -62,4 +62,5 @@ def write_record(found: Detections, slot_u8: U8) -> tuple[Written, Embeddings | 
 
 def most_rows(room_bytes: int, dims: int) -> int:
     """How many embeddings of this length there is room for."""
-    return room_bytes // Embeddings.nbytes(1, dims)
+    whole_words = room_bytes // 8 * 8
+    return whole_words // (4 + 2 * dims)

@@ -98,6 +98,24 @@ def test_the_numbers_of_the_status_are_there(accept: str) -> None:
     assert {key: values.get(key) for key in expected} == expected
 
 
+def test_the_budget_of_reidentification_is_visible() -> None:
+    values = samples()
+    expected = {
+        of("camring_reid_boxes_total", camera="gate"): 900,
+        of("camring_reid_crops_total", camera="gate", need="ambiguous"): 20,
+        of("camring_reid_left_out_total", camera="gate", reason="budget"): 3,
+        of("camring_reid_budget_crops_per_second"): 60,
+        of("camring_reid_queue_depth"): 2,
+        of("camring_reid_crop_seconds"): 0.0095,
+        of("camring_reid_held_seconds", quantile="0.5"): 0.02,
+        of("camring_reid_held_seconds", quantile="0.95"): None,
+    }
+    assert {key: values.get(key) for key in expected} == expected
+    status = make_status()
+    status["reid"] = None
+    assert "camring_reid" not in exposition(registry_of(lambda: status), "")[0].decode()
+
+
 def test_the_frames_of_a_camera_add_up() -> None:
     values = samples()
     dropped = sum(
