@@ -16,6 +16,7 @@ from engine.control.status import (
     CameraStatus,
     ChoiceStatus,
     EngineStatus,
+    IdentityStatus,
     InferenceStatus,
     LatencySummary,
     ProcessStatus,
@@ -65,6 +66,7 @@ def status_of_run(run: Supervisor, now_ns: int) -> EngineStatus:
         "processes": processes,
         "inference": inference_status(run),
         "reid": reid_status(run),
+        "identity": identity_status(run),
         "segmentation": segmentation_status(run),
         "cameras": cameras,
     }
@@ -90,6 +92,36 @@ def inference_status(run: Supervisor) -> InferenceStatus:
         "batch_frames": told.get("batch_frames"),
         "occupancy": told.get("occupancy"),
         "discarded_boxes": int(told.get("discarded_boxes", 0)),
+    }
+
+
+def identity_status(run: Supervisor) -> IdentityStatus | None:
+    """Those who are remembered, as the tracking process tells of them; None where nobody can be recognised."""
+    if not run.config.reid.enabled:
+        return None
+    snapshot = run.processes["track"].snapshot
+    told: dict[str, Any] = snapshot.get("identity", {})
+    counts: dict[str, int] = told.get("counts", {})
+
+    def by_reason(what: str) -> dict[str, int]:
+        return {
+            name.partition(":")[2]: n for name, n in sorted(counts.items()) if name.startswith(f"{what}:")
+        }
+
+    return {
+        "scope": str(told.get("scope", run.config.identity.scope)),
+        "known": int(told.get("known", 0)),
+        "looks": int(told.get("looks", 0)),
+        "recognised": counts.get("recognised", 0),
+        "new": counts.get("new", 0),
+        "refused": by_reason("refused"),
+        "forgotten": by_reason("forgotten"),
+        "threshold": told.get("threshold"),
+        "search_ms": summary_of_latency(told.get("search")),
+        "exact": bool(told.get("exact", True)),
+        "file": str(told.get("file", "off")),
+        "saved": int(told.get("saved", 0)),
+        "degraded": [*snapshot.get("degraded", ())],
     }
 
 

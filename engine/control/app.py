@@ -18,6 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from engine.control.commands import CommandFailed, Commands
+from engine.control.identities import identity_routes
 from engine.control.metrics import exposition, registry_of
 from engine.control.segmentation import segmentation_routes
 from engine.control.status import EngineStatus
@@ -39,6 +40,11 @@ POST   /cameras/NAME/prompts         {"points": [[x, y, 1 or 0], ...], "box": [x
                                      was looked at}; answers with the object's number
 PUT    /cameras/NAME/objects/NUMBER  {"protected": true or false}: refreshed before others, never given up for them
 DELETE /cameras/NAME/objects/NUMBER  forget an object
+GET    /identities                   who is remembered, without their looks; ?after=GID&limit=100 for the next page
+PUT    /identities                   {"scope": "off" | "camera" | "global"}: what may be remembered; off forgets all
+DELETE /identities                   forget everybody
+GET    /identities/GID               one of them
+DELETE /identities/GID               forget them, here and in the saved file
 """
 
 
@@ -63,6 +69,7 @@ def create_app(status_provider: StatusProvider, commands: Commands) -> Starlette
             Route("/", index, methods=["GET"]),
             Route("/health", health, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
+            *identity_routes(commands, _answer),
             *segmentation_routes(commands, lambda: list(status_provider()["cameras"]), _answer),
         ],
         exception_handlers={
@@ -91,6 +98,7 @@ def health_body(status: EngineStatus) -> dict[str, Any]:
         "processes": status["processes"],
         "inference": status["inference"],
         "reid": status["reid"],
+        "identity": status["identity"],
         "segmentation": status["segmentation"],
         "cameras": cameras,
     }

@@ -25,6 +25,7 @@ from engine.control.status import (
     CameraSegmentation,
     CameraStatus,
     EngineStatus,
+    IdentityStatus,
     InferenceStatus,
     LatencySummary,
     ProcessStatus,
@@ -48,6 +49,8 @@ class StatusCollector(Collector):
         yield from _inference_metrics(status["inference"])
         if status["reid"] is not None:
             yield from _reid_metrics(status["reid"])
+        if status["identity"] is not None:
+            yield from _identity_metrics(status["identity"])
         if status["segmentation"] is not None:
             yield from _segmentation_metrics(status["segmentation"])
             yield from _mask_times(status["segmentation"]["cameras"])
@@ -181,6 +184,37 @@ def _reid_metrics(status: ReidStatus) -> Iterator[Metric]:
     yield held
     yield GaugeMetricFamily(
         "camring_reid_degraded", "What runs worse than it was asked for, a count.", len(status["degraded"])
+    )
+
+
+def _identity_metrics(status: IdentityStatus) -> Iterator[Metric]:
+    def by_reason(name: str, help_text: str, counts: dict[str, int]) -> Metric:
+        family = CounterMetricFamily(f"camring_identities_{name}", help_text, labels=["reason"])
+        for reason, count in sorted(counts.items()):
+            family.add_metric([reason], count)
+        return family
+
+    scope = GaugeMetricFamily(
+        "camring_identity_scope", "1 for what may be remembered at present.", labels=["scope"]
+    )
+    scope.add_metric([status["scope"]], 1.0)
+    yield scope
+    gauge, counter = GaugeMetricFamily, CounterMetricFamily
+    yield gauge("camring_identities_known", "Identities that are remembered.", status["known"])
+    yield gauge("camring_identities_looks", "Looks that are kept of them.", status["looks"])
+    yield counter("camring_identities_recognised", "Tracks of somebody known.", status["recognised"])
+    yield counter("camring_identities_new", "Tracks of somebody new.", status["new"])
+    yield by_reason("refused", "Tracks that looked like somebody, and why they were not.", status["refused"])
+    yield by_reason("forgotten", "Identities that were forgotten.", status["forgotten"])
+    search = GaugeMetricFamily(
+        "camring_identity_search_seconds", "Time of a search, over the run.", labels=["quantile"]
+    )
+    for quantile, value_ms in (("0.5", status["search_ms"]["p50"]), ("0.95", status["search_ms"]["p95"])):
+        if value_ms is not None:
+            search.add_metric([quantile], value_ms / 1e3)
+    yield search
+    yield gauge(
+        "camring_identity_degraded", "What runs worse than it was asked for, a count.", len(status["degraded"])
     )
 
 

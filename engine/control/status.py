@@ -208,10 +208,40 @@ class ReidStatus(TypedDict):
     cameras: dict[str, CameraReid]
 
 
+class IdentityStatus(TypedDict):
+    """Those who are remembered.
+
+    scope         what may be remembered: off, camera, global
+    known, looks  identities, and looks kept of them, now
+    recognised, new           tracks that were somebody known, and those that were not
+    refused       those of the latter that looked like somebody: by `gate`, or too close a call (`margin`)
+    forgotten     by reason: ttl, room, command, network
+    threshold     least cosine at which two looks may be of one person, now
+    search_ms     how long a search took, over the run;  exact: whether every look was compared
+    file          off, none (nothing saved yet), restored, or why not: corrupt, foreign, newer, network, unreadable
+    saved         savings so far
+    degraded      what runs worse than it was asked for
+    """
+
+    scope: str
+    known: int
+    looks: int
+    recognised: int
+    new: int
+    refused: dict[str, int]
+    forgotten: dict[str, int]
+    threshold: float | None
+    search_ms: LatencySummary
+    exact: bool
+    file: str
+    saved: int
+    degraded: list[str]
+
+
 class EngineStatus(TypedDict):
     """The whole run. `reasons` says in words what is degraded or failing, empty when ok.
 
-    reid          None in a run without re-identification
+    reid, identity   None in a run without re-identification
     segmentation  None in a run without that stage
     """
 
@@ -224,5 +254,6 @@ class EngineStatus(TypedDict):
     processes: dict[str, ProcessStatus]
     inference: InferenceStatus
     reid: ReidStatus | None
+    identity: IdentityStatus | None
     segmentation: SegmentationStatus | None
     cameras: dict[str, CameraStatus]

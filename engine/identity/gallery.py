@@ -7,9 +7,10 @@ which is `engine.identity.arrivals`. Times are seconds of one time line for all 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -315,6 +316,38 @@ class Gallery:
         self.looks = None
         self.scale = Scale(self.config.similarity, SHARE)
 
+    def restore(self, cameras: Sequence[str], arrays: Mapping[str, NDArray[Any]], shift_s: float) -> None:
+        """Take in identities that were saved, columns and looks as in `engine.identity.archive`.
+
+        cameras  those of the run before; what only one that is gone has seen is known to nobody, but to be forgotten
+        shift_s  from its times to those of now
+        """
+        table, places = self.table, [self._place.get(name, -1) for name in cameras]
+        rows = np.array([table.add(int(gid)) for gid in arrays["gids"].tolist()], np.intp)
+        for name in ("class_ids", "visits"):
+            getattr(table, name)[rows] = arrays[name]
+        for name in ("first_s", "last_s"):
+            getattr(table, name)[rows] = arrays[name] + shift_s
+        place_of = np.array([*places, -1], np.int32)
+        table.places[rows] = place_of[arrays["places"]]
+        for column, place in enumerate(places):
+            if place >= 0:
+                table.known_ids[rows, place] = arrays["known_ids"][:, column]
+                self._highest_ids[place] = max(
+                    self._highest_ids[place], int(arrays["known_ids"][:, column].max(initial=0))
+                )
+        if arrays["looks"].shape[1]:
+            self._fit(arrays["looks"].shape[1])
+        for owner, look in zip(arrays["owners"].tolist(), arrays["looks"], strict=True):
+            self._add_restored_look(int(rows[owner]), look.astype(np.float32))
+        if self.scope == "camera":
+            self._part()
+
+    def advance_all(self, time_s: float) -> None:
+        """`advance` of every camera."""
+        for camera in self.cameras:
+            self.advance(camera, time_s)
+
     def numbers(self) -> list[int]:
         """How many gids each camera has given."""
         return list(self._numbers)
@@ -368,6 +401,12 @@ class Gallery:
                 place = nearest
                 self.looks.remove(int(kept[nearest]))
         table.looks[row, place] = self.looks.add(row, look.astype(np.float32))
+
+    def _add_restored_look(self, row: int, look: F32) -> None:
+        assert self.looks is not None
+        free = np.nonzero(self.table.looks[row] < 0)[0]
+        if len(free):
+            self.table.looks[row, free[0]] = self.looks.add(row, look / np.linalg.norm(look))
 
     def _make_room(self) -> None:
         table = self.table

@@ -64,6 +64,13 @@ class VectorStore:
         found = [self._blocks[row // BLOCK][row % BLOCK] for row in rows.tolist()]
         return np.stack(found) if found else np.zeros((0, self.dims), np.float32)
 
+    def copy_into(self, copies: NDArray[np.float16], rows: NDArray[np.intp]) -> None:
+        """Copy vectors into float16 (k, d), block by block."""
+        blocks = rows // BLOCK
+        for block in np.unique(blocks).tolist():
+            chosen = blocks == block
+            copies[chosen] = self._blocks[block][rows[chosen] % BLOCK]
+
     def owner(self, row: int) -> int:
         """Whose vector that is; -1: nobody's any more."""
         return int(self._owners[row // BLOCK][row % BLOCK])

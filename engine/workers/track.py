@@ -1,15 +1,25 @@
-"""Tracking worker: detections in, identities out, one tracker per camera, every result in order."""
+"""Tracking worker: detections in, identities out, one tracker per camera, every result in order.
+
+track       boxes get the IDs of their tracks            (engine.tracking)
+recognise   those who were here before get theirs again  (track_identity, engine.identity)
+events      what has happened                            (track_events, engine.events)
+commands    forgetting, and what may be remembered       (track_commands)
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from engine.config import TrackConfig
 from engine.events import CameraEvents
 from engine.tracking.base import Tracker, create_tracker
+from engine.tracking.settings import TrackerSettings
 from engine.types import Detections, Embeddings, FrameFlag, FrameMeta, FrameNv12, ResultMeta, Tracks
 from engine.workers.feed import Feed, Writer
 from engine.workers.runtime import Context
+from engine.workers.track_commands import Commands
 from engine.workers.track_events import events_of, events_told, know_classes, open_events, write_record
+from engine.workers.track_identity import Identities
 from ipc.pool import Lease
 
 
@@ -26,6 +36,7 @@ class Camera:
     frames: Feed
     writer: Writer
     tracker: Tracker
+    identities: Identities
     last_seq: int = 0
     last_frame_seq: int = 0
     lost: int = 0
@@ -34,24 +45,40 @@ class Camera:
 
 def run(context: Context) -> None:
     """Take each camera's records in order, track, publish; wait when there is nothing."""
-    cameras = [open_camera(context, camera.name) for camera in context.config.cameras]
+    identities = Identities(context)
+    commands = Commands(context, identities)
+    cameras = [open_camera(context, camera.name, identities) for camera in context.config.cameras]
 
     def report() -> None:
+        context.status["identity"] = identities.told()
+        context.status["degraded"] = identities.degraded()
         context.status["lost"] = {camera.name: camera.lost for camera in cameras}
         context.status["events"] = events_told({camera.name: camera.events for camera in cameras})
 
+    def step() -> bool:
+        busy = [commands.handle(), identities.tend()]
+        return any(busy + [advance(context, camera) for camera in cameras])
+
     context.before_status = report
-    context.work_through(lambda: any([advance(context, camera) for camera in cameras]))
+    try:
+        context.work_through(step)
+    finally:
+        identities.close()
 
 
-def open_camera(context: Context, name: str) -> Camera:
-    """Find the camera's pools; go on behind what a killed predecessor has published."""
+def open_camera(context: Context, name: str, identities: Identities | None = None) -> Camera:
+    """Find the camera's pools; go on behind what a killed predecessor has published.
+
+    identities  those that all cameras share; of its own where none are given
+    """
+    identities = identities or Identities(context)
     feed, writer = context.feeds[f"detections:{name}"], context.writers[f"tracks:{name}"]
     newest = writer.newest_meta()
     last = ResultMeta.unpack(newest) if newest else None
-    first_track_id = last.next_track_id if last else 1
+    first_track_id = identities.first_track_id(name, last.next_track_id if last else 1)
     config = context.config
-    tracker = create_tracker(config.track.tracker, first_track_id, config.infer.show_confidence)
+    settings = settings_of(config.track)
+    tracker = create_tracker(config.track.tracker, first_track_id, config.infer.show_confidence, settings)
     frames = context.feeds.setdefault(f"frames:{name}", Feed())
     return Camera(
         name=name,
@@ -59,11 +86,18 @@ def open_camera(context: Context, name: str) -> Camera:
         frames=frames,
         writer=writer,
         tracker=tracker,
+        identities=identities,
         last_seq=feed.acknowledged(),
         last_frame_seq=last.frame_seq if last else 0,
         lost=context.before.get("lost", {}).get(name, 0),
         events=open_events(context, name),
     )
+
+
+def settings_of(track: TrackConfig) -> TrackerSettings:
+    """The tracker's own settings, with those that a run may change. Raises `ConfigError` for an unknown tracker."""
+    own = create_tracker(track.tracker).settings
+    return replace(own, coast_s=track.coast_ms / 1e3, camera_motion=track.camera_motion)
 
 
 def advance(context: Context, camera: Camera) -> bool:
@@ -83,6 +117,7 @@ def advance(context: Context, camera: Camera) -> bool:
             if slot is None:
                 return False
             tracks = track(camera, meta, detections_in(meta, lease))
+            tracks = camera.identities.advance(camera.name, tracks, camera.tracker, meta)
             found = events_of(camera.events, tracks, camera.tracker.removed_ids, meta)
             written, event_count = write_record(camera.events, tracks, found, slot.array())
             trace = replace(meta.trace, tracked_ns=context.clock.now_ns())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.control.status import (
     CameraStatus,
     EngineStatus,
+    IdentityStatus,
     InferenceStatus,
     ProcessStatus,
     ReidStatus,
@@ -97,6 +98,24 @@ def make_segmentation() -> SegmentationStatus:
     }
 
 
+def make_identity() -> IdentityStatus:
+    return {
+        "scope": "global",
+        "known": 12,
+        "looks": 30,
+        "recognised": 5,
+        "new": 9,
+        "refused": {"gate": 1, "margin": 2},
+        "forgotten": {"command": 1, "ttl": 3},
+        "threshold": 0.76,
+        "search_ms": {"p50": 0.5, "p95": 2.0},
+        "exact": True,
+        "file": "restored",
+        "saved": 4,
+        "degraded": [],
+    }
+
+
 def make_camera() -> CameraStatus:
     return {
         "state": "streaming",
@@ -132,6 +151,7 @@ def make_status() -> EngineStatus:
         "processes": {"infer": make_process("infer"), "decode:gate": make_process("decode")},
         "inference": make_inference(),
         "reid": make_reid(),
+        "identity": make_identity(),
         "segmentation": make_segmentation(),
         "cameras": {"gate": make_camera(), 'odd "name"\\': make_camera()},
     }

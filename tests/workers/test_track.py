@@ -13,6 +13,7 @@ from engine.types import FrameFlag, ResultMeta, Tracks
 from engine.workers.feed import Feed
 from engine.workers.runtime import Context
 from engine.workers.track import Camera, advance, open_camera
+from engine.workers.track_identity import Identities
 from ipc.pool import Producer
 from tests.workers.house import House, detections_of, metas_in, publish_frame, publish_result, with_masks
 
@@ -43,7 +44,7 @@ def house(config: RunConfig, open_house: OpenHouse) -> House:
 
 def start(house: House) -> tuple[Context, Camera]:
     context = house.start("track").context
-    return context, open_camera(context, "a")
+    return context, open_camera(context, "a", Identities(context))
 
 
 def see(house: House, count: int, *, objects: int = 2) -> None:
@@ -217,7 +218,7 @@ def test_records_that_were_overwritten_are_counted_and_so_after_a_restart(house:
     assert lost >= 3 and len(frame_seqs(house)) <= slots + 2
     house.kill("track")
     worker = house.start("track", before={"lost": {"a": lost}})
-    camera = open_camera(worker.context, "a")
+    camera = open_camera(worker.context, "a", Identities(worker.context))
     see(house, slots + 3)
     advance_all(worker.context, camera)
     assert camera.lost >= lost + 3
