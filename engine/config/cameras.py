@@ -72,6 +72,7 @@ def check_cameras(cameras: Iterable[tuple[CameraConfig, str]], environ: Mapping[
             raise ConfigError(f"{where}: camera name {camera.name!r} {same}; names must be unique")
         seen[folded] = camera.name
         _check_source(camera, where, environ)
+        _check_poses(camera, where)
 
 
 def _check_name(name: str, where: str) -> None:
@@ -104,6 +105,16 @@ def _check_source(camera: CameraConfig, where: str, environ: Mapping[str, str]) 
         )
     if not os.access(path, os.R_OK):
         raise ConfigError(f"{where}: camera {camera.name!r}: no permission to read {str(path)!r}")
+
+
+def _check_poses(camera: CameraConfig, where: str) -> None:
+    path = camera.poses_path
+    if path is not None and not os.path.isfile(path):
+        raise ConfigError(
+            f"{where}: camera {camera.name!r}: there is no file of poses {path!r} (looked from {os.getcwd()})"
+        )
+    if path is not None and not os.access(path, os.R_OK):
+        raise ConfigError(f"{where}: camera {camera.name!r}: no permission to read {path!r}")
 
 
 def local_path(source: str) -> Path | None:

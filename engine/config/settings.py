@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 
 from engine.config.files import unknown_name
-from engine.config.identity import EventsConfig, IdentityConfig, ReidConfig
+from engine.config.identity import OFF, EventsConfig, IdentityConfig, ReidConfig
 from engine.config.links import LinkConfig, link_from_json
 from engine.config.regions import Line, Zone, check_names, lines_from, regions_to_json, zones_from
 from engine.config.segment import SEGMENT_MODES, SegmentConfig
@@ -56,6 +56,11 @@ class CameraConfig:
         "mode of segmentation of this camera at the start; empty = that of `segment.mode`",
         choices=("", *SEGMENT_MODES),
     )
+    poses: str = setting(
+        OFF,
+        "file with where the camera looked while the source was recorded, for `track.camera_motion`: lines of "
+        "`time_s,pan_deg,tilt_deg,hfov_deg[,roll_deg]`; `off` = not known",
+    )
     zones: tuple[Zone, ...] = ()
     lines: tuple[Line, ...] = ()
 
@@ -66,11 +71,16 @@ class CameraConfig:
         """
         return os.path.expanduser(resolve_references(self.source, environ))
 
+    @property
+    def poses_path(self) -> str | None:
+        """The file of `poses` with `~` expanded, None where there is none."""
+        return None if self.poses == OFF else os.path.expanduser(self.poses)
+
     def __repr__(self) -> str:
         return (
             f"CameraConfig(name={self.name!r}, source={mask_url(self.source)!r}, loop={self.loop!r}, "
             f"rtsp_transport={self.rtsp_transport!r}, infer_fps={self.infer_fps!r}, segment={self.segment!r}, "
-            f"zones={self.zones!r}, lines={self.lines!r})"
+            f"poses={self.poses!r}, zones={self.zones!r}, lines={self.lines!r})"
         )
 
 

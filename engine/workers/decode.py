@@ -7,11 +7,13 @@ Knows sources and slots. Does not know models, trackers or other cameras.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from engine import topology
 from engine.errors import SourceError
 from engine.metrics import RateMeter
 from engine.sources.base import Picture, Source, SourceOptions, create_source
+from engine.sources.poses import Poses
 from engine.sources.reconnect import Reconnector, Wait
 from engine.sources.timeline import GUESSED_FPS
 from engine.types import FrameFlag, FrameMeta, FrameNv12, Surface, nv12_geometry
@@ -74,6 +76,8 @@ def run(context: Context) -> None:
         return
     reconnector = Reconnector(open_source, context.clock)
     try:
+        if camera.poses_path is not None:
+            publisher.poses = Poses.read(Path(camera.poses_path))
         publish_all(context, publisher, reconnector, paced=not context.config.offline)
     except SourceError as error:
         context.status.update(state="failed", reason=str(error))
@@ -125,6 +129,7 @@ class Publisher:
     next_index    number of the next frame; goes on where a killed predecessor stopped
     ended         a predecessor has published the end of the stream, and nothing may follow it
     resumes_file  this process replaces a killed one, so a file's first `next_index` pictures are out already
+    poses         where the camera looked, by the pictures' own time; None where that is not known
     """
 
     def __init__(self, context: Context, *, loop: bool) -> None:
@@ -133,6 +138,7 @@ class Publisher:
         self.rate = RateMeter(context.clock)
         self.next_index = 0
         self.ended = False
+        self.poses: Poses | None = None
         writer = context.writers.get(self.pool_name)
         newest = writer.newest_meta() if writer else None
         if newest is not None:
@@ -172,6 +178,7 @@ class Publisher:
             matrix=picture.matrix,
             full_range=picture.full_range,
             flags=flags,
+            pose=self.poses.at(picture.pts_ns / 1e9) if self.poses and picture.pts_ns >= 0 else None,
         )
         surface = None
         if has_pixels:

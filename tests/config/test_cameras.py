@@ -148,6 +148,24 @@ def test_a_missing_file_is_refused_at_once(
     assert len(loaded(None, source)) == 1
 
 
+def test_a_missing_file_of_poses_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "cameras.toml"
+    path.write_text('[[camera]]\nname = "gate"\nsource = "test://"\nposes = "gate.csv"\n')
+    with pytest.raises(ConfigError) as caught:
+        loaded(path)
+    assert str(caught.value) == (
+        f"cameras file {path}: camera 'gate': there is no file of poses 'gate.csv' (looked from {tmp_path})"
+    )
+    (tmp_path / "gate.csv").touch()
+    assert loaded(path)[0].poses_path == "gate.csv"
+
+
+def test_no_poses_unless_a_file_is_named() -> None:
+    assert CameraConfig("gate", "test://").poses_path is None
+    assert CameraConfig("gate", "test://", poses="~/gate.csv").poses_path == str(Path.home() / "gate.csv")
+
+
 @pytest.mark.parametrize(
     ("source", "path"),
     [

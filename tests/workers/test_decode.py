@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ import pytest
 from engine.config import CameraConfig, InferConfig, RunConfig
 from engine.errors import SourceError
 from engine.sources.base import Picture, Source, SourceOptions
+from engine.sources.poses import Poses
 from engine.sources.reconnect import Reconnector
 from engine.topology import FRAMES_TRACK
-from engine.types import U8, FrameFlag, FrameMeta, FrameNv12, Surface
+from engine.types import U8, FrameFlag, FrameMeta, FrameNv12, PtzPose, Surface
 from engine.workers import decode
 from engine.workers.decode import Pacer, Publisher, publish_all
 from engine.workers.feed import Feed
@@ -269,6 +271,38 @@ def test_frames_are_numbered_described_and_written_in_place(house: House) -> Non
     assert (meta.captured_ns, meta.wall_ns) == (5 * SECOND_NS, 6 * SECOND_NS)
     assert meta.published_ns == house.clock.now_ns()
     assert meta.flags == FrameFlag.NONE
+
+
+def test_a_frame_carries_where_its_camera_looked(open_house: OpenHouse, tmp_path: Path) -> None:
+    path = tmp_path / "poses.csv"
+    path.write_text("time_s,pan_deg,tilt_deg,hfov_deg\n0,350,0,60\n0.08,10,4,60\n")
+    config = replace(config_of(offline=True), cameras=(CameraConfig("gate", "slides://4", poses=str(path)),))
+    house = open_house(config)
+    house.create_frame_pool("gate", 64, 48)
+    decode.run(house.start("decode:gate").context)
+    poses = [meta.pose for _, meta, _ in frames_in(house.reader("frames:gate"))]
+    assert poses == [PtzPose(350, 0, 60), PtzPose(0, 2, 60), PtzPose(10, 4, 60), None, None]
+
+
+def test_a_picture_without_a_time_has_no_pose(house: House) -> None:
+    publisher = Publisher(house.start("decode:gate").context, loop=False)
+    publisher.poses = Poses((0.0, 1e9), (PtzPose(0, 0, 60), PtzPose(0, 0, 60)))
+    house.create_frame_pool("gate", 64, 48)
+    source = slides(house)
+    item = source.grab()
+    assert isinstance(item, Picture)
+    publisher.publish(replace(item, pts_ns=-1), source)
+    assert [meta.pose for _, meta, _ in frames_in(house.reader("frames:gate"))] == [None]
+
+
+def test_poses_that_cannot_be_read_fail_the_camera(open_house: OpenHouse, tmp_path: Path) -> None:
+    path = tmp_path / "poses.csv"
+    path.write_text("nonsense\n")
+    house = open_house(replace(config_of(), cameras=(CameraConfig("gate", "slides://4", poses=str(path)),)))
+    context = house.start("decode:gate").context
+    with pytest.raises(SourceError, match=r"poses\.csv', line 1: not time_s"):
+        decode.run(context)
+    assert context.status["state"] == "failed" and "line 1" in context.status["reason"]
 
 
 def test_who_waits_for_frames_is_woken_and_nobody_else(house: House) -> None:
