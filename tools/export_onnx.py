@@ -3,6 +3,7 @@
     python tools/export_onnx.py yolo11n.pt
     python tools/export_onnx.py yolo11n.pt --out models/yolo11n_half.onnx --precision fp16 --pictures pictures/
     python tools/export_onnx.py sam2 --help                    SAM 2 and EdgeTAM: a folder with four graphs
+    python tools/export_onnx.py reid --help                    re-identification: OSNet of torchreid, or an ONNX file
 
 What torch computes and what ONNX Runtime computes for the same pictures is compared, output by output and box by
 box; a file that is out of tolerance is not written. Beside the file lies the report as JSON. Needs
@@ -199,6 +200,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from tools.sam2 import command
 
         return command.main(words[1:])
+    if words[:1] == ["reid"]:
+        from tools.reid import command as reid_command
+
+        return reid_command.main(words[1:])
     return run_tool(build_parser(), carry_out, words)
 
 

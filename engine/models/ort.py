@@ -29,8 +29,10 @@ from engine.errors import (
     ModelUnsupported,
 )  # fmt: skip
 from engine.models.backend import Backend, BackendOptions, Call
+from engine.models.base import Choice
 from engine.models.heads.base import Graph, Tensor, parse_size
 from engine.models.heads.inputs import constants_of, pictures_first, repeated
+from engine.models.onnx_weights import without_tiny_weights
 from engine.models.ort_binding import Binding
 from engine.types import F32
 
@@ -48,6 +50,9 @@ _MEMORY = re.compile(
     r"out[ _]?of[ _]?memory|failed to allocate|bad[ _]?alloc|ALLOC_FAILED|cudaErrorMemoryAllocation", re.I
 )
 """How the runtime, CUDA, cuBLAS, cuDNN and TensorRT say that memory is used up."""
+
+_MOST_CLEANED_BYTES = 256 * 2**20
+"""Larger files are not held in memory beside the session that is made of them."""
 
 
 class OrtBackend(Backend):
@@ -141,6 +146,10 @@ class OrtBackend(Backend):
             raise self._not_loaded(error) from error
         return _declared(session, self._path)
 
+    def _source(self) -> str | bytes:
+        """What a session is opened on: the file's path, or its content."""
+        return str(self._path)
+
     def _shares_session(self) -> bool:
         return False
 
@@ -159,7 +168,7 @@ class OrtBackend(Backend):
         try:
             # The package's own fallback prints and hides the reason.
             session = onnxruntime.InferenceSession(
-                str(path), self._session_options(), providers=providers, enable_fallback=0
+                self._source(), self._session_options(), providers=providers, enable_fallback=0
             )
         except _NO_MODEL as error:
             raise _damaged(path, error) from error
@@ -211,6 +220,27 @@ class OrtCpu(OrtBackend, name="ort-cpu"):
     provider = _CPU
     remedy = "pip install onnxruntime"
     on_cores = True
+
+    def __init__(self, path: Path, options: BackendOptions) -> None:
+        """See `load`."""
+        self._content: bytes | None = None
+        super().__init__(path, options)
+        # The sessions have copies of their own.
+        self._content = None
+
+    def _source(self) -> str | bytes:
+        if self._content is None:
+            try:
+                if self._path.stat().st_size > _MOST_CLEANED_BYTES:
+                    return str(self._path)
+                content = self._path.read_bytes()
+            except OSError:
+                return str(self._path)  # the runtime says what is wrong with it
+            self._content, tiny = without_tiny_weights(content)
+            if tiny:
+                reason = "below 1e-15 of their tensor's largest, and slow to compute with"
+                self.choices = (Choice("weights", f"{tiny} set to zero", reason),)
+        return self._content if self.choices else str(self._path)
 
     def _shares_session(self) -> bool:
         return self.options.threads <= 1
