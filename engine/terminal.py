@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Final, TextIO
 
 from engine.clock import Clock, SystemClock
@@ -142,6 +143,25 @@ def batches_of(status: EngineStatus) -> str:
     )
 
 
+def looks_of(status: EngineStatus) -> list[str]:
+    """What re-identification has looked at so far; no line in a run without it."""
+    reid = status["reid"]
+    if reid is None:
+        return []
+    cameras = list(reid["cameras"].values())
+    embedded, left_out = Counter[str](), Counter[str]()
+    for camera in cameras:
+        embedded.update(camera["embedded"])
+        left_out.update({reason: count for reason, count in camera["left_out"].items() if count})
+    parts = ", ".join(f"{count} {need}" for need, count in embedded.items())
+    lost = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+    return [
+        f"re-identification: {sum(camera['boxes'] for camera in cameras)} boxes, {embedded.total()} embedded"
+        f"{f' ({parts})' if parts else ''}, {left_out.total()} left out{f' ({lost})' if lost else ''}, "
+        f"{milliseconds(reid['ms_per_crop'])} ms a crop"
+    ]
+
+
 def masks_of(status: EngineStatus) -> list[str]:
     """What the segmenter does, camera by camera, and then all in all; no lines in a run without one."""
     segmentation = status["segmentation"]
@@ -169,7 +189,12 @@ def table_of(status: EngineStatus) -> Table:
     table = Table(
         title=f"camring · {status['run']['profile']} · {status['status']} · {minutes:d}:{seconds:02d}",
         caption="\n".join(
-            [batches_of(status), *masks_of(status), *(printable(reason) for reason in status["reasons"])]
+            [
+                batches_of(status),
+                *looks_of(status),
+                *masks_of(status),
+                *(printable(reason) for reason in status["reasons"]),
+            ]
         ),
     )
     for heading in ("camera", "state", "fps in", "inferred", "out", "p50 ms", "p95 ms", "frames", "dropped"):
@@ -206,6 +231,7 @@ def summary_of(status: EngineStatus, directory: str) -> str:
             f"  inference: {inference['batches']} batches, "
             f"{inference['frames'] / inference['batches']:.2f} frames each"
         )
+    lines += [f"  {line}" for line in looks_of(status)]
     segmentation = status["segmentation"]
     if segmentation is not None and segmentation["keyframes"]:
         lines.append(

@@ -177,6 +177,8 @@ def test_the_summary() -> None:
             for name in ("gate", 'odd "name"\\')
         ),
         "  inference: 400 batches, 7.50 frames each",
+        "  re-identification: 900 boxes, 90 embedded (30 new, 20 ambiguous, 40 refresh), 4 left out (3 budget, "
+        "1 unusable), 10 ms a crop",
         "  segmentation: 120 keyframes, 2.50 objects each",
         "  workers restarted: 4; files in out/today",
     ]
