@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ipc", "kernels", "ptz", "engine")
-SIBLINGS = ("sources", "models", "tracking", "outputs", "segmentation", "evaluation")
+SIBLINGS = ("sources", "models", "tracking", "identity", "outputs", "segmentation", "evaluation")
 
 HEAVY = {
     "onnxruntime": {"engine/models/ort.py"},
@@ -21,6 +21,7 @@ HEAVY = {
     "uvicorn": {"engine/control/server.py"},
     "rich": {"engine/terminal.py", "engine/models/cli.py", "engine/segment_cli.py"},
     "pycocotools": {"engine/outputs/masks.py"},
+    "faiss": {"engine/identity/faiss_index.py"},
     "torch": set(),
     "triton": {"kernels/triton_kernels.py", "kernels/triton_compile.py"},
     "cupy": {"kernels/device.py"},
@@ -117,6 +118,16 @@ def test_the_batching_policy_is_pure() -> None:
                 for name in imported(tree)}  # fmt: skip
     allowed = {"__future__", "abc", "collections", "dataclasses", "engine", "typing"}
     assert {name.split(".")[0] for name in standard} <= allowed
+
+
+def test_the_gallery_is_pure() -> None:
+    """Looks and times go in, IDs come out: no clock, no threads, no I/O, nobody's pools or trackers."""
+    allowed = ("engine.identity", "engine.types", "engine.errors", "engine.config")
+    assert violations("engine/identity/", allowed) == []
+    names = {name.split(".")[0] for path, tree in modules() if str(path).startswith("engine/identity/")
+             for name in imported(tree)}  # fmt: skip
+    standard = {"__future__", "collections", "dataclasses", "enum", "hashlib", "json", "math", "typing"}
+    assert names <= {*standard, "engine", "faiss", "numpy"}
 
 
 def test_only_the_supervisor_side_imports_the_supervisor() -> None:
