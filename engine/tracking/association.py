@@ -28,6 +28,12 @@ def iou_matrix(a_xyxy: F64, b_xyxy: F64) -> F64:
     return shared
 
 
+def grown(boxes_xyxy: F64, share: float) -> F64:
+    """Boxes (n, 4) made larger by a share of their width and height on each side."""
+    margin = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]) * share
+    return np.concatenate((boxes_xyxy[:, :2] - margin, boxes_xyxy[:, 2:] + margin), axis=1)
+
+
 def gate_classes(
     overlap: F64, track_classes: NDArray[np.int32], class_ids: NDArray[np.int32], least: float
 ) -> None:
@@ -61,8 +67,11 @@ def shadowed_by(overlap: F64, scores: NDArray[np.float32], most: float) -> Rows:
 
 
 def likelihood(squared_distances: F64, gates: F64) -> F64:
-    """(n, m) 1 for boxes where the track is expected, falling to 0 at the track's gate (n,) and beyond."""
-    near = 1.0 - squared_distances / gates[:, None]
+    """(n, m) 1 for boxes where the track is expected, falling to 0 at the gate and beyond.
+
+    `gates` are the tracks' (n, 1), or those of each pair (n, m).
+    """
+    near = 1.0 - squared_distances / gates
     return np.maximum(near, 0.0, out=near)
 
 

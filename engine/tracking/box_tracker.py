@@ -4,10 +4,10 @@ Knows when a track starts, is confirmed, lost and given up, and what of it is re
 and its box model, and the association to its subclasses.
 
 Life of a track: a box with at least `start_score` that no track wants starts a tentative one (ID 0). Seen
-again in the next frame it is confirmed and gets its ID, otherwise it is forgotten; in the very first frame of
-a stream there is nothing to wait for and it is confirmed at once. A confirmed track that is not seen is
-predicted on: it coasts for `TrackerSettings.coast_s`, is lost from then on, and removed when it has been away for
-longer than `TrackerSettings.patience_s`.
+again in the next frame it is confirmed and gets its ID, or in the one after where the detector is unsure; not
+seen again it is forgotten. In the very first frame of a stream there is nothing to wait for: confirmed at once.
+A confirmed track that is not seen is predicted on: it coasts for `TrackerSettings.coast_s`, is lost from then on, and
+removed when it has been away for longer than `TrackerSettings.patience_s`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.tracking.appearance import remember
-from engine.tracking.association import iou_matrix
+from engine.tracking.appearance import Appearance
+from engine.tracking.association import grown, iou_matrix
 from engine.tracking.base import SHOW_SCORE, Tracker
 from engine.tracking.camera_motion import CameraMotion
 from engine.tracking.found import Found, Intake
@@ -50,6 +50,7 @@ class BoxTracker(Tracker):
         super().__init__(first_track_id, show_score, settings)
         self._intake = Intake(self.settings)
         self._filter = KalmanFilter(self.model)
+        self._appearance = Appearance()
         self._tracks = TrackTable.empty()
         self._gone = TrackTable.empty()
         self._pace = Pace()
@@ -186,7 +187,8 @@ class BoxTracker(Tracker):
             self._tracks.keep(~dropped)
 
     def _forget(self) -> None:
-        tracks, patience_s = self._tracks, self.settings.patience_s(self._pace.interval_s)
+        tracks = self._tracks
+        patience_s = self.settings.patience_s(self._pace.interval_s, tracks.seen_s - tracks.first_s)
         patient = self._pace.time_s - tracks.seen_s <= patience_s
         just_seen = tracks.seen_frames == self._frame - 1
         self._drop(~(patient & (just_seen | (tracks.track_ids > 0))))
@@ -198,8 +200,10 @@ class BoxTracker(Tracker):
         """(m,) the track's row for each box, -1 for none. Tracks are predicted to the frame of the boxes."""
 
     def _overlap(self, found: Found) -> NDArray[np.float64]:
-        """(n, m) overlap of tracks, where they are expected, with boxes."""
-        return iou_matrix(self.model.boxes_xyxy(self._tracks.states[:, POSITION]), found.boxes_xyxy)
+        """(n, m) overlap of tracks, where they are expected, with boxes, both enlarged by `reach`."""
+        expected = self.model.boxes_xyxy(self._tracks.states[:, POSITION])
+        reach = self.settings.reach
+        return iou_matrix(grown(expected, reach), grown(found.boxes_xyxy, reach))
 
     def _continue(self, found: Found, row_of: Rows) -> None:
         columns = np.flatnonzero(row_of >= 0)
@@ -208,8 +212,9 @@ class BoxTracker(Tracker):
         self._tracks.see(
             rows, found.class_ids[columns], found.scores[columns], self._frame, self._pace.time_s
         )
-        remember(self._tracks, rows, found, columns)
-        self._confirm(rows[self._tracks.track_ids[rows] == 0])
+        self._appearance.remember(self._tracks, rows, found, columns)
+        tentative = rows[self._tracks.track_ids[rows] == 0]
+        self._confirm(tentative[self._tracks.evidence[tentative] >= self.settings.confirm_score])
 
     def _confirm(self, rows: Rows) -> None:
         if len(rows):
@@ -230,7 +235,7 @@ class BoxTracker(Tracker):
         self._tracks.add(
             states, found.class_ids[columns], found.scores[columns], self._frame, self._pace.time_s
         )
-        remember(self._tracks, rows, found, columns)
+        self._appearance.remember(self._tracks, rows, found, columns)
         if self._frame == 1:
             self._confirm(rows)
 

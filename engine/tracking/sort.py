@@ -21,7 +21,7 @@ class Sort(BoxTracker, name="sort"):
     model = CentreAspect()
     defaults = TrackerSettings(
         low_score=0.5, high_score=0.5, start_score=0.5, match_similarity=0.3, confirm_similarity=0.3,
-        lost_s=0.0, lost_frames=2,
+        lost_s=0.0, lost_frames=2, confirm_score=0.0, reach=0.0,
     )  # fmt: skip
 
     def _associate(self, found: Found) -> Rows:

@@ -29,9 +29,11 @@ class TrackTable:
     class_ids      int32 (n,): the class voted for so far
     votes          float64 (n,): lead of that class, in summed scores
     first_frames   int64 (n,): number of the frame in which the track was first seen
+    first_s        float64 (n,): tracker time of the first sighting
     seen_s         float64 (n,): tracker time of the last sighting
     seen_frames    int64 (n,): number of the frame of the last sighting
     scores         float32 (n,): score of the last sighting
+    evidence       float64 (n,): summed scores of all sightings
     looks          float32 (n, d): what they look like, of length 1; zeros where nobody looked yet. d is 0 until the
                    first embedding comes
     sightings      int32 (n,): how many embeddings went into `looks`
@@ -42,9 +44,11 @@ class TrackTable:
     class_ids: I32
     votes: F64
     first_frames: I64
+    first_s: F64
     seen_s: F64
     seen_frames: I64
     scores: F32
+    evidence: F64
     looks: F32
     sightings: I32
 
@@ -53,8 +57,8 @@ class TrackTable:
         """No tracks."""
         return cls(
             np.empty((0, 5, 4)), np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0),
-            np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64), np.empty(0, np.float32),
-            np.empty((0, 0), np.float32), np.empty(0, np.int32),
+            np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, np.int64), np.empty(0, np.float32),
+            np.empty(0), np.empty((0, 0), np.float32), np.empty(0, np.int32),
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -75,9 +79,11 @@ class TrackTable:
         self.class_ids = np.concatenate((self.class_ids, class_ids))
         self.votes = np.concatenate((self.votes, scores.astype(np.float64)))
         self.first_frames = np.concatenate((self.first_frames, frames))
+        self.first_s = np.concatenate((self.first_s, np.full(count, time_s)))
         self.seen_s = np.concatenate((self.seen_s, np.full(count, time_s)))
         self.seen_frames = np.concatenate((self.seen_frames, frames))
         self.scores = np.concatenate((self.scores, scores))
+        self.evidence = np.concatenate((self.evidence, scores.astype(np.float64)))
         self.looks = np.concatenate((self.looks, np.zeros((count, self.looks.shape[1]), np.float32)))
         self.sightings = np.concatenate((self.sightings, np.zeros(count, np.int32)))
 
@@ -118,6 +124,7 @@ class TrackTable:
         self.seen_frames[rows] = frame
         self.seen_s[rows] = time_s
         self.scores[rows] = scores
+        self.evidence[rows] += scores
         agrees = self.class_ids[rows] == class_ids
         votes = self.votes[rows] + np.where(agrees, scores, -scores)
         changed = votes < 0

@@ -42,7 +42,7 @@ def test_shadows_follow_the_best_score() -> None:
 
 
 def test_likelihood_ends_at_the_gate() -> None:
-    near = likelihood(np.array([[0.0, 5.0, 20.0], [0.0, 5.0, 20.0]]), np.array([10.0, 2.0]))
+    near = likelihood(np.array([[0.0, 5.0, 20.0], [0.0, 5.0, 20.0]]), np.array([[10.0], [2.0]]))
     np.testing.assert_allclose(near, np.array([[1, 0.5, 0], [1, 0, 0]]))
 
 
