@@ -67,7 +67,11 @@ def _add_what_is_judged(mot: argparse.ArgumentParser) -> None:
         "every one that is installed; may be repeated. In a checkout only (docs/evaluation.md)",
     )
     judged.add_argument(
-        "--peers", type=Path, metavar="DIR", help="where those libraries are installed, if not in this Python"
+        "--peers",
+        type=Path,
+        metavar="DIR",
+        help="where those libraries are, besides this Python (default: where `python -m bench.identity "
+        "--install-peers` puts them)",
     )
     judged.add_argument(
         "--result",

@@ -5,10 +5,10 @@ Knows where they come from and keeps what networks say. Every tracker of a run g
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -42,10 +42,8 @@ class DetectorSettings:
         return self.confidence, self.nms_iou, sorted(self.classes), self.backends
 
 
-class Say(Protocol):
-    """Told a line for people."""
-
-    def __call__(self, line: str) -> None: ...
+Say = Callable[[str], None]
+"""Told a line for people."""
 
 
 class DetectionSource:

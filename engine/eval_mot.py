@@ -15,7 +15,7 @@ from engine.errors import ConfigError
 from engine.eval_cache import AnswerCache
 from engine.eval_detections import DetectionSource, DetectorSettings, Say
 from engine.eval_looks import LookSettings, LookSource
-from engine.eval_peers import Peers
+from engine.eval_peers import Peers, Task
 from engine.eval_pictures import Pictures
 from engine.eval_runs import Entrant, TrackerRun, run_trackers
 from engine.evaluation import hota
@@ -69,24 +69,32 @@ class Evaluation:
 
     def of(self, sequences: list[Sequence]) -> list[Scored]:
         """The scores of every tracker on every sequence."""
-        scored = []
-        for sequence in sequences:
-            for each in self._runs(sequence):
-                scored.append(Scored(each.name, judge(sequence, each.frames), each.update_s))
-        return scored
+        tasks = [self._task(sequence) for sequence in sequences]
+        runs = [self._own_runs(task) for task in tasks]
+        for name in self._peers.names:
+            for of_sequence, run_of_peer in zip(runs, self._peers.run(name, tasks), strict=True):
+                of_sequence.append(run_of_peer)
+        return [
+            Scored(each.name, judge(task.sequence, each.frames), each.update_s)
+            for task, of_sequence in zip(tasks, runs, strict=True)
+            for each in of_sequence
+        ]
 
-    def _runs(self, sequence: Sequence) -> list[TrackerRun]:
+    def _task(self, sequence: Sequence) -> Task:
         pictures = Pictures.of(sequence, self._args.clip)
         detections = self._detections.of(sequence, pictures)
-        fps = sequence.info.fps
-        looked_at = self._looks.of_all(detections, pictures) if self._looks else detections
+        return Task(
+            sequence, self._looks.of_all(detections, pictures) if self._looks else detections, pictures
+        )
+
+    def _own_runs(self, task: Task) -> list[TrackerRun]:
+        fps = task.sequence.info.fps
         entrants = []
         for name in self._names:
             # Its own defaults but for the camera's motion.
             settings = replace(create_tracker(name).settings, camera_motion=self._args.camera_motion)
-            own = self._looks.for_tracker(looked_at, settings, fps) if self._looks else detections
+            own = self._looks.for_tracker(task.detections, settings, fps) if self._looks else task.detections
             entrants.append(
                 Entrant(name, create_tracker(name, settings=settings), own, settings.camera_motion != "off")
             )
-        runs = run_trackers(entrants, pictures, fps)
-        return runs + [self._peers.run(name, sequence, detections, pictures) for name in self._peers.names]
+        return run_trackers(entrants, task.pictures, fps)

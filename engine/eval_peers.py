@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence as Several
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from engine.eval_pictures import Pictures
 from engine.eval_runs import TrackerRun
 from engine.evaluation.mot_scores import ResultFrame
 from engine.evaluation.mot_sequence import Sequence
+from engine.models.registry import cache_dir
 from engine.registry import nearest
 from engine.types import Detections
 
@@ -31,15 +32,29 @@ _CHECKOUT = Path(__file__).resolve().parent.parent
 _PROGRAM = "bench.tracker_peers"
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a tracker is given of a sequence."""
+
+    sequence: Sequence
+    detections: Several[Detections]
+    pictures: Pictures | None
+
+
+def default_folder() -> Path:
+    """Where `python -m bench.identity --install-peers` puts packages."""
+    return cache_dir().parent / "tracker-peers"
+
+
 class Peers:
     """The peers that were asked for and can run. Those that cannot are told to `say`, a line each."""
 
     def __init__(self, wanted: Several[str], folder: Path | None, say: Say) -> None:
-        """`folder`: where their packages are, besides this Python's own.
+        """`folder`: where their packages are, besides this Python's own; None = `default_folder`.
 
         Raises `ConfigError` for a name that is not known, and outside a checkout.
         """
-        self._folder = folder
+        self._folder = folder or default_folder()
         self.names: list[str] = []
         if not wanted:
             return
@@ -61,30 +76,18 @@ class Peers:
             else:
                 self.names.append(name)
 
-    def run(
-        self, name: str, sequence: Sequence, detections: Several[Detections], pictures: Pictures | None
-    ) -> TrackerRun:
-        """One of them on a sequence. Raises `WorkerError` with its last words where it fails."""
+    def run(self, name: str, tasks: Several[Task]) -> list[TrackerRun]:
+        """One of them on each of these. Raises `WorkerError` with its last words where it fails."""
         with tempfile.TemporaryDirectory(prefix="camring-peer-") as folder:
-            job, answer = Path(folder) / "job.npz", Path(folder) / "result.npz"
-            files = pictures.files if pictures else ()
-            clip = pictures.clip if pictures else None
-            np.savez(
-                job,
-                counts=np.array([len(found) for found in detections]),
-                boxes_xyxy=np.concatenate([found.boxes_xyxy for found in detections]),
-                scores=np.concatenate([found.scores for found in detections]),
-                class_ids=np.concatenate([found.class_ids for found in detections]),
-                size_wh=np.array([sequence.info.width, sequence.info.height]),
-                pictures=np.array([str(path.resolve()) for path in files], np.str_),
-                clip=np.str_(clip.resolve() if clip else ""),
-            )
-            self._program(name, str(job), str(answer))
-            with np.load(answer, allow_pickle=False) as stored:
-                return _run_of(name, {key: stored[key] for key in stored.files})
+            paths = []
+            for number, task in enumerate(tasks):
+                paths += [Path(folder) / f"job{number}.npz", Path(folder) / f"result{number}.npz"]
+                _write_job(paths[-2], task)
+            self._program(name, *map(str, paths))
+            return [_read_result(name, path) for path in paths[1::2]]
 
     def _program(self, *arguments: str) -> str:
-        places = [str(self._folder.resolve())] if self._folder else []
+        places = [str(self._folder.resolve())] if self._folder.is_dir() else []
         variables = os.environ | {
             "PYTHONPATH": os.pathsep.join([*places, str(_CHECKOUT)]),
             "OMP_NUM_THREADS": "1",
@@ -98,8 +101,25 @@ class Peers:
         return done.stdout
 
 
-def _run_of(name: str, stored: dict[str, Any]) -> TrackerRun:
-    ends = np.cumsum(stored["counts"])[:-1]
-    boxes, ids = np.split(stored["boxes_xyxy"], ends), np.split(stored["ids"], ends)
-    frames = [ResultFrame(*of_frame) for of_frame in zip(ids, boxes, strict=True)]
-    return TrackerRun(name, frames, stored["update_s"].tolist())
+def _write_job(path: Path, task: Task) -> None:
+    detections, info = task.detections, task.sequence.info
+    files = task.pictures.files if task.pictures else ()
+    clip = task.pictures.clip if task.pictures else None
+    np.savez(
+        path,
+        counts=np.array([len(found) for found in detections]),
+        boxes_xyxy=np.concatenate([found.boxes_xyxy for found in detections]),
+        scores=np.concatenate([found.scores for found in detections]),
+        class_ids=np.concatenate([found.class_ids for found in detections]),
+        size_wh=np.array([info.width, info.height]),
+        pictures=np.array([str(file.resolve()) for file in files], np.str_),
+        clip=np.str_(clip.resolve() if clip else ""),
+    )
+
+
+def _read_result(name: str, path: Path) -> TrackerRun:
+    with np.load(path, allow_pickle=False) as stored:
+        ends = np.cumsum(stored["counts"])[:-1]
+        boxes, ids = np.split(stored["boxes_xyxy"], ends), np.split(stored["ids"], ends)
+        times_s = stored["update_s"].tolist()
+    return TrackerRun(name, [ResultFrame(*of_frame) for of_frame in zip(ids, boxes, strict=True)], times_s)

@@ -1,7 +1,7 @@
-"""Run one peer on one sequence, or say which there are.
+"""Run one peer on sequences, a new tracker for each, or say which there are.
 
     python -m bench.tracker_peers --list
-    python -m bench.tracker_peers NAME JOB.npz RESULT.npz
+    python -m bench.tracker_peers NAME JOB.npz RESULT.npz [JOB.npz RESULT.npz …]
 
 JOB.npz     counts (frames,), boxes_xyxy (n, 4), scores (n,), class_ids (n,), size_wh (2,), pictures (frames,) or (0,)
             and clip: names of files, one of a video, or an empty one
@@ -75,7 +75,9 @@ def main() -> None:
         return
     # One thread, as the engine's trackers have.
     cv2.setNumThreads(1)
-    run(*sys.argv[1:])
+    name, *paths = sys.argv[1:]
+    for job, result in zip(paths[::2], paths[1::2], strict=True):
+        run(name, job, result)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ PINNED = (
 )
 """What `install` puts into a folder of its own, without dependencies: they would bring `opencv-python`, which owns the
 same folder as `opencv-python-headless`. What else they import is in camring[bench,export]; so is ultralytics."""
-HOW_TO_INSTALL = "python -m bench.identity --install-peers DIR, then --peers DIR"
+HOW_TO_INSTALL = "python -m bench.identity --install-peers"
 HOW_TO_INSTALL_ULTRALYTICS = "pip install 'camring[bench,export]'"
 
 
