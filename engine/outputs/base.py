@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+from engine.config.regions import Line, Zone
 from engine.types import Events, FrameNv12, ResultMeta, Tracks
 
 LATENCY_STAGES = ("decode", "queue", "infer", "track", "total")
@@ -22,6 +23,7 @@ class FrameResult:
     emitted_ns  monotonic ns when the output stage took it up
     skipped     frames of the source passed over since the previous result
     events      what happened in it
+    zones, lines  those of the camera; `events.regions` index into them
     """
 
     camera: str
@@ -31,6 +33,8 @@ class FrameResult:
     emitted_ns: int
     skipped: int = 0
     events: Events = field(default_factory=Events.empty)
+    zones: tuple[Zone, ...] = ()
+    lines: tuple[Line, ...] = ()
 
     def label_of(self, class_id: int) -> str:
         """The name of a class; `class 7` where the model names fewer than it finds, `object` where there is none.

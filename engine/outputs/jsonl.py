@@ -19,8 +19,9 @@ import orjson
 
 from engine.errors import OutputError
 from engine.outputs.base import FrameResult, Output
+from engine.outputs.events import event_records
 from engine.outputs.masks import MASK_FORMATS, mask_fields
-from engine.types import FrameNv12
+from engine.types import FrameNv12, TrackState
 
 SCHEMA = "camring.frame/1"
 """Name and major version of the record. Within one major version keys are only added."""
@@ -41,7 +42,7 @@ def frame_record(result: FrameResult, masks: str = "polygon") -> dict[str, Any]:
 
     `masks` names one of `engine.outputs.masks.MASK_FORMATS`, or is `none`: then nothing is said of masks.
     """
-    return {
+    record = {
         "schema": SCHEMA,
         "camera": result.camera,
         "frame": result.meta.index,
@@ -50,8 +51,14 @@ def frame_record(result: FrameResult, masks: str = "polygon") -> dict[str, Any]:
             stage: None if span is None else round(span, 1) for stage, span in result.latency_ms().items()
         },
         "skipped": result.skipped,
-        "objects": object_records(result, masks),
+        "objects": [
+            {**thing, **tracked}
+            for thing, tracked in zip(object_records(result, masks), track_fields(result), strict=True)
+        ],
     }
+    if len(result.events):
+        record["events"] = event_records(result)
+    return record
 
 
 def object_records(result: FrameResult, mask_format: str = "polygon") -> list[dict[str, Any]]:
@@ -76,6 +83,26 @@ def object_records(result: FrameResult, mask_format: str = "polygon") -> list[di
         for thing, more in zip(objects, fields, strict=True):
             thing.update(more)
     return objects
+
+
+def track_fields(result: FrameResult) -> list[dict[str, Any]]:
+    """What a frame record says of each object beyond what was detected: its track's state and motion, its `gid`."""
+    tracks = result.tracks
+    columns = zip(
+        tracks.states.tolist(),
+        tracks.gids.tolist(),
+        tracks.track_ids.tolist(),
+        tracks.velocities_xy.astype(np.float64).round(1).tolist(),
+        strict=True,
+    )
+    fields: list[dict[str, Any]] = []
+    for state, gid, track_id, velocity in columns:
+        fields.append({} if state == TrackState.UNTRACKED else {"state": TrackState(state).name.lower()})
+        if track_id:
+            fields[-1]["velocity"] = velocity
+        if gid:
+            fields[-1]["gid"] = gid
+    return fields
 
 
 class JsonlOutput(Output):

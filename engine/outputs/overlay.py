@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from engine.outputs.base import FrameResult
-from engine.types import F32, U8, ColourMatrix, Tracks
+from engine.types import F32, U8, ColourMatrix, Tracks, TrackState
 from kernels import cpu as kernels
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -66,8 +66,8 @@ def style_for(height: int, matrix: ColourMatrix, full_range: bool) -> Style:
         line_px=2 * half_line_px, thin_px=half_line_px,
         text_scale=max(0.4, height / 1500), text_px=max(1, round(height / 1080)),
         pad_px=max(1, round(height / 360)), matrix=matrix, full_range=full_range,
-        ink=_ycbcr((0.0, 0.0, 0.0), matrix, full_range), paper=_ycbcr((1.0, 1.0, 1.0), matrix, full_range),
-        grey=_ycbcr((0.6, 0.6, 0.6), matrix, full_range),
+        ink=ycbcr((0.0, 0.0, 0.0), matrix, full_range), paper=ycbcr((1.0, 1.0, 1.0), matrix, full_range),
+        grey=ycbcr((0.6, 0.6, 0.6), matrix, full_range),
     )  # fmt: skip
 
 
@@ -78,10 +78,10 @@ def colour_of(track_id: int, matrix: ColourMatrix, full_range: bool) -> YCbCr:
     Ids walk round the hue circle by the golden ratio, which keeps any few successive ones apart.
     """
     hue = track_id * _GOLDEN_RATIO % 1.0
-    return _ycbcr(colorsys.hsv_to_rgb(hue, 0.75, 1.0), matrix, full_range)
+    return ycbcr(colorsys.hsv_to_rgb(hue, 0.75, 1.0), matrix, full_range)
 
 
-def _ycbcr(rgb: tuple[float, float, float], matrix: ColourMatrix, full_range: bool) -> YCbCr:
+def ycbcr(rgb: tuple[float, float, float], matrix: ColourMatrix, full_range: bool) -> YCbCr:
     """RGB 0..1 to 8 bit YCbCr: ITU-R BT.601-7 section 2.5, BT.709-6 section 3."""
     weight_r, weight_b = _LUMA_WEIGHTS[matrix]
     r, g, b = rgb
@@ -102,12 +102,13 @@ def draw_result(y: U8, uv: U8, result: FrameResult, style: Style) -> None:
     draw_masks(y, uv, tracks, style)
     boxes_xyxy = tracks.boxes_xyxy.round().astype(int).tolist()
     track_ids = tracks.track_ids.tolist()
-    for box, track_id in zip(boxes_xyxy, track_ids, strict=True):
-        if track_id == 0:
-            draw_box(y, uv, box, style.grey, style.thin_px)
+    coasting = (tracks.states == TrackState.COASTING).tolist()
+    for box, track_id, unseen in zip(boxes_xyxy, track_ids, coasting, strict=True):
+        colour = colour_of(track_id, style.matrix, style.full_range) if track_id else style.grey
+        if unseen:
+            draw_dashed_box(y, uv, box, colour, style)
         else:
-            colour = colour_of(track_id, style.matrix, style.full_range)
-            draw_box(y, uv, box, colour, style.line_px)
+            draw_box(y, uv, box, colour, style.line_px if track_id else style.thin_px)
     # Labels come after all boxes, so that no box runs through a label.
     for box, track_id, class_id, score in zip(
         boxes_xyxy, track_ids, tracks.class_ids.tolist(), tracks.scores.tolist(), strict=True
@@ -169,22 +170,39 @@ def draw_box(y: U8, uv: U8, box_xyxy: list[int], colour: YCbCr, line_px: int) ->
         _fill(y, uv, strip, colour)
 
 
+def draw_dashed_box(y: U8, uv: U8, box_xyxy: list[int], colour: YCbCr, style: Style) -> None:
+    """Draw the outline of a box in dashes: of an object that is expected there and not seen."""
+    left, top, right, bottom = box_xyxy
+    if right <= left or bottom <= top:
+        return
+    line_px, dash_px = style.line_px, 4 * style.line_px
+    # What lies outside of the frame costs nothing, however far a box reaches.
+    for start in range(max(left, -dash_px) // (2 * dash_px), min(right, y.shape[1]) // (2 * dash_px) + 1):
+        begin, end = max(left, 2 * dash_px * start), min(right, 2 * dash_px * start + dash_px)
+        _fill(y, uv, (begin, top, end, top + line_px), colour)
+        _fill(y, uv, (begin, bottom - line_px, end, bottom), colour)
+    for start in range(max(top, -dash_px) // (2 * dash_px), min(bottom, y.shape[0]) // (2 * dash_px) + 1):
+        begin, end = max(top, 2 * dash_px * start), min(bottom, 2 * dash_px * start + dash_px)
+        _fill(y, uv, (left, begin, left + line_px, end), colour)
+        _fill(y, uv, (right - line_px, begin, right, end), colour)
+
+
 def draw_label(y: U8, uv: U8, box_xyxy: list[int], text: str, colour: YCbCr, style: Style) -> None:
     """Write a text on a strip of `colour` on top of a box; inside the box where there is no room above."""
     left, top, right, bottom = box_xyxy
     if right <= 0 or bottom <= 0 or left >= y.shape[1] or top >= y.shape[0]:
         return
-    width, height = _strip_size(text, style)
+    width, height = strip_size(text, style)
     strip_left = max(0, min(left, y.shape[1] - width))
     strip_top = top - height if top >= height else max(0, top)
     ink = style.ink if colour.y >= _DARK_INK_FROM_Y else style.paper
-    _write(y, uv, (strip_left, strip_top), text, (ink, colour), style)
+    write_text(y, uv, (strip_left, strip_top), text, (ink, colour), style)
 
 
 def draw_status(y: U8, uv: U8, text: str, style: Style) -> None:
     """Write light text on a dark strip in the lower left corner."""
-    _, height = _strip_size(text, style)
-    _write(y, uv, (0, max(0, y.shape[0] - height)), text, (style.paper, style.ink), style)
+    _, height = strip_size(text, style)
+    write_text(y, uv, (0, max(0, y.shape[0] - height)), text, (style.paper, style.ink), style)
 
 
 @lru_cache(maxsize=4096)
@@ -193,17 +211,19 @@ def _text_size(text: str, style: Style) -> tuple[int, int, int]:
     return width, ascent, descent
 
 
-def _strip_size(text: str, style: Style) -> tuple[int, int]:
+def strip_size(text: str, style: Style) -> tuple[int, int]:
+    """Width and height of the strip that a text is written on."""
     width, ascent, descent = _text_size(text, style)
     return width + 2 * style.pad_px, ascent + descent + 2 * style.pad_px
 
 
-def _write(
+def write_text(
     y: U8, uv: U8, left_top: tuple[int, int], text: str, ink_and_paper: tuple[YCbCr, YCbCr], style: Style
 ) -> None:
+    """Write a text on a strip whose upper left corner is given."""
     left, top = left_top
     ink, paper = ink_and_paper
-    width, height = _strip_size(text, style)
+    width, height = strip_size(text, style)
     _fill(y, uv, (left, top, left + width, top + height), paper)
     baseline = top + style.pad_px + _text_size(text, style)[1]
     cv2.putText(

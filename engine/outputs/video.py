@@ -15,6 +15,7 @@ from engine.outputs.base import FrameResult, Output
 from engine.outputs.encode import EncoderSettings, Mp4Encoder, PictureFormat, check_encoder
 from engine.outputs.mp4 import cut_torn_end
 from engine.outputs.overlay import draw_result, style_for
+from engine.outputs.overlay_regions import Tally, draw_regions
 from engine.types import FrameFlag, FrameMeta, FrameNv12
 
 _LOG = logging.getLogger(__name__)
@@ -110,18 +111,21 @@ class VideoOutput(Output):
         self._encoder: Mp4Encoder | None = None
         self._format: PictureFormat | None = None
         self._timeline = Timeline()
+        self._tally = Tally(known=not resume)
 
     def write(self, result: FrameResult, frame: FrameNv12 | None = None) -> None:
         """Draw and encode one frame. Raises `OutputError`; the part then plays up to its last whole fragment.
 
         A later call begins the next part.
         """
+        self._tally.add(result.events)
         if frame is None:
             self.frames_missing += 1
             return
         encoder = self._encoder_for(frame)
         picture = encoder.picture_of(frame)
         style = style_for(frame.meta.height, frame.meta.matrix, frame.meta.full_range)
+        draw_regions(picture.y, picture.uv, result, style, self._tally)
         draw_result(picture.y, picture.uv, result, style)
         try:
             encoder.encode(picture, self._timeline.advance(frame.meta))

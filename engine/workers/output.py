@@ -141,17 +141,7 @@ def advance(context: Context, camera: Camera) -> bool:
 
 def write(context: Context, camera: Camera, meta: ResultMeta, lease: Lease) -> None:
     """Hand one result, with its frame where wanted, to the output; count it if it cannot be written."""
-    slot_u8 = lease.array()
-    tracks = Tracks.view(meta.count, slot_u8, meta.mask_bytes)
-    result = FrameResult(
-        camera=camera.name,
-        meta=meta,
-        tracks=tracks if context.config.output.coasting else tracks.seen(),
-        events=Events.view_at_end(meta.event_count, slot_u8),
-        labels=context.labels or (),
-        emitted_ns=context.clock.now_ns(),
-        skipped=meta.index - camera.last_index - 1,
-    )
+    result = result_in(context, camera.name, meta, lease, camera.last_index)
     frame = camera.frames.lease(meta.frame_seq) if camera.output.needs_frame else None
     if frame is None and camera.output.needs_frame:
         camera.dropped["frame_gone"] += 1
@@ -171,6 +161,24 @@ def write(context: Context, camera: Camera, meta: ResultMeta, lease: Lease) -> N
     camera.last_index = meta.index
     camera.written += 1
     camera.rate.tick()
+
+
+def result_in(context: Context, name: str, meta: ResultMeta, lease: Lease, last_index: int) -> FrameResult:
+    """What a record says, for as long as it is leased; `last_index` is the number of the frame before it."""
+    slot_u8 = lease.array()
+    tracks = Tracks.view(meta.count, slot_u8, meta.mask_bytes)
+    camera = next(camera for camera in context.config.cameras if camera.name == name)
+    return FrameResult(
+        camera=name,
+        meta=meta,
+        tracks=tracks if context.config.output.coasting else tracks.seen(),
+        events=Events.view_at_end(meta.event_count, slot_u8),
+        labels=context.labels or (),
+        emitted_ns=context.clock.now_ns(),
+        skipped=meta.index - last_index - 1,
+        zones=camera.zones,
+        lines=camera.lines,
+    )
 
 
 def failed(context: Context, camera: Camera, error: OutputError) -> None:

@@ -84,7 +84,10 @@ def test_a_line_says_what_was_seen(path: Path) -> None:
             "latency_ms": {"decode": 2.0, "queue": 3.0, "infer": 60.0, "track": 1.0, "total": 70.0},
             "skipped": 2,
             "objects": [
-                {"id": 7, "label": "person", "confidence": 0.87, "bbox": [10.0, 20.0, 50.0, 130.0]},
+                {
+                    "id": 7, "label": "person", "confidence": 0.87, "bbox": [10.0, 20.0, 50.0, 130.0],
+                    "state": "confirmed", "velocity": [0.0, 0.0],
+                },
                 {"id": None, "label": "person", "confidence": 0.333, "bbox": [-3.2, 0.0, 15.6, 9.9]},
             ],
         }
