@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from engine.errors import ConfigError
+from engine.models import entries
 from engine.models.entries import REIDENTIFICATION, load_registry
 from engine.models.reid_heads import PIXELS
 
@@ -105,3 +107,23 @@ def test_something_else_than_a_section_is_named(tmp_path: Path, text: str, messa
     with pytest.raises(ConfigError) as caught:
         load_registry(path)
     assert str(caught.value) == f"{path}: {message}"
+
+
+def test_a_family_for_reidentification_says_how_pixels_are_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "models.toml"
+    other = GOOD.replace('labels = "two"', 'kind = "re-identification"\npixels = "bgr-255"')
+    path.write_text(other)
+    entry = load_registry(path)["tiny"]
+    assert (entry.kind, entry.pixels, entry.labels) == (REIDENTIFICATION, "bgr-255", ())
+    for wrong, right, complaint in (
+        ('pixels = "bgr-255"', "", "family.plain.pixels is missing"),
+        ('"bgr-255"', '"bgr"', "family.plain.pixels must be one of 'rgb-imagenet'"),
+        ('"re-identification"', '"reid"', "family.plain.kind must be one of 'detection'"),
+    ):
+        path.write_text(other.replace(wrong, right))
+        with pytest.raises(ConfigError, match=re.escape(complaint)):
+            load_registry(path)
+
+
+def test_every_way_of_scaling_has_a_name() -> None:
+    assert tuple(PIXELS) == entries.PIXELS

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.errors import ModelCorrupt, ModelNotFound
-from engine.models.registry import ModelEntry, cache_dir, model_folders, resolve_model
+from engine.errors import ModelCorrupt, ModelNotFound, ModelUnsupported
+from engine.models.registry import (
+    DETECTION, REIDENTIFICATION, ModelEntry, cache_dir, model_folders, registered_file, resolve_model,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from tests.models.conftest import Site
@@ -154,3 +158,31 @@ def test_the_cache_is_where_the_system_keeps_caches(
 
 def test_engine_models_may_be_unset() -> None:
     assert model_folders({}) == []
+
+
+def test_models_for_something_else_are_kept_apart(tmp_path: Path) -> None:
+    path, environ = tmp_path / "one" / "looks.onnx", {"ENGINE_MODELS": str(tmp_path / "one")}
+    path.parent.mkdir()
+    path.write_bytes(b"looks")
+    digest = hashlib.sha256(b"looks").hexdigest()
+    looks = ModelEntry(
+        "looks", "f", "https://example.org/looks.onnx", digest, 5, "MIT", "w", (128, 256), "", "",
+        kind=REIDENTIFICATION, pixels="bgr-255",
+    )  # fmt: skip
+    registry = {"looks": looks}
+    for name_or_path in ("looks", str(path)):
+        resolved = resolve_model(name_or_path, environ, registry, kind=REIDENTIFICATION)
+        assert resolved.path == path and resolved.entry is looks
+        with pytest.raises(
+            ModelUnsupported, match="is for re-identification, not for detection; it belongs under reid"
+        ):
+            resolve_model(name_or_path, environ, registry)
+    detector = replace(looks, kind=DETECTION)
+    with pytest.raises(
+        ModelUnsupported, match="is for detection, not for re-identification; it belongs under infer"
+    ):
+        resolve_model("looks", environ, {"looks": detector}, kind=REIDENTIFICATION)
+    for name in ("motion", "lokks"):
+        with pytest.raises(ModelNotFound, match=r"known: looks$"):
+            resolve_model(name, environ, registry, kind=REIDENTIFICATION)
+    assert registered_file(path, registry) is looks and registered_file(tmp_path / "none", registry) is None
