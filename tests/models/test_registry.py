@@ -12,7 +12,13 @@ import pytest
 
 from engine.errors import ModelCorrupt, ModelNotFound, ModelUnsupported
 from engine.models.registry import (
-    DETECTION, REIDENTIFICATION, ModelEntry, cache_dir, model_folders, registered_file, resolve_model,
+    DETECTION,
+    REIDENTIFICATION,
+    ModelEntry,
+    cache_dir,
+    model_folders,
+    registered_file,
+    resolve_model,
 )  # fmt: skip
 
 if TYPE_CHECKING:
