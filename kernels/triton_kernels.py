@@ -310,3 +310,58 @@ def blend_mask(
         # 1.5 · 2⁵²: as in `_rounded`, for float64.
         rounded = (mixed + 6755399441055744.0) - 6755399441055744.0
         tl.store(place, rounded.to(tl.uint8), inside)
+
+
+@triton.jit
+def nv12_crops_to_input(
+    geometry, colours, target,
+    CHANNELS_LAST: tl.constexpr, WIDTH: tl.constexpr, HEIGHT: tl.constexpr, ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """One tile of the input of one crop: sample within the rectangle, convert, normalise.
+
+    geometry  int64 (crops, 16), colours float32 (crops, 24): see `kernels.crops_cuda.CropInput`
+    target    float32 or float16 (batch, 3, HEIGHT, WIDTH), or (batch, HEIGHT, WIDTH, 3) with CHANNELS_LAST
+    """
+    crop = tl.program_id(2)
+    geometry += crop * 16
+    colours += crop * 24
+    luma_plane = tl.load(geometry).to(tl.pointer_type(tl.uint8))
+    chroma_plane = tl.load(geometry + 1).to(tl.pointer_type(tl.uint16))
+    luma_pitch, chroma_pitch = tl.load(geometry + 2).to(tl.int32), tl.load(geometry + 3).to(tl.int32)
+    left, top = tl.load(geometry + 4).to(tl.int32), tl.load(geometry + 5).to(tl.int32)
+    width, height = tl.load(geometry + 6).to(tl.int32), tl.load(geometry + 7).to(tl.int32)
+
+    row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)[:, None]
+    column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+    wanted = (row < HEIGHT) & (column < WIDTH)
+    # Neighbours beyond the rectangle are its own edge, and so are their chroma samples.
+    upper, lower, share_y = _taps((row.to(tl.float32) + 0.5) * tl.load(colours + 19), height)
+    before, after, share_x = _taps((column.to(tl.float32) + 0.5) * tl.load(colours + 18), width)
+    upper, lower, before, after = upper + top, lower + top, before + left, after + left
+
+    l00 = tl.load(luma_plane + upper * luma_pitch + before, wanted, other=0).to(tl.float32)
+    l01 = tl.load(luma_plane + upper * luma_pitch + after, wanted, other=0).to(tl.float32)
+    l10 = tl.load(luma_plane + lower * luma_pitch + before, wanted, other=0).to(tl.float32)
+    l11 = tl.load(luma_plane + lower * luma_pitch + after, wanted, other=0).to(tl.float32)
+    luma = _rounded(_mixed(l00, l01, l10, l11, share_y, share_x))
+
+    upper, lower = (upper // 2) * chroma_pitch, (lower // 2) * chroma_pitch
+    before, after = before // 2, after // 2
+    b00, r00 = _chroma_at(chroma_plane, upper + before, wanted)
+    b01, r01 = _chroma_at(chroma_plane, upper + after, wanted)
+    b10, r10 = _chroma_at(chroma_plane, lower + before, wanted)
+    b11, r11 = _chroma_at(chroma_plane, lower + after, wanted)
+    cb = _rounded(_mixed(b00, b01, b10, b11, share_y, share_x))
+    cr = _rounded(_mixed(r00, r01, r10, r11, share_y, share_x))
+
+    slot = tl.load(geometry + 8).to(tl.int32)
+    place = target + slot * (3 * HEIGHT * WIDTH)
+    for channel in tl.static_range(3):
+        level = _level(colours, channel, luma, cb, cr)
+        value = (level - tl.load(colours + 12 + channel)) * tl.load(colours + 15 + channel)
+        if CHANNELS_LAST:
+            offset = (row * WIDTH + column) * 3 + channel
+        else:
+            offset = channel * HEIGHT * WIDTH + (row * WIDTH + column)
+        tl.store(place + offset, value.to(target.dtype.element_ty), wanted)

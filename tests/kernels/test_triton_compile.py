@@ -18,6 +18,7 @@ if INTERPRETED:
     pytest.skip("Triton interprets in this process", allow_module_level=True)
 
 from kernels import cuda
+from kernels.crops_cuda import CropInput
 from kernels.triton_compile import MachineCode, compile_kernel, parameter_types
 
 CAPABILITIES = (80, 86, 89, 90)
@@ -95,6 +96,18 @@ def test_masks_compile(launcher: CompilingLauncher) -> None:
     y, uv = np.zeros((100, 100), np.uint8), np.zeros((50, 50, 2), np.uint8)
     cuda.blend_mask(y, uv, np.ones((4, 4), np.bool_), (3.0, 3.0, 60.0, 60.0), (10, 20, 30), 0.5)
     assert set(launcher.compiled) == {"assemble_masks", "blend_mask"}
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_crops_compile(
+    launcher: CompilingLauncher, kind: type[np.float32] | type[np.float16], channels_last: bool
+) -> None:
+    shape = (2, 256, 128, 3) if channels_last else (2, 3, 256, 128)
+    crops = CropInput(np.zeros(shape, kind), channels_last=channels_last)
+    y, uv = np.zeros((50, 128), np.uint8)[:, :100], np.zeros((25, 64, 2), np.uint8)[:, :50]
+    crops.place(y, uv, (3, 5, 40, 50), ycbcr_to_rgb(False, False), PixelFormat())
+    crops.fill()
 
 
 PTX = """
