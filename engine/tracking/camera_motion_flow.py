@@ -45,7 +45,7 @@ LEAST_SHARE = 0.45
 """Corners, and share of those followed, that must agree for the motion to be believed."""
 MOST_ERROR_PX = 2.0
 """Largest expected error at a corner of the small picture: it is more where the points lie in one place only."""
-_NOISE_PX = 0.25
+_NOISE_PX = 0.2
 _WINDOW_WH = (11, 11)
 _LEVELS, _LEVELS_BACK = 3, 1
 _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.02)
@@ -94,7 +94,7 @@ class FlowMotion:
         """What flow says, and where the corners are now that are worth following further."""
         reference = self.reference
         if reference is None or len(self._points) < LEAST_CORNERS:
-            return Found(None, "texture"), _NO_POINTS
+            return Found(None, "covered" if picture.covered else "texture"), _NO_POINTS
         first = _judged(*_followed(reference, picture, self._points, guess), picture.size_wh)
         if first[0].matrix is not None:
             return first
@@ -139,13 +139,12 @@ def _followed(
     reference: SmallPicture, picture: SmallPicture, points: F32, guess: F64 | None
 ) -> tuple[F32, F32]:
     """(k, 2) corners of the reference that were found in the picture's background, and (k, 2) where."""
-    flags, start = 0, points.copy()
+    flags, start = 0, points
     if guess is not None:
-        moved = points_through(guess, points.astype(np.float64) + 0.5) - 0.5
-        start = np.where(np.isfinite(moved), moved, points).astype(np.float32)
+        start = _through(guess, points)
         flags = cv2.OPTFLOW_USE_INITIAL_FLOW
     ended, seen, _ = cv2.calcOpticalFlowPyrLK(
-        reference.y, picture.y, points, start,
+        reference.y, picture.y, points, start.copy(),
         winSize=_WINDOW_WH, maxLevel=_LEVELS, criteria=_STEPS, flags=flags,
     )  # fmt: skip
     now = np.asarray(ended, np.float32)
@@ -155,7 +154,9 @@ def _followed(
     if not len(now):
         return before, now
     # From where most corners have come, not from where this one has: else it would come back of itself.
-    home = now - middle_of(now - before)
+    home = now - middle_of(now - start[kept])
+    if guess is not None:
+        home = _through(np.asarray(np.linalg.inv(guess), np.float64), home)
     back, seen, _ = cv2.calcOpticalFlowPyrLK(
         picture.y, reference.y, now, home,
         winSize=_WINDOW_WH, maxLevel=_LEVELS_BACK, criteria=_STEPS, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
@@ -177,7 +178,8 @@ def _judged(before: F32, now: F32, size_wh: tuple[int, int]) -> tuple[Found, F32
     places = [(points.astype(np.float64) + 0.5 - middle) / half for points in (before, now)]
     fit = fit_motion(places[0], places[1], _NOISE_PX / half, (corners_xy(size_wh) - middle) / half)
     share = _share(fit.agreeing)
-    if still >= max(STILL_LEAST_SHARE, STILL_PREFERENCE * share):
+    near = _share(np.abs(points_through(fit.matrix, places[0]) - places[1]).max(axis=1) * half <= STILL_PX)
+    if still >= max(STILL_LEAST_SHARE, STILL_PREFERENCE * near):
         return Found(np.eye(3), "still", still), now
     centre = np.array(((half, 0, middle[0]), (0, half, middle[1]), (0, 0, 1)))
     matrix = centre @ fit.matrix @ np.linalg.inv(centre)
@@ -191,6 +193,12 @@ def _judged(before: F32, now: F32, size_wh: tuple[int, int]) -> tuple[Found, F32
     if most_shift(matrix, size_wh) <= STILL_PX:
         return Found(np.eye(3), "still", share), now
     return Found(matrix, "flow", share), now[fit.agreeing]
+
+
+def _through(matrix: F64, points: F32) -> F32:
+    """Pixel indices moved by a homography of pixels that are counted from their edges."""
+    moved = points_through(matrix, points.astype(np.float64) + 0.5) - 0.5
+    return np.where(np.isfinite(moved), moved, points).astype(np.float32)
 
 
 def _share(chosen: Bools) -> float:

@@ -64,6 +64,12 @@ class SmallPicture:
         """Small pixels."""
         return self.y.shape[1], self.y.shape[0]
 
+    @property
+    def covered(self) -> bool:
+        """Whether boxes leave less than a quarter of it."""
+        x, y = np.meshgrid(*((np.arange(16) + 0.5) / 16 * side for side in self.size_wh))
+        return bool(np.count_nonzero(self.is_background(np.column_stack((x.ravel(), y.ravel())))) < 64)
+
     def to_source(self, matrix: F64) -> F64:
         """A homography of small pixels (edges at whole numbers) as one of source pixels."""
         return matrix * _scaling(self.px)
