@@ -41,7 +41,7 @@ class CudaPreparation(Preparation):
             self._copies, self._kernels = device.Stream(), device.Stream()
             self._uploaded = device.Event()
         self._input_wh = int(input_nchw.shape[3]), int(input_nchw.shape[2])
-        self._planes = [_DevicePlanes() for _ in range(len(input_nchw))]
+        self._planes = [DevicePlanes() for _ in range(len(input_nchw))]
         self._surfaces: dict[int, Surface] = {}
         self._staging = [Staging() for _ in range(len(input_nchw))]
         self._pixels, self._fit, self._frames = pixels, fit, frames
@@ -90,7 +90,7 @@ class CudaPreparation(Preparation):
             device.require(self._number)
 
 
-class _DevicePlanes:
+class DevicePlanes:
     """GPU memory for one frame; grows to the largest that came."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,10 @@ from engine.models.reid_heads import recognise_reid
 from engine.models.start import start_backend
 from engine.models.timings import CallTimes
 from engine.types import F16, Bools
+from kernels.device import GpuUnavailable
+
+if TYPE_CHECKING:
+    from engine.models.reid_crops_cuda import CudaCrops
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +124,9 @@ class _Running:
 
     def _place(self) -> _Place:
         call, backend = self.backend.new_call(), self.backend
-        kind = CopiedCrops if backend.on_gpu else CpuCrops
-        layout = {"channels_last": backend.graph.channels_last}
-        return _Place(call, kind(call.input_nchw, self.head.pixels, **layout))
+        kind = _crops_on_gpu() if backend.on_gpu else CpuCrops
+        preparation = kind(call.input_nchw, self.head.pixels, channels_last=backend.graph.channels_last)
+        return _Place(call, preparation)
 
 
 class Embedder:
@@ -234,6 +238,15 @@ class Embedder:
         reasons = [f"wanted: {', '.join(self._options.backends)}"]
         reasons += [one.reason for one in self._chain.passed_over]
         self.choices = (Choice("backend", self._chain.name, "; ".join(reasons)), *running.choices)
+
+
+def _crops_on_gpu() -> type[CopiedCrops | CudaCrops]:
+    """Made there where there is Triton, else made on the CPU and copied."""
+    try:
+        from engine.models.reid_crops_cuda import CudaCrops
+    except GpuUnavailable:
+        return CopiedCrops
+    return CudaCrops
 
 
 def _bounds(kind: type[Backend], options: EmbedderOptions) -> Bounds:
