@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.errors import OutputError
-from engine.identity.archive import Archive, encode
+from engine.identity.archive import MAGIC, Archive, encode
 
 Part = bytes | memoryview
 
@@ -27,9 +27,11 @@ class IdentityFile:
         self._new = path.with_name(f".{path.name}.new")
 
     def read(self) -> bytes | None:
-        """What is in it, None where there is no file. Raises `OutputError`."""
+        """What is in it, None where there is no file; of one that is not ours the first bytes. Raises `OutputError`."""
         try:
-            return self.path.read_bytes()
+            with self.path.open("rb") as file:
+                head = file.read(len(MAGIC))
+                return head + file.read() if head == MAGIC else head
         except FileNotFoundError:
             return None
         except OSError as error:
