@@ -25,12 +25,15 @@ class ReidConfig:
         (), "what may run it, best first, as in `infer.backends`; empty = those of `infer.backends`"
     )
     threads: int = setting(
-        0, "threads inside one call; 0 = all cores that inference takes", unit="threads", bounds=(0, 256)
+        0,
+        "threads inside one call; 0 = measured, on the cores that inference takes",
+        unit="threads",
+        bounds=(0, 256),
     )
     crops_per_s: float = setting(
         60.0,
         "budget: most crops a second of all cameras together, counted in the time of the frames; what goes beyond is "
-        "left out, least needed first, and counted; 0 = no limit",
+        "left out, least needed first, and counted; offline each camera has an equal share; 0 = no limit",
         unit="crops/s",
         bounds=(0.0, 1e6),
     )
