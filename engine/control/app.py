@@ -22,6 +22,7 @@ from engine.control.identities import identity_routes
 from engine.control.metrics import exposition, registry_of
 from engine.control.segmentation import segmentation_routes
 from engine.control.status import EngineStatus
+from engine.control.stream import Streams, stream_routes
 from engine.secrets import mask_text
 
 StatusProvider = Callable[[], EngineStatus]
@@ -45,11 +46,15 @@ PUT    /identities                   {"scope": "off" | "camera" | "global"}: wha
 DELETE /identities                   forget everybody
 GET    /identities/GID               one of them
 DELETE /identities/GID               forget them, here and in the saved file
+WS     /events                       what happens, a message each; ?camera=NAME&kind=KIND, both may be repeated
+WS     /results                      frame records, the newest; ?camera=NAME
 """
 
 
-def create_app(status_provider: StatusProvider, commands: Commands) -> Starlette:
-    """The ASGI application over a status and what the workers can be asked to do."""
+def create_app(
+    status_provider: StatusProvider, commands: Commands, streams: Streams | None = None
+) -> Starlette:
+    """The ASGI application over a status, what the workers can be asked to do, and what is pushed to clients."""
     registry = registry_of(status_provider)
 
     async def health(request: Request) -> Response:
@@ -71,6 +76,7 @@ def create_app(status_provider: StatusProvider, commands: Commands) -> Starlette
             Route("/metrics", metrics, methods=["GET"]),
             *identity_routes(commands, _answer),
             *segmentation_routes(commands, lambda: list(status_provider()["cameras"]), _answer),
+            *stream_routes(streams or Streams(), lambda: list(status_provider()["cameras"]), _refusal),
         ],
         exception_handlers={
             CommandFailed: _command_problem,
@@ -123,6 +129,10 @@ async def _command_problem(request: Request, error: Exception) -> Response:
 
 async def _internal_problem(request: Request, error: Exception) -> Response:
     return _problem(500, "the answer could not be made; the log of the control process says why", {})
+
+
+def _refusal(http_status: int, detail: str) -> Response:
+    return _problem(http_status, detail, {})
 
 
 def _problem(http_status: int, detail: str, headers: dict[str, str]) -> Response:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from engine.control.commands import CommandFailed
 
@@ -46,7 +46,7 @@ async def checked_body(request: Request, keys: set[str]) -> dict[str, Any]:
     return body
 
 
-def check_origin(request: Request) -> None:
+def check_origin(request: HTTPConnection) -> None:
     """Refuse a request from a page of another site, or by a name that is not this machine's. Raises `CommandFailed`."""
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != host:

@@ -8,6 +8,8 @@ import socket
 from engine.errors import ConfigError
 
 BACKLOG = 64
+UNREAD_TIMEOUT_MS = 30_000
+"""A caller that takes nothing of what is sent to it for so long is cut off (where the system can do that: Linux)."""
 """Callers that may wait for the control process to take them up."""
 
 
@@ -26,6 +28,8 @@ def bind_socket(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # what is accepted inherits it
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_TIMEOUT_MS)
         listening.bind(address)
         listening.listen(BACKLOG)
     except OSError as error:

@@ -16,6 +16,9 @@ from engine.control.listen import BACKLOG, bind_socket
 
 __all__ = ["ControlServer", "bind_socket"]
 
+MOST_CLIENT_MESSAGE_BYTES = 4096
+"""Clients of a WebSocket have nothing to say; who says more than this is cut off before it is read."""
+
 
 class ControlServer:
     """Serves an application on a bound socket until told to stop."""
@@ -27,7 +30,11 @@ class ControlServer:
                 app,
                 loop="auto",  # uvloop where it is installed
                 http="h11",
-                ws="none",
+                ws="websockets-sansio",  # feels back pressure, and knows no deprecated part of websockets
+                ws_max_size=MOST_CLIENT_MESSAGE_BYTES,
+                ws_ping_interval=20.0,
+                ws_ping_timeout=20.0,
+                ws_per_message_deflate=False,  # time and memory for each client, on a machine's own network
                 lifespan="off",
                 log_config=None,
                 access_log=False,

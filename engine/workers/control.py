@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 import orjson
 
@@ -10,6 +11,8 @@ from engine.control.app import create_app
 from engine.control.commands import Commands
 from engine.control.server import ControlServer
 from engine.control.status import EngineStatus
+from engine.control.stream import Streams
+from engine.workers.control_streams import StreamReader
 from engine.workers.feed import Feed
 from engine.workers.runtime import Context
 
@@ -42,12 +45,20 @@ def run(context: Context) -> None:
         context.wait(0.25)
 
     def tick() -> bool:
-        context.wake.clear()
-        context.tend()
+        context.tend()  # the reader of streams sleeps on what wakes this worker
         return not context.stopping
 
     (listening_fd,) = context.descriptors
     commands = Commands(lambda message: context.send("command", **message), str(context.incarnation))
     context.on_answer = commands.answered
-    app = create_app(NewestStatus(feed), commands)
-    ControlServer(app, socket.socket(fileno=listening_fd)).run(tick)
+    streams = Streams()
+    context.before_status = lambda: context.status.update(streams=streams.statistics())
+    reader = StreamReader(context, streams)
+    reading = threading.Thread(target=reader.run, name="streams", daemon=True)
+    reading.start()
+    try:
+        app = create_app(NewestStatus(feed), commands, streams)
+        ControlServer(app, socket.socket(fileno=listening_fd)).run(tick)
+    finally:
+        reader.stop()
+        reading.join(1.0)
