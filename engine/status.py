@@ -226,6 +226,7 @@ def camera_status(run: Supervisor, camera: CameraRun) -> CameraStatus:
         "dropped": accounts.dropped,
         "results_out": int(written.get("written", 0)),
         "results_lost": results_lost(run, name),
+        "camera_motion": run.processes["track"].snapshot.get("camera_motion", {}).get(name),
         "latency_ms": summary_of_latency(latency.get("total")),
         "latency_histogram": latency,
     }

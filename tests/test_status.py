@@ -348,8 +348,10 @@ def test_a_camera_from_end_to_end(run: Supervisor) -> None:
         cameras={"gate": {"written": 77, "fps": 12.0, "masks_lost": 9, "dropped": {"overrun": 2, "output_failed": 0}}},
     )  # fmt: skip
     tell(run, "overlay:gate", cameras={"gate": {"written": 70, "dropped": {"frame_gone": 3}}})
-    tell(run, "track", lost={"gate": 5, "yard": 0})
+    motion = {"mode": "auto", "frames": 77, "moved": 3, "untrusted": {"first": 1}}
+    tell(run, "track", lost={"gate": 5, "yard": 0}, camera_motion={"gate": motion, "yard": None})
     found = gate(run)
+    assert found["camera_motion"] == motion
     assert found["source"] == "rtsp://***@camera/1"
     assert (found["state"], found["reason"], found["width"], found["height"]) == (
         "streaming",
@@ -375,6 +377,7 @@ def test_a_camera_that_has_said_nothing_yet(run: Supervisor) -> None:
     found = gate(run)
     assert (found["state"], found["width"], found["fps_in"]) == ("connecting", 0, 0.0)
     assert found["latency_ms"] == {"p50": None, "p95": None} == summary_of_latency(None)
+    assert found["camera_motion"] is None
     assert found["results_lost"] == {}
 
 

@@ -58,6 +58,7 @@ class StatusCollector(Collector):
         yield from _camera_metrics(status["cameras"])
         yield _drops(status["cameras"])
         yield _losses(status["cameras"])
+        yield from _camera_motion(status["cameras"])
         yield _latency(status["cameras"])
 
 
@@ -214,7 +215,9 @@ def _identity_metrics(status: IdentityStatus) -> Iterator[Metric]:
             search.add_metric([quantile], value_ms / 1e3)
     yield search
     yield gauge(
-        "camring_identity_degraded", "What runs worse than it was asked for, a count.", len(status["degraded"])
+        "camring_identity_degraded",
+        "What runs worse than it was asked for, a count.",
+        len(status["degraded"]),
     )
 
 
@@ -320,6 +323,29 @@ def _drops(cameras: dict[str, CameraStatus]) -> Metric:
         for reason, count in sorted(status["dropped"].items()):
             family.add_metric([camera, reason], count)
     return family
+
+
+def _camera_motion(cameras: dict[str, CameraStatus]) -> Iterator[Metric]:
+    told = {camera: status["camera_motion"] for camera, status in cameras.items()}
+    frames = CounterMetricFamily(
+        "camring_camera_motion_frames",
+        "Frames that the camera's own motion was looked for on.",
+        labels=["camera"],
+    )
+    moved = CounterMetricFamily(
+        "camring_camera_motion_moved", "Frames on which the camera had moved.", labels=["camera"]
+    )
+    untrusted = CounterMetricFamily(
+        "camring_camera_motion_untrusted", "Frames on which that could not be told, by reason.",
+        labels=["camera", "reason"],
+    )  # fmt: skip
+    for camera, motion in told.items():
+        if motion is not None:
+            frames.add_metric([camera], motion["frames"])
+            moved.add_metric([camera], motion["moved"])
+            for reason, count in sorted(motion["untrusted"].items()):
+                untrusted.add_metric([camera, reason], count)
+    yield from (frames, moved, untrusted)
 
 
 def _losses(cameras: dict[str, CameraStatus]) -> Metric:

@@ -98,6 +98,21 @@ class LatencySummary(TypedDict):
     p95: float | None
 
 
+class CameraMotionStatus(TypedDict):
+    """How a camera's own motion is found, since the tracking process began.
+
+    mode       auto, flow, ecc or pose
+    frames     looked at
+    moved      frames on which the camera had moved
+    untrusted  frames on which its motion could not be told, by reason
+    """
+
+    mode: str
+    frames: int
+    moved: int
+    untrusted: dict[str, int]
+
+
 class CameraStatus(TypedDict):
     """One camera from end to end. `frames_in = frames_processed + frames_pending + Σ dropped`.
 
@@ -108,6 +123,7 @@ class CameraStatus(TypedDict):
     dropped            frames that were not processed, by reason
     results_out        results written
     results_lost       results that did not reach an output, by place (track, segment, masks, jsonl, video) and reason
+    camera_motion      None while the tracker does not look for it
     latency_histogram  by stage, over the whole run
     """
 
@@ -125,6 +141,7 @@ class CameraStatus(TypedDict):
     dropped: dict[str, int]
     results_out: int
     results_lost: dict[str, dict[str, int]]
+    camera_motion: CameraMotionStatus | None
     latency_ms: LatencySummary
     latency_histogram: dict[str, LatencyDict]
 

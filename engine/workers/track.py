@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
+
 from engine.config import TrackConfig
 from engine.events import CameraEvents
 from engine.tracking.base import Tracker, create_tracker
@@ -45,6 +47,7 @@ class Camera:
 
 def run(context: Context) -> None:
     """Take each camera's records in order, track, publish; wait when there is nothing."""
+    cv2.setNumThreads(1)  # a small picture at a time: OpenCV's own threads would take cores from detection
     identities = Identities(context)
     commands = Commands(context, identities)
     cameras = [open_camera(context, camera.name, identities) for camera in context.config.cameras]
@@ -54,6 +57,7 @@ def run(context: Context) -> None:
         context.status["degraded"] = identities.degraded()
         context.status["lost"] = {camera.name: camera.lost for camera in cameras}
         context.status["events"] = events_told({camera.name: camera.events for camera in cameras})
+        context.status["camera_motion"] = {camera.name: motion_told(camera.tracker) for camera in cameras}
 
     def step() -> bool:
         busy = [commands.handle(), identities.tend()]
@@ -98,6 +102,20 @@ def settings_of(track: TrackConfig) -> TrackerSettings:
     """The tracker's own settings, with those that a run may change. Raises `ConfigError` for an unknown tracker."""
     own = create_tracker(track.tracker).settings
     return replace(own, coast_s=track.coast_ms / 1e3, camera_motion=track.camera_motion)
+
+
+def motion_told(tracker: Tracker) -> dict[str, object] | None:
+    """What the worker's status says of a camera's own motion, None where its tracker does not look for it."""
+    motion = tracker.camera_motion
+    if motion is None:
+        return None
+    counts = motion.statistics
+    return {
+        "mode": motion.mode,
+        "frames": counts.frames,
+        "moved": counts.moved,
+        "untrusted": dict(counts.untrusted),
+    }
 
 
 def advance(context: Context, camera: Camera) -> bool:

@@ -132,6 +132,12 @@ def make_camera() -> CameraStatus:
         "dropped": {"superseded": 405, "rate": 90, "stale": 10, "restart": 2},
         "results_out": 489,
         "results_lost": {"jsonl": {"output_failed": 1}, "video": {"frame_gone": 4}},
+        "camera_motion": {
+            "mode": "auto",
+            "frames": 490,
+            "moved": 30,
+            "untrusted": {"first": 1, "texture": 4},
+        },
         "latency_ms": {"p50": 80.0, "p95": 120.0},
         "latency_histogram": {
             "infer": make_latency(60.0, 65.0, 70.0),
