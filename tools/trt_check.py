@@ -78,7 +78,7 @@ def interface_of(model: Any) -> Interface:
     given = [tensor_of(value) for value in model.graph.input if value.name not in weights]
     outputs = tuple(tensor_of(value) for value in model.graph.output)
     inputs = pictures_first(given)
-    if not inputs:
+    if not inputs or inputs[0].channels_last:
         found = ", ".join(map(str, given)) or "none"
         raise ModelUnsupported(
             f"a detector has one input [batch, 3, height, width] of float32 or float16; found {found}"

@@ -2,7 +2,7 @@
 
     python tools/export_onnx.py reid osnet_x0_25_msmt17.pth --licence "weights: research only (MSMT17)"
     python tools/export_onnx.py reid model.pth.tar-150 --out models/own.onnx
-    python tools/export_onnx.py reid fastreid.onnx --pixels rgb-255 --size 256 128 --out models/fastreid.onnx
+    python tools/export_onnx.py reid given.onnx --pixels rgb-255 --size 256 128 --out models/own.onnx
 
 A checkpoint of torchreid's OSNet (x1.0, x0.75, x0.5, x0.25) is exported for any number of crops and compared with
 torch; a file that is out of tolerance is not written. An ONNX file is copied, with the pixels that it wants written
