@@ -143,9 +143,9 @@ def measure(entries: Sequence[Entry], data: Path, cache: AnswerCache, peers: Pee
     for entry, task in zip(entries, tasks, strict=True):
         for each in run_variants(task, cache):
             yield scored(entry, task, each)
-    for name in peers.names:
-        note(name)
-        for entry, task, each in zip(entries, tasks, peers.run(name, tasks), strict=True):
+    for runs in peers.run(tasks):
+        note(runs[0].name)
+        for entry, task, each in zip(entries, tasks, runs, strict=True):
             yield scored(entry, task, each)
 
 

@@ -47,7 +47,11 @@ class AnswerCache:
         """The arrays stored under a key; None where there are none that can be read."""
         if self._folder is not None:
             with suppress(OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
-                with np.load(self._folder / f"{key}.npz", allow_pickle=False) as stored:
+                # numpy leaves a file open that turns out to be damaged, if it has opened it itself.
+                with (
+                    (self._folder / f"{key}.npz").open("rb") as file,
+                    np.load(file, allow_pickle=False) as stored,
+                ):
                     found = {name: stored[name] for name in stored.files}
                 self.hits += 1
                 return found

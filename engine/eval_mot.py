@@ -70,9 +70,12 @@ class Evaluation:
     def of(self, sequences: list[Sequence]) -> list[Scored]:
         """The scores of every tracker on every sequence."""
         tasks = [self._task(sequence) for sequence in sequences]
+        unseen = [task.sequence.name for task in tasks if task.pictures is None]
+        if unseen and self._args.camera_motion != "off":
+            self._say(f"no pictures of {', '.join(unseen)}: trackers go without the camera's motion there")
         runs = [self._own_runs(task) for task in tasks]
-        for name in self._peers.names:
-            for of_sequence, run_of_peer in zip(runs, self._peers.run(name, tasks), strict=True):
+        for runs_of_peer in self._peers.run(tasks):
+            for of_sequence, run_of_peer in zip(runs, runs_of_peer, strict=True):
                 of_sequence.append(run_of_peer)
         return [
             Scored(each.name, judge(task.sequence, each.frames), each.update_s)

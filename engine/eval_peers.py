@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,7 @@ class Peers:
 
         Raises `ConfigError` for a name that is not known, and outside a checkout.
         """
+        self._say = say
         self._folder = folder or default_folder()
         self.names: list[str] = []
         if not wanted:
@@ -76,8 +78,15 @@ class Peers:
             else:
                 self.names.append(name)
 
-    def run(self, name: str, tasks: Several[Task]) -> list[TrackerRun]:
-        """One of them on each of these. Raises `WorkerError` with its last words where it fails."""
+    def run(self, tasks: Several[Task]) -> Iterator[list[TrackerRun]]:
+        """Each of them on all of these. One that fails is left out, with its last words."""
+        for name in self.names:
+            try:
+                yield self._run(name, tasks)
+            except WorkerError as error:
+                self._say(f"{name} is left out: {error}")
+
+    def _run(self, name: str, tasks: Several[Task]) -> list[TrackerRun]:
         with tempfile.TemporaryDirectory(prefix="camring-peer-") as folder:
             paths = []
             for number, task in enumerate(tasks):
@@ -97,7 +106,7 @@ class Peers:
         done = subprocess.run(command, capture_output=True, text=True, env=variables, cwd=_CHECKOUT)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-            raise WorkerError(f"{arguments[0]} failed: {last}")
+            raise WorkerError(f"it failed: {last}")
         return done.stdout
 
 
