@@ -7,7 +7,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from engine.errors import BackendError, ModelUnsupported
 from engine.models import reid
@@ -108,6 +110,51 @@ def test_long_answers_do_not_overflow(tmp_path: Path) -> None:
     embedder = Embedder.load(answering(tmp_path / "m.onnx", [3e30, *[0.0] * 510, 4e30]), ONE)
     found = embedder.embed([whole(grey_frame(64, 48))])[0][0]
     np.testing.assert_allclose(found[[0, -1]].astype(float), (0.6, 0.8), atol=1e-3)
+
+
+def mean_colour(path: Path, pixels: str, *, channels_last: bool) -> Path:
+    """A network whose first three numbers are the means of its input's channels, and the others nothing."""
+    shape = [1, 256, 128, 3] if channels_last else [1, 3, 256, 128]
+    nodes = [
+        helper.make_node(
+            "ReduceMean", ["images"], ["mean"], axes=[1, 2] if channels_last else [2, 3], keepdims=0
+        ),
+        helper.make_node("MatMul", ["mean", "spread"], ["out"]),
+    ]
+    spread = numpy_helper.from_array(np.eye(3, 512, dtype=np.float32), "spread")
+    infos = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, size)
+        for name, size in (("images", shape), ("out", [1, 512]))
+    ]
+    graph = helper.make_graph(nodes, "colour", infos[:1], infos[1:], [spread])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    helper.set_model_props(model, {"reid_pixels": pixels})
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("pixels", "wanted"),
+    [
+        ("rgb-255", (200, 100, 50)),
+        ("rgb-1", (200, 100, 50)),
+        ("bgr-255", (50, 100, 200)),
+        (
+            "rgb-imagenet",
+            ((200 / 255 - 0.485) / 0.229, (100 / 255 - 0.456) / 0.224, (50 / 255 - 0.406) / 0.225),
+        ),
+    ],
+)
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_pixels_are_what_the_network_wants(
+    tmp_path: Path, pixels: str, wanted: tuple[float, float, float], channels_last: bool
+) -> None:
+    embedder = Embedder.load(mean_colour(tmp_path / "m.onnx", pixels, channels_last=channels_last), ONE)
+    bgr = np.zeros((60, 80, 3), np.uint8)
+    bgr[20:40, 30:50] = (50, 100, 200)
+    found = embedder.embed([Crops(frame_of(bgr), np.array([[30, 20, 50, 40]], np.float32))])[0][0]
+    np.testing.assert_allclose(found[:3], np.array(wanted) / np.linalg.norm(wanted), atol=0.02)
+    assert not found[3:].any()
 
 
 class Fragile(Backend, name="fragile"):
