@@ -19,7 +19,7 @@ from engine.errors import ConfigError
 from engine.eval_cache import AnswerCache, Arrays, hash_of_files, key_of
 from engine.eval_detections import Say
 from engine.eval_pictures import Pictures
-from engine.models.registry import resolve_model
+from engine.models.registry import REIDENTIFICATION, resolve_model
 from engine.models.reid import Crops, Embedder, EmbedderOptions
 from engine.tracking.demand import Demand, DemandSettings, Need
 from engine.tracking.settings import TrackerSettings
@@ -45,8 +45,8 @@ class LookSource:
     """Adds to the detections of a sequence what they look like."""
 
     def __init__(self, model: str, settings: LookSettings, cache: AnswerCache, say: Say) -> None:
-        """Raises `ModelNotFound` for a model that is neither a file nor known."""
-        path = resolve_model(model).path
+        """Raises `ModelNotFound` for a model that is neither a file nor known, `ModelUnsupported` for a detector."""
+        path = resolve_model(model, kind=REIDENTIFICATION).path
         if path is None:
             raise ConfigError(f"--reid {model}: not a re-identification network")
         self._model: Path = path
