@@ -24,6 +24,7 @@ from engine.control.status import (
     SegmentationStatus,
 )
 from engine.metrics import LatencyDict, LatencyHistogram
+from engine.status_events import events_status, streams_status
 from engine.topology import segment_mode
 from engine.types import FrameFlag, FrameMeta, ResultMeta
 
@@ -68,6 +69,7 @@ def status_of_run(run: Supervisor, now_ns: int) -> EngineStatus:
         "reid": reid_status(run),
         "identity": identity_status(run),
         "segmentation": segmentation_status(run),
+        "streams": streams_status(run.processes["control"].snapshot if "control" in run.processes else {}),
         "cameras": cameras,
     }
 
@@ -227,6 +229,7 @@ def camera_status(run: Supervisor, camera: CameraRun) -> CameraStatus:
         "results_out": int(written.get("written", 0)),
         "results_lost": results_lost(run, name),
         "camera_motion": run.processes["track"].snapshot.get("camera_motion", {}).get(name),
+        "events": events_status(run.config, name, run.processes["track"].snapshot),
         "latency_ms": summary_of_latency(latency.get("total")),
         "latency_histogram": latency,
     }

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ipc", "kernels", "ptz", "engine")
-SIBLINGS = ("sources", "models", "tracking", "identity", "outputs", "segmentation", "evaluation")
+SIBLINGS = ("sources", "models", "tracking", "identity", "outputs", "segmentation", "evaluation", "events")
 
 HEAVY = {
     "onnxruntime": {"engine/models/ort.py"},
@@ -128,6 +128,15 @@ def test_the_gallery_is_pure() -> None:
              for name in imported(tree)}  # fmt: skip
     standard = {"__future__", "collections", "dataclasses", "enum", "hashlib", "json", "math", "typing"}
     assert names <= {*standard, "engine", "faiss", "numpy"}
+
+
+def test_events_are_pure() -> None:
+    """No clock, no threads, no I/O: time is that of the frames."""
+    allowed = ("engine.events", "engine.types", "engine.config", "engine.errors")
+    assert violations("engine/events/", allowed) == []
+    names = {name.split(".")[0] for path, tree in modules() if str(path).startswith("engine/events/")
+             for name in imported(tree)}  # fmt: skip
+    assert names <= {"__future__", "collections", "dataclasses", "engine", "numpy", "typing"}
 
 
 def test_only_the_supervisor_side_imports_the_supervisor() -> None:

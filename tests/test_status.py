@@ -12,8 +12,10 @@ import pytest
 from engine import topology
 from engine.clock import ManualClock
 from engine.config import CameraConfig, ControlConfig, OutputConfig, RunConfig, SegmentConfig
-from engine.config.identity import ReidConfig
+from engine.config.identity import EventsConfig, ReidConfig
+from engine.config.regions import Line, Zone
 from engine.control.status import CameraStatus, EngineStatus
+from engine.events.counters import Counters, LineCount, ZoneCount
 from engine.metrics import LatencyHistogram
 from engine.status import frame_accounts, status_of_run, summary_of_latency
 from engine.supervisor import RunPlan, Supervisor
@@ -237,6 +239,30 @@ def test_reidentification_as_the_inference_process_tells_of_it(run: Supervisor) 
     assert found["reid"]["cameras"]["gate"] == gate and found["reid"]["cameras"]["yard"]["boxes"] == 0
     assert found["reid"]["held_ms"]["p50"] == pytest.approx(20, rel=0.12)
     with_reid._close()
+
+
+def test_events_as_the_tracking_process_counts_them() -> None:
+    zone = Zone("yard", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)))
+    line = Line("gate", ((0.0, 0.5), (1.0, 0.5)))
+    cameras = (CameraConfig("gate", "test://", zones=(zone,), lines=(line,)),)
+    run = supervisor(replace(CONFIG, cameras=cameras))
+    nothing = {"left_to_right": 0, "right_to_left": 0}
+    assert status(run)["cameras"]["gate"]["events"] == {
+        "kinds": {}, "lines": {"gate": nothing}, "groups": 0, "lost": 0,
+        "zones": {"yard": dict.fromkeys(("entries", "exits", "dwells", "present"), 0)},
+    }  # fmt: skip
+    assert status(run)["streams"]["events"] == {"clients": 0, "sent": 0, "lost": 0}
+    counters = Counters([LineCount(3, 1)], [ZoneCount(5, 4, 2, 1, 1)], lost=6, groups=2)
+    counters.kinds.update(appeared=9)
+    tell(run, "track", events={"gate": {"counters": counters.to_json()}})
+    assert status(run)["cameras"]["gate"]["events"] == {
+        "kinds": {"appeared": 9}, "lines": {"gate": {"left_to_right": 3, "right_to_left": 1}},
+        "zones": {"yard": {"entries": 5, "exits": 4, "dwells": 2, "present": 1}}, "groups": 2, "lost": 6,
+    }  # fmt: skip
+    run._close()
+    off = supervisor(replace(CONFIG, events=EventsConfig(enabled=False)))
+    assert status(off)["cameras"]["gate"]["events"] is None
+    off._close()
 
 
 def test_inference_as_it_tells_of_itself(run: Supervisor) -> None:

@@ -106,6 +106,7 @@ def health_body(status: EngineStatus) -> dict[str, Any]:
         "reid": status["reid"],
         "identity": status["identity"],
         "segmentation": status["segmentation"],
+        "streams": status["streams"],
         "cameras": cameras,
     }
 

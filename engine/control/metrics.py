@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from engine.control.status import (
     CAMERA_STATES,
     HEALTH_STATES,
+    CameraEventsStatus,
     CameraReid,
     CameraSegmentation,
     CameraStatus,
@@ -31,6 +32,7 @@ from engine.control.status import (
     ProcessStatus,
     ReidStatus,
     SegmentationStatus,
+    StreamStatus,
 )
 from engine.metrics import LatencyHistogram
 
@@ -60,6 +62,13 @@ class StatusCollector(Collector):
         yield _losses(status["cameras"])
         yield from _camera_motion(status["cameras"])
         yield _latency(status["cameras"])
+        events = {
+            name: camera["events"]
+            for name, camera in status["cameras"].items()
+            if camera["events"] is not None
+        }
+        yield from _event_metrics(events)
+        yield from _stream_metrics(status["streams"])
 
 
 def registry_of(status_provider: Callable[[], EngineStatus]) -> CollectorRegistry:
@@ -358,6 +367,48 @@ def _losses(cameras: dict[str, CameraStatus]) -> Metric:
             for reason, count in sorted(by_reason.items()):
                 family.add_metric([camera, place, reason], count)
     return family
+
+
+def _event_metrics(cameras: dict[str, CameraEventsStatus]) -> Iterator[Metric]:
+    events = CounterMetricFamily(
+        "camring_events", "What has happened, by kind, place and direction.",
+        labels=["camera", "kind", "region", "direction"],
+    )  # fmt: skip
+    occupancy = GaugeMetricFamily(
+        "camring_zone_occupancy", "Objects in a zone now.", labels=["camera", "zone"]
+    )
+    groups = GaugeMetricFamily("camring_groups", "Groups that there are now.", labels=["camera"])
+    lost = CounterMetricFamily(
+        "camring_events_lost", "Events that found no room in a record.", labels=["camera"]
+    )
+    for camera, told in cameras.items():
+        for kind, count in sorted(told["kinds"].items()):
+            if kind not in ("crossed", "entered", "exited", "dwelled"):
+                events.add_metric([camera, kind, "", ""], count)
+        for name, line in told["lines"].items():
+            events.add_metric([camera, "crossed", name, "left_to_right"], line["left_to_right"])
+            events.add_metric([camera, "crossed", name, "right_to_left"], line["right_to_left"])
+        for name, zone in told["zones"].items():
+            events.add_metric([camera, "entered", name, ""], zone["entries"])
+            events.add_metric([camera, "exited", name, ""], zone["exits"])
+            events.add_metric([camera, "dwelled", name, ""], zone["dwells"])
+            occupancy.add_metric([camera, name], zone["present"])
+        groups.add_metric([camera], told["groups"])
+        lost.add_metric([camera], told["lost"])
+    yield from (events, occupancy, groups, lost)
+
+
+def _stream_metrics(streams: dict[str, StreamStatus]) -> Iterator[Metric]:
+    clients = GaugeMetricFamily("camring_stream_clients", "Who listens over WebSocket.", labels=["stream"])
+    sent = CounterMetricFamily("camring_stream_messages", "Messages sent to them.", labels=["stream"])
+    lost = CounterMetricFamily(
+        "camring_stream_lost", "Messages that they were too slow for.", labels=["stream"]
+    )
+    for stream, told in streams.items():
+        clients.add_metric([stream], told["clients"])
+        sent.add_metric([stream], told["sent"])
+        lost.add_metric([stream], told["lost"])
+    yield from (clients, sent, lost)
 
 
 def _latency(cameras: dict[str, CameraStatus]) -> Metric:

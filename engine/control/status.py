@@ -113,6 +113,45 @@ class CameraMotionStatus(TypedDict):
     untrusted: dict[str, int]
 
 
+class LineStatus(TypedDict):
+    """Crossings of a line so far, left and right as seen along it from its first point."""
+
+    left_to_right: int
+    right_to_left: int
+
+
+class ZoneStatus(TypedDict):
+    """Visits of a zone so far, and who is in it now: `entries = exits + present`."""
+
+    entries: int
+    exits: int
+    dwells: int
+    present: int
+
+
+class CameraEventsStatus(TypedDict):
+    """What has happened before one camera, over the run.
+
+    kinds   events by kind, once they have happened
+    groups  that there are now
+    lost    events that found no room in their record
+    """
+
+    kinds: dict[str, int]
+    lines: dict[str, LineStatus]
+    zones: dict[str, ZoneStatus]
+    groups: int
+    lost: int
+
+
+class StreamStatus(TypedDict):
+    """Clients of a WebSocket now, messages they were sent, and messages that they were too slow for."""
+
+    clients: int
+    sent: int
+    lost: int
+
+
 class CameraStatus(TypedDict):
     """One camera from end to end. `frames_in = frames_processed + frames_pending + Σ dropped`.
 
@@ -124,6 +163,7 @@ class CameraStatus(TypedDict):
     results_out        results written
     results_lost       results that did not reach an output, by place (track, segment, masks, jsonl, video) and reason
     camera_motion      None while the tracker does not look for it
+    events             None where none are wanted
     latency_histogram  by stage, over the whole run
     """
 
@@ -142,6 +182,7 @@ class CameraStatus(TypedDict):
     results_out: int
     results_lost: dict[str, dict[str, int]]
     camera_motion: CameraMotionStatus | None
+    events: CameraEventsStatus | None
     latency_ms: LatencySummary
     latency_histogram: dict[str, LatencyDict]
 
@@ -273,4 +314,5 @@ class EngineStatus(TypedDict):
     reid: ReidStatus | None
     identity: IdentityStatus | None
     segmentation: SegmentationStatus | None
+    streams: dict[str, StreamStatus]
     cameras: dict[str, CameraStatus]

@@ -138,6 +138,13 @@ def make_camera() -> CameraStatus:
             "moved": 30,
             "untrusted": {"first": 1, "texture": 4},
         },
+        "events": {
+            "kinds": {"appeared": 12, "count": 5, "crossed": 7, "grouped": 1},
+            "lines": {"gate": {"left_to_right": 5, "right_to_left": 2}},
+            "zones": {"yard": {"entries": 9, "exits": 6, "dwells": 1, "present": 3}},
+            "groups": 1,
+            "lost": 4,
+        },
         "latency_ms": {"p50": 80.0, "p95": 120.0},
         "latency_histogram": {
             "infer": make_latency(60.0, 65.0, 70.0),
@@ -159,5 +166,8 @@ def make_status() -> EngineStatus:
         "reid": make_reid(),
         "identity": make_identity(),
         "segmentation": make_segmentation(),
+        "streams": {
+            "events": {"clients": 2, "sent": 100, "lost": 3}, "results": {"clients": 0, "sent": 0, "lost": 0},
+        },
         "cameras": {"gate": make_camera(), 'odd "name"\\': make_camera()},
     }
