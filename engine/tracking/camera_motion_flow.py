@@ -28,7 +28,7 @@ from engine.types import F32
 
 Bools = NDArray[np.bool_]
 
-CORNERS = 120
+CORNERS = 100
 """Cells of the grid that corners are looked for in."""
 LONG_SIDE_SEARCHED_PX = 400
 STILL_PX = 0.35
@@ -74,13 +74,14 @@ class FlowMotion:
     def restart(self, picture: SmallPicture) -> None:
         """What was before has nothing to do with this picture."""
         self._usual = None
-        self._refer_to(picture, _NO_POINTS)
+        self._refer_to(picture.evenly_lit(), _NO_POINTS)
 
     def step(self, picture: SmallPicture, guess: F64 | None) -> Found:
         """How the picture has moved since the reference; call `restart` first.
 
         guess  (3, 3) in small pixels, where somebody knows better than that it goes on as before
         """
+        picture = picture.evenly_lit()
         found, kept = self._find(picture, self._usual if guess is None else guess)
         if found.reason == "still" and self._age < REFERENCE_FRAMES:
             self._age += 1

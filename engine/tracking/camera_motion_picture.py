@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,6 +17,8 @@ reduction to a quarter takes."""
 LEAST_SIDE_PX = 32
 """Pictures with a shorter side, after halving, are not looked at."""
 _SEARCH_LONG_SIDE_PX = 80
+_SURROUNDINGS_PX = 41
+"""Wide enough to leave what flow follows in the coarsest of its pictures, eight times smaller."""
 _MARGIN_PX = 3.0
 """Small pixels around a box that go with what is in it: flow looks at that much of a corner's surroundings."""
 
@@ -63,6 +65,11 @@ class SmallPicture:
     def size_wh(self) -> tuple[int, int]:
         """Small pixels."""
         return self.y.shape[1], self.y.shape[0]
+
+    def evenly_lit(self) -> SmallPicture:
+        """The same as differences from the surroundings: else flow takes a light or a cloud for motion."""
+        surroundings = cv2.blur(self.y, (_SURROUNDINGS_PX, _SURROUNDINGS_PX))
+        return replace(self, y=np.asarray(cv2.addWeighted(self.y, 1.0, surroundings, -1.0, 128.0), np.uint8))
 
     @property
     def covered(self) -> bool:
