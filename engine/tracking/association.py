@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 F64 = NDArray[np.float64]
+Boxes = NDArray[np.floating]
 Bools = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 
@@ -26,6 +27,14 @@ def iou_matrix(a_xyxy: F64, b_xyxy: F64) -> F64:
     union -= shared
     shared /= union
     return shared
+
+
+def paired_iou(a_xyxy: Boxes, b_xyxy: Boxes) -> Boxes:
+    """Intersection over union (n,) of each box of (n, 4) with the one of the same row, each of positive size."""
+    corner = np.minimum(a_xyxy[:, 2:], b_xyxy[:, 2:]) - np.maximum(a_xyxy[:, :2], b_xyxy[:, :2])
+    shared = np.maximum(corner, 0).prod(axis=1)
+    union = (a_xyxy[:, 2:] - a_xyxy[:, :2]).prod(axis=1) + (b_xyxy[:, 2:] - b_xyxy[:, :2]).prod(axis=1)
+    return np.asarray(shared / (union - shared))
 
 
 def grown(boxes_xyxy: F64, share: float) -> F64:

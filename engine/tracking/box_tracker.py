@@ -25,13 +25,16 @@ from engine.tracking.camera_motion import CameraMotion
 from engine.tracking.found import Found, Intake
 from engine.tracking.kalman import POSITION, SIZE, VELOCITY, BoxModel, KalmanFilter
 from engine.tracking.pace import Pace
-from engine.tracking.report import coasting, report
-from engine.tracking.settings import TrackerSettings
+from engine.tracking.report import coasting, filtered, report
+from engine.tracking.settings import FILTERED, TrackerSettings
 from engine.tracking.track_table import TrackTable
 from engine.types import F32, I32, I64, Detections, FrameFlag, FrameNv12, Tracks, TrackState
 
 Bools = NDArray[np.bool_]
 Rows = NDArray[np.intp]
+
+CUTS = ("lost", "implausible")
+"""What camera motion says where a picture has nothing to do with the one before."""
 
 
 class BoxTracker(Tracker):
@@ -56,6 +59,8 @@ class BoxTracker(Tracker):
         self._pace = Pace()
         self._frame = 0
         self._picture_size: tuple[int, int] | None = None
+        self._smooth = True
+        """Whether this frame goes on where the one before was."""
         mode = self.settings.camera_motion
         if mode != "off" and (mode != "auto" or self.follows_camera):
             self.camera_motion = CameraMotion(mode)
@@ -92,6 +97,7 @@ class BoxTracker(Tracker):
         step_s = self._pace.step(time_s)
         self._frame += 1
         self._gone = TrackTable.empty()
+        self._smooth = True
         first_new = self.next_track_id
         if frame is not None:
             self._follow_picture(frame)
@@ -107,6 +113,8 @@ class BoxTracker(Tracker):
         self._start(found, row_of)
         rows = np.full(len(valid), -1)
         rows[chosen] = row_of
+        if self.settings.boxes == FILTERED and self._smooth:
+            valid = filtered(valid, rows, self._tracks, self.model, self.settings.filtered_overlap)
         result = report(valid, rows, self._tracks, self._frame, self.show_score)
         coasts = self._coasts()
         if coasts.any():
@@ -164,9 +172,11 @@ class BoxTracker(Tracker):
         size = (frame.meta.width, frame.meta.height)
         before = self._picture_size
         if before is not None and before != size:
+            self._smooth = False
             self._filter.rescale(self._tracks.states, size[0] / before[0], size[1] / before[1])
         self._picture_size = size
         if frame.meta.flags & FrameFlag.DISCONTINUITY:
+            self._smooth = False
             self._filter.forget_motion(self._tracks.states)
 
     def _follow_camera(self, frame: FrameNv12, found: Found) -> None:
@@ -175,6 +185,7 @@ class BoxTracker(Tracker):
         states = self._tracks.states
         movers = np.concatenate((self.model.boxes_xyxy(states[:, POSITION]), found.boxes_xyxy))
         warp = self.camera_motion.estimate(frame, movers)
+        self._smooth &= warp.trusted or warp.reason not in CUTS
         if warp.moves and not self._filter.warp(states, warp):
             self.unused_warps += 1
 
@@ -208,7 +219,10 @@ class BoxTracker(Tracker):
     def _continue(self, found: Found, row_of: Rows) -> None:
         columns = np.flatnonzero(row_of >= 0)
         rows = row_of[columns]
-        self._filter.correct(self._tracks.states, rows, found.boxes_xyxy[columns])
+        if self._smooth:
+            self._filter.correct(self._tracks.states, rows, found.boxes_xyxy[columns])
+        else:
+            self._tracks.states[rows] = self._filter.initiate(found.boxes_xyxy[columns])
         self._tracks.see(
             rows, found.class_ids[columns], found.scores[columns], self._frame, self._pace.time_s
         )

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.tracking.association import paired_iou
 from engine.tracking.kalman import POSITION, VELOCITY, BoxModel
 from engine.tracking.track_table import TrackTable
 from engine.types import Bools, Detections, Tracks, TrackState
@@ -17,7 +18,7 @@ Rows = NDArray[np.intp]
 def report(valid: Detections, rows: Rows, tracks: TrackTable, frame: int, show_score: float) -> Tracks:
     """Detections that are worth showing or continue a confirmed track, with what their tracks know; copies.
 
-    `rows` (m,) are the tracks' rows of the detections, -1 for none.
+    `rows` (m,) are the tracks' rows of the detections, -1 for none. Boxes are the detections'.
     """
     tracked = np.flatnonzero(rows >= 0)
     rows = rows[tracked]
@@ -36,6 +37,19 @@ def report(valid: Detections, rows: Rows, tracks: TrackTable, frame: int, show_s
     every = Tracks.of(replace(valid, class_ids=class_ids), track_ids, ages, velocities)
     # Also the copy that lets the caller's arrays, views of a slot, go.
     return replace(every, states=states).take(shown)
+
+
+def filtered(
+    valid: Detections, rows: Rows, tracks: TrackTable, model: BoxModel, least_overlap: float
+) -> Detections:
+    """The detections with the filter's boxes where they continue confirmed tracks and the two overlap by so much."""
+    columns = np.flatnonzero(rows >= 0)
+    columns = columns[tracks.track_ids[rows[columns]] > 0]
+    expected = model.boxes_xyxy(tracks.states[rows[columns], POSITION]).astype(np.float32)
+    close = paired_iou(expected, valid.boxes_xyxy[columns]) >= least_overlap
+    boxes = valid.boxes_xyxy.copy()
+    boxes[columns[close]] = expected[close]
+    return replace(valid, boxes_xyxy=boxes)
 
 
 def coasting(tracks: TrackTable, coasts: Bools, model: BoxModel, frame: int) -> Tracks:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
 
+FILTERED, DETECTED = "filtered", "detected"
+
 
 @dataclass(frozen=True, slots=True)
 class TrackerSettings:
@@ -37,6 +39,10 @@ class TrackerSettings:
                         track that it does not overlap: 95 of 100 true boxes are nearer
     lost_gate           the same for tracks that were lost: 80 of 100, since strangers come near as well
     lost_s, lost_frames, lost_lives   see `patience_s`
+    boxes               which boxes confirmed tracks have in the result: `filtered` = the filter's, which average over
+                        what the detector said of late; `detected` = the detector's
+    filtered_overlap    least overlap of the filter's box with the detector's for it to be taken; below, what the filter
+                        says of a box that jumped is a guess
     coast_s             how long a track that is not seen stays in the result, where it is expected; 0 = not at all
     camera_motion       how the camera's own motion is found: `auto`, `flow`, `ecc`, `pose` or `off`; `auto` is what the
                         tracker's paper does: `botsort` follows the camera, `bytetrack` and `sort` do not
@@ -54,7 +60,7 @@ class TrackerSettings:
     low_overlap: float = 0.5
     appearance: bool = True
     appearance_weight: float = 0.8
-    recall_likeness: float = 0.8
+    recall_likeness: float = 0.9
     class_overlap: float = 0.7
     duplicate_overlap: float = 0.8
     gate: float = 9.488
@@ -62,6 +68,8 @@ class TrackerSettings:
     lost_s: float = 2.0
     lost_frames: int = 5
     lost_lives: float = 3.0
+    boxes: str = "filtered"
+    filtered_overlap: float = 0.8
     coast_s: float = 0.0
     camera_motion: str = "auto"
     most_detections: int = 500
@@ -71,8 +79,8 @@ class TrackerSettings:
         """How long tracks that lived for `lives_s` (n,), first sighting to last, may be lost.
 
         `lost_s`, but not more than `lost_lives` times as long as they lived, since what was seen for a moment was
-        often nobody; and `lost_frames` ordinary frame intervals where these are longer.
+        often nobody; and `lost_frames` ordinary frame intervals, give or take a half, where these are longer.
         """
         wanted_s = np.minimum(self.lost_s, self.lost_lives * (lives_s + interval_s))
-        patience: F64 = np.maximum(wanted_s, self.lost_frames * interval_s)
+        patience: F64 = np.maximum(wanted_s, (self.lost_frames + 0.5) * interval_s)
         return patience
