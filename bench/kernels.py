@@ -1,4 +1,4 @@
-"""What a frame costs before and after the model, on one thread of the CPU: every kernel of `kernels.cpu`.
+"""What a frame costs before and after the model, on one thread of the CPU: every kernel of `kernels.cpu` and `kernels.crops`.
 
 python -m bench.kernels [--repeat 200]
 
@@ -22,12 +22,14 @@ from bench.machine import argument_parser, heading, markdown_table, write_json
 from kernels import cpu
 from kernels.buffers import LetterboxBuffers
 from kernels.colour import PixelFormat, ycbcr_to_rgb
+from kernels.crops import CropBuffers, nv12_crop_to_input
 from kernels.letterbox import Fit, fit_letterbox
 
 SIZES_WH = (
     ((1280, 720), (640, 640)), ((1280, 720), (416, 416)), ((1920, 1080), (640, 640)),
     ((3840, 2160), (640, 640)), ((1280, 720), (192, 192)),
 )  # fmt: skip
+CROPS_WH = ((40, 100), (300, 800))
 ANCHORS = (2100, 8400)
 CANDIDATES = (50, 300, 1000)
 MASKS = (1, 20)
@@ -54,6 +56,17 @@ def preprocessing_ms(source_wh: tuple[int, int], input_wh: tuple[int, int], repe
     letterbox = fit_letterbox(source_wh, input_wh, Fit.CENTRED)
     matrix, pixels = ycbcr_to_rgb(False, False, False), PixelFormat(scale=(1 / 255,) * 3)
     return median_ms(lambda: cpu.nv12_to_input(y, uv, letterbox, matrix, pixels, buffers), repeat)
+
+
+def crop_ms(crop_wh: tuple[int, int], repeat: int) -> float:
+    """One crop of a noisy 1080p frame into the input of a re-identification network."""
+    noise = np.random.default_rng(0)
+    y = noise.integers(16, 235, (1080, 1920), np.uint8)
+    uv = noise.integers(16, 240, (540, 960, 2), np.uint8)
+    buffers = CropBuffers(np.zeros((3, 256, 128), np.float32))
+    matrix, pixels = ycbcr_to_rgb(False, False, False), PixelFormat(scale=(1 / 255,) * 3)
+    rect = (201, 101, 201 + crop_wh[0], 101 + crop_wh[1])
+    return median_ms(lambda: nv12_crop_to_input(y, uv, rect, matrix, pixels, buffers), repeat)
 
 
 def decoding_ms(anchors: int, repeat: int) -> float:
@@ -105,6 +118,8 @@ def rows(repeat: int) -> Iterator[tuple[str, float]]:
     for source, target in SIZES_WH:
         name = f"{source[0]} × {source[1]} → {target[0]} × {target[1]}"
         yield name, preprocessing_ms(source, target, repeat)
+    for crop in CROPS_WH:
+        yield f"crop of {crop[0]} × {crop[1]} → 128 × 256", crop_ms(crop, repeat)
     for anchors in ANCHORS:
         yield f"decoding, {anchors} anchors of {CLASSES} classes", decoding_ms(anchors, repeat)
     for count in CANDIDATES:
