@@ -245,6 +245,12 @@ class TrackConfig:
         "known, refined by flow, otherwise flow",
         choices=("auto", "flow", "ecc", "pose", "off"),
     )
+    boxes: str = setting(
+        "filtered",
+        "boxes of confirmed tracks: `filtered` = what the tracker's filter makes of the last detections, calmer and "
+        "nearer to the truth where the detector cuts half-hidden objects short; `detected` = the detector's own",
+        choices=("filtered", "detected"),
+    )
     coast_ms: float = setting(
         500.0,
         "how long an object that is not seen is still in the results, `coasting` where it is expected; its track lives "

@@ -101,7 +101,7 @@ def open_camera(context: Context, name: str, identities: Identities | None = Non
 def settings_of(track: TrackConfig) -> TrackerSettings:
     """The tracker's own settings, with those that a run may change. Raises `ConfigError` for an unknown tracker."""
     own = create_tracker(track.tracker).settings
-    return replace(own, coast_s=track.coast_ms / 1e3, camera_motion=track.camera_motion)
+    return replace(own, boxes=track.boxes, coast_s=track.coast_ms / 1e3, camera_motion=track.camera_motion)
 
 
 def motion_told(tracker: Tracker) -> dict[str, object] | None:
