@@ -1,4 +1,4 @@
-"""What a frame costs before and after the model, on one thread of the CPU: every kernel of `kernels.cpu` and `kernels.crops`.
+"""What a frame costs before and after the model, on one thread of the CPU: the kernels of `kernels.cpu`, and a crop.
 
 python -m bench.kernels [--repeat 200]
 
