@@ -25,8 +25,8 @@ from engine.errors import BackendError
 from engine.metrics import LatencyHistogram
 from engine.models.base import Choice, Detector
 from engine.models.reid_crops import Crops
+from engine.tracking.base import create_tracker
 from engine.tracking.demand import DemandSettings, Need
-from engine.tracking.settings import TrackerSettings
 from engine.types import F16
 from engine.workers.infer_cameras import Camera
 from engine.workers.infer_demand import CameraDemand, Demands, Order
@@ -76,7 +76,8 @@ class EmbeddingStage:
 
     def __init__(self, context: Context, network: Network, class_ids: Iterable[int]) -> None:
         config = context.config
-        settings = DemandSettings.of(TrackerSettings(), class_ids, config.reid.refresh_frames)
+        tracker = create_tracker(config.track.tracker).settings
+        settings = DemandSettings.of(tracker, class_ids, config.reid.refresh_frames)
         room = most_rows(topology.embedding_room_bytes(config), network.dims)
         self.demands = Demands(config, settings, room)
         self.network = network

@@ -87,6 +87,21 @@ def test_two_who_could_have_changed_places_are_looked_at() -> None:
     assert look(demand, found(person(118), person(124))) == {0: Need.AMBIGUOUS, 1: Need.AMBIGUOUS}
 
 
+def test_two_boxes_where_one_was_and_one_where_two_were_are_unclear() -> None:
+    one, two = settled(person(100)), settled(person(100), person(136))
+    assert look(one, found(person(86), person(113)))[1] == Need.AMBIGUOUS
+    assert look(two, found(person(119))) == {0: Need.AMBIGUOUS}
+
+
+def test_a_look_to_refresh_waits_while_another_covers_it_but_not_for_ever() -> None:
+    demand = settled(person(100), person(300))
+    for _ in range(2):
+        look(demand, found(person(100), person(300)))
+    seen = [look(demand, found(person(100), person(120))) for _ in range(20)]
+    waited = [frame for frame, rows in enumerate(seen) if 0 in rows]
+    assert waited[0] == 15 and seen[15][0] == Need.REFRESH, "19 frames after the last look, in frame 2"
+
+
 def test_two_side_by_side_who_stay_where_they_are_are_not() -> None:
     demand = settled(person(100), person(125))
     for _ in range(5):

@@ -82,6 +82,13 @@ class Brightness:
         self.closed = True
 
 
+class Blind(Brightness):
+    """The same vector for whatever it is shown."""
+
+    def _vectors(self, crops: Crops) -> F16:
+        return np.tile(np.array([1, 0, 0, 0], np.float16), (len(crops.boxes_xyxy), 1))
+
+
 class Run:
     """The inference worker of a house with a network, one step at a time."""
 
@@ -166,7 +173,12 @@ def open_run(open_house: OpenHouse) -> Iterator[OpenRun]:
     opened: list[Run] = []
 
     def open_one(
-        *names: str, offline: bool = True, lanes: int = 1, network: Brightness | None = None, **reid: Any
+        *names: str,
+        offline: bool = True,
+        lanes: int = 1,
+        network: Brightness | None = None,
+        detector: Crowd | None = None,
+        **reid: Any,
     ) -> Run:
         config = RunConfig(
             "m3-cpu",
@@ -179,7 +191,7 @@ def open_run(open_house: OpenHouse) -> Iterator[OpenRun]:
         house = open_house(config)
         for name in names:
             house.create_frame_pool(name, 640, 48)
-        opened.append(Run(house, network or Brightness(), Crowd(lanes)))
+        opened.append(Run(house, network or Brightness(), detector or Crowd(lanes)))
         return opened[-1]
 
     yield open_one
@@ -319,6 +331,24 @@ def test_what_has_no_room_is_left_out_and_counted(open_run: OpenRun) -> None:
     assert run.told()["cameras"]["a"]["left_out"]["room"] == 2
 
 
+class Multitude(Crowd):
+    """Far more boxes than a record holds, the best ones last."""
+
+    def look(self, value: int) -> Detections:
+        count = 20000
+        left = np.arange(count, dtype=np.float32) * 30
+        boxes = np.stack((left, np.zeros_like(left), left + 20, np.full_like(left, 40)), axis=1)
+        return Detections(boxes, np.linspace(0.6, 0.9, count, dtype=np.float32), np.zeros(count, np.int32))
+
+
+def test_an_embedding_of_an_object_that_has_no_room_is_left_out_as_well(open_run: OpenRun) -> None:
+    run = open_run("a", network=Blind(), detector=Multitude())
+    run.show("a", 0, people=1)
+    run.settle()
+    assert run.embedded() == [(1, [])] and run.records["a"][0][0].count < 19000
+    assert run.told()["cameras"]["a"]["left_out"]["room"] == 32
+
+
 def test_a_crop_that_shows_nothing_has_no_embedding(open_run: OpenRun) -> None:
     run = open_run("a")
     run.show("a", 0, people=19)  # brighter than the network can bear
@@ -356,6 +386,21 @@ def test_where_the_network_fails_for_good_the_run_goes_on(open_run: OpenRun) -> 
     assert [message["text"] for message in run.worker.heard("log") if message["level"] == "warning"] == [
         reason
     ]
+
+
+def test_what_waited_for_a_network_that_fails_goes_on_too(open_run: OpenRun) -> None:
+    run = open_run("a", "b", offline=False, network=Brightness(fails_at=0))
+    run.network.held.clear()
+    for camera in "ab":
+        run.show(camera, 0, people=2)
+        run.detect()
+        run.publish()
+    assert run.told()["queue"] == 2
+    run.network.held.set()
+    run.settle()
+    assert run.embedded("a") == run.embedded("b") == [(1, [])]
+    told = run.told()
+    assert told["queue"] == 0 and [told["cameras"][name]["left_out"]["failed"] for name in "ab"] == [2, 2]
 
 
 def test_what_nobody_foresaw_ends_the_worker(open_run: OpenRun) -> None:
