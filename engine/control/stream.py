@@ -12,7 +12,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -40,6 +40,7 @@ class StreamLimits:
 
     clients        at the same time
     queue_messages, queue_bytes   events that wait for one client
+    queue_records  records of a camera that wait for one client, the newest ones: a hitch costs none
     send_timeout_s  a client that takes nothing for so long is let go
     handovers      records that wait for the serving thread; whoever hands more over waits
     """
@@ -47,6 +48,7 @@ class StreamLimits:
     clients: int = 16
     queue_messages: int = 4096
     queue_bytes: int = 1 << 20
+    queue_records: int = 4
     send_timeout_s: float = 10.0
     handovers: int = 64
 
@@ -126,31 +128,34 @@ class _EventsClient(_Client):
 
 @dataclass(slots=True)
 class _Waiting:
-    """The newest record of one camera that a client has not got, and what it has missed before that."""
+    """The newest records of one camera that a client has not got, and what it has missed before them.
 
-    record: bytes | None = None
-    events: int = 0
+    records  each with the number of its events, oldest first
+    """
+
+    records: deque[tuple[bytes, int]] = field(default_factory=deque)
     lost_results: int = 0
     lost_events: int = 0
     unread: int = 0
 
 
 class _ResultsClient(_Client):
-    """The newest record of each camera."""
+    """The newest records of each camera."""
 
-    def __init__(self, cameras: frozenset[str] | None) -> None:
+    def __init__(self, cameras: frozenset[str] | None, limits: StreamLimits) -> None:
         super().__init__(cameras)
+        self._limits = limits
         self._waiting: dict[str, _Waiting] = {}
 
     def offer(self, camera: str, record: bytes, events: Sequence[tuple[str, bytes]]) -> int:
         waiting = self._waiting.setdefault(camera, _Waiting())
-        replaced = waiting.record is not None
-        if replaced:
+        full = len(waiting.records) >= self._limits.queue_records
+        if full:
             waiting.lost_results += 1
-            waiting.lost_events += waiting.events
-        waiting.record, waiting.events = record, len(events)
+            waiting.lost_events += waiting.records.popleft()[1]
+        waiting.records.append((record, len(events)))
         self.wake.set()
-        return int(replaced)
+        return int(full)
 
     def missed(self, camera: str, records: int) -> None:
         self._waiting.setdefault(camera, _Waiting()).unread += records
@@ -165,8 +170,14 @@ class _ResultsClient(_Client):
                 message = _lost(camera, "slow", events=waiting.lost_events, results=waiting.lost_results)
                 waiting.lost_events = waiting.lost_results = 0
                 return message
+            # The next camera's turn comes before this one's again.
             del self._waiting[camera]
-            return waiting.record
+            record = waiting.records.popleft()[0] if waiting.records else None
+            if waiting.records:
+                self._waiting[camera] = waiting
+            if record is not None:
+                return record
+            return self.take()
         return None
 
 
@@ -270,7 +281,7 @@ class Streams:
             client = _EventsClient(cameras, kinds, self._limits)
             begin["kinds"] = sorted(kinds) if kinds else list(KINDS)
         else:
-            client = _ResultsClient(cameras)
+            client = _ResultsClient(cameras, self._limits)
         self._loop = asyncio.get_running_loop()
         await websocket.accept()
         self._clients.add(client)

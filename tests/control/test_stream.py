@@ -24,7 +24,7 @@ from engine.control.stream import KINDS, StreamLimits, Streams
 from engine.types import EventKind
 from tests.control.statuses import make_status
 
-LIMITS = StreamLimits(clients=3, queue_messages=150, queue_bytes=1 << 18, send_timeout_s=1.0)
+LIMITS = StreamLimits(clients=3, queue_messages=150, queue_bytes=1 << 18, queue_records=2, send_timeout_s=1.0)
 ODD = 'odd "name"\\'
 
 
