@@ -222,7 +222,7 @@ def test_who_was_not_looked_at_is_not_remembered(people: People) -> None:
 
 def test_gids_do_not_depend_on_which_camera_was_quicker(people: People) -> None:
     first, second = gallery_of(), gallery_of()
-    gids = {}
+    gids: dict[tuple[str, int], list[int]] = {}
     for gallery, order in ((first, ("yard", "hall")), (second, ("hall", "yard"))):
         for camera in order:
             for track in (1, 2, 3):

@@ -15,7 +15,8 @@ from engine.types import F32
 
 def some_looks(count: int, dims: int = 32, seed: int = 0) -> F32:
     looks = np.random.default_rng(seed).standard_normal((count, dims)).astype(np.float32)
-    return looks / np.linalg.norm(looks, axis=1, keepdims=True)
+    unit: F32 = looks / np.linalg.norm(looks, axis=1, keepdims=True)
+    return unit
 
 
 def test_exact_search_finds_what_comparing_one_by_one_finds() -> None:
