@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from bench.camera_motion_scenes import (
     HFOV_DEG,
+    PAN_DEG_S,
     Moment,
     Still,
     crowd,
@@ -52,7 +53,10 @@ SWITCHES = "num_switches"
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Error of the step, over a grid of points of the picture, and the time that one estimate took."""
+    """Error of the step, over a grid of points of the picture, and the time that one estimate took.
+
+    affine_px   error of the affine motion nearest to the true one, where it is worst
+    """
 
     size: str
     motion: str
@@ -60,6 +64,7 @@ class Accuracy:
     median_px: float
     p95_px: float
     worst_px: float
+    affine_px: float
     untrusted: int
     p50_ms: float
     p95_ms: float
@@ -125,7 +130,7 @@ def accuracy(
     grid = np.column_stack((x.ravel(), y.ravel()))
     left = np.linspace(0.05, 0.85, 8) * width
     boxes = np.column_stack((left, np.full(8, 0.4 * height), left + 0.07 * width, np.full(8, 0.8 * height)))
-    motion, errors, times_ms = CameraMotion(mode), [], []
+    motion, errors, affine_px, times_ms = CameraMotion(mode), [], 0.0, []
     views = rendered(picture, poses, size_wh)
     for number, (view, pose) in enumerate(zip(views, poses, strict=True)):
         frame = frame_of(view)
@@ -139,14 +144,23 @@ def accuracy(
             there = points_through(truth, grid)
             shown = ((there >= 0) & (there <= size_wh)).all(axis=1)
             errors.append(np.hypot(*(points_through(warp.matrix, grid) - there)[shown].T))
+            affine_px = max(affine_px, best_affine_error(grid[shown], there[shown]))
     every = np.concatenate(errors)
     median, p95 = np.percentile(every, (50, 95))
     p50_ms, p95_ms = np.percentile(times_ms[1:], (50, 95))
     return Accuracy(
         f"{width}×{height}", f"{deg_s:g} °/s at {fps:g} fps", mode,
         round(float(median), 2), round(float(p95), 2), round(float(every.max()), 2),
+        round(affine_px, 1),
         sum(motion.statistics.untrusted.values()) - 1, round(float(p50_ms), 2), round(float(p95_ms), 2),
     )  # fmt: skip
+
+
+def best_affine_error(before_xy: F64, now_xy: F64) -> float:
+    """How far off the best affine motion is, at the point where it is worst."""
+    terms = np.column_stack((before_xy, np.ones(len(before_xy))))
+    fitted = terms @ np.linalg.lstsq(terms, now_xy, rcond=None)[0]
+    return float(np.hypot(*(fitted - now_xy).T).max())
 
 
 def tracked(moments: Iterable[Moment], mode: str) -> tuple[int, float, int]:
@@ -245,6 +259,13 @@ def main() -> None:
             rows = [asdict(row) for row in measure(data, lengths.get(name, args.frames))]
             figures[name] = rows
             print(markdown_table(tuple(rows[0]), [tuple(row.values()) for row in rows]), "\n", flush=True)
+    pans = [row for row in figures.get("switches", ()) if str(row["motion"]).startswith("pan")]
+    if pans:
+        ratios = [int(str(row["on"])) / max(1, int(str(row["off"]))) for row in pans]
+        print(f"pans of {PAN_DEG_S:g} °/s: switches with / without, worst of {len(pans)}: {max(ratios):.2f}")
+        figures["pans"] = [
+            {"worst_ratio": round(max(ratios), 3), "mean_ratio": round(float(np.mean(ratios)), 3)}
+        ]
     write_json(args.json, **figures)
 
 
