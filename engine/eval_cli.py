@@ -89,6 +89,13 @@ def _add_what_is_judged(mot: argparse.ArgumentParser) -> None:
     judged.add_argument(
         "--fps", type=_rate, metavar="N", help="frames a second, instead of what seqinfo.ini says"
     )
+    judged.add_argument(
+        "--first-pixel",
+        type=int,
+        choices=(0, 1),
+        default=1,
+        help="what the first column and row are called in the sequence's text files (default: 1, as in MOTChallenge)",
+    )
 
 
 def _add_networks(mot: argparse.ArgumentParser) -> None:

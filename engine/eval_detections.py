@@ -127,7 +127,7 @@ def read_detections(path: Path, sequence: Sequence) -> list[Detections]:
     if rows.values.shape[1] <= SCORE:
         raise ConfigError(f"{path}: no scores in it (column 7); these are not detections")
     rows.refuse_beyond(sequence.info.frames, sequence.name)
-    frames, boxes = rows.frames, rows.boxes_xyxy.astype(np.float32)
+    frames, boxes = rows.frames, rows.boxes_xyxy(sequence.first_pixel).astype(np.float32)
     scores = np.clip(rows.values[:, SCORE], 0, 1).astype(np.float32)
     found = []
     for number in range(1, sequence.frames + 1):

@@ -30,7 +30,7 @@ DEFAULT_TRACKER = "botsort"
 
 def run(args: argparse.Namespace, say: Say) -> int:
     """Judge what was asked for and print it. Raises an `EngineError`."""
-    sequences = find_sequences(args.folders, args.fps)
+    sequences = find_sequences(args.folders, args.fps, args.first_pixel)
     if args.clip is not None and len(sequences) > 1:
         raise ConfigError(f"--clip {args.clip}: one video for {len(sequences)} sequences; name one sequence")
     scored = Evaluation(args, say).of(sequences) if args.result is None else _of_files(args, sequences)

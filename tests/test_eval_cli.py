@@ -90,6 +90,23 @@ def test_a_result_that_is_there(two: Path, tmp_path: Path, capsys: pytest.Captur
     assert (score["mota"], score["misses"], score["ids"], score["people"]) == (0.5, 10, 1, 2)
 
 
+def test_files_that_count_pixels_from_0(
+    two: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Text and text agree however they count; JSON lines count from 0."""
+    objects = [{"id": who, "bbox": list(box)} for who, box in boxes(1).items()]
+    (tmp_path / "cam.jsonl").write_text(
+        json.dumps({"schema": "camring.frame/1", "frame": 0, "objects": objects}) + "\n"
+    )
+    (tmp_path / "res.txt").write_text((two / "gt" / "gt.txt").read_text())
+    for pixel in ("0", "1"):
+        (score,) = scores(capsys, two, "--result", tmp_path / "res.txt", "--first-pixel", pixel)
+        assert score["hota"] in (None, 1.0)
+        (score,) = scores(capsys, two, "--result", tmp_path / "cam.jsonl", "--first-pixel", pixel)
+        # DetA is 1 / 10 where both boxes of the one frame fit exactly, and less where they are a pixel off.
+        assert score["det_a"] is None or (score["det_a"] == pytest.approx(0.1)) == (pixel == "0")
+
+
 @pytest.mark.data
 def test_published_figures(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = data_dir / "mot" / "TUD-Campus"

@@ -1,7 +1,8 @@
 """Files of MOTChallenge: `seqinfo.ini`, and lines of boxes as in gt.txt, det.txt and results.
 
 Knows how a line is read, in the form of 2015 as well as in that of 2016, 2017 and 2020, and what is wrong with one
-that cannot be. Pixels are counted from 1 in these files and from 0 here. Does not know which boxes are judged.
+that cannot be. Pixels are counted from 1 in these files, unless somebody says otherwise, and from 0 here. Does not know
+which boxes are judged.
 """
 
 from __future__ import annotations
@@ -70,10 +71,9 @@ class Rows:
         """int64 (n,)."""
         return self.values[:, ID].astype(np.int64)
 
-    @property
-    def boxes_xyxy(self) -> F64:
-        """float64 (n, 4): left, top, right, bottom, counted from 0."""
-        corner = self.values[:, 2:4] - 1
+    def boxes_xyxy(self, first_pixel: int) -> F64:
+        """float64 (n, 4): left, top, right, bottom, counted from 0; the file counts from `first_pixel`."""
+        corner = self.values[:, 2:4] - first_pixel
         return np.concatenate((corner, corner + self.values[:, 4:6]), axis=1)
 
     def refuse_beyond(self, frames: int, whose: str) -> None:

@@ -49,7 +49,7 @@ def read_result(path: Path, sequence: Sequence, classes: Collection[str]) -> lis
     if len(rows) and (rows.ids < 0).all():
         raise ConfigError(f"{path}: no IDs in it, only detections; a result has them in the second column")
     refuse_twice(rows)
-    frames, ids, boxes = rows.frames, rows.ids, rows.boxes_xyxy
+    frames, ids, boxes = rows.frames, rows.ids, rows.boxes_xyxy(sequence.first_pixel)
     found = []
     for number in range(1, sequence.frames + 1):
         now = frames == number

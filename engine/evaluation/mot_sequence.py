@@ -45,11 +45,13 @@ class Sequence:
 
     info    of the whole sequence; `fps` is what the user said where they did
     truth   of frame 1 on, up to the last one in gt.txt, which may be before the end of the sequence
+    first_pixel  number of the first column and row in its text files
     """
 
     folder: Path
     info: SequenceInfo
     truth: tuple[TruthFrame, ...]
+    first_pixel: int = 1
 
     @property
     def name(self) -> str:
@@ -67,8 +69,10 @@ class Sequence:
         return len(set().union(*(frame.ids.tolist() for frame in self.truth)))
 
     @classmethod
-    def read(cls, folder: Path, fps: float | None = None) -> Sequence:
+    def read(cls, folder: Path, fps: float | None = None, first_pixel: int = 1) -> Sequence:
         """A folder with `gt/gt.txt` and `seqinfo.ini`, which can be left out where `fps` is given.
+
+        first_pixel  1, as MOTChallenge counts; 0 for files that somebody else has made
 
         Raises `ConfigError` for what is missing or cannot be used.
         """
@@ -91,10 +95,10 @@ class Sequence:
             info = SequenceInfo(
                 info.name, fps, info.frames, info.picture_folder, info.picture_suffix, info.width, info.height
             )
-        return cls(folder, info, _truth(rows, last))
+        return cls(folder, info, _truth(rows, last, first_pixel), first_pixel)
 
 
-def find_sequences(folders: list[Path], fps: float | None = None) -> list[Sequence]:
+def find_sequences(folders: list[Path], fps: float | None = None, first_pixel: int = 1) -> list[Sequence]:
     """The sequences in these folders: each is one, or holds some. Raises `ConfigError` where that is not so."""
     found: list[Path] = []
     for folder in folders:
@@ -102,7 +106,7 @@ def find_sequences(folders: list[Path], fps: float | None = None) -> list[Sequen
             raise ConfigError(f"{folder}: no such folder")
         inside = [folder] if (folder / "gt").is_dir() else _with_truth(folder)
         found += inside or [folder]
-    sequences = [Sequence.read(folder, fps) for folder in found]
+    sequences = [Sequence.read(folder, fps, first_pixel) for folder in found]
     names = [sequence.name for sequence in sequences]
     for name in names:
         if names.count(name) > 1:
@@ -114,7 +118,7 @@ def _with_truth(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if (entry / "gt" / "gt.txt").is_file())
 
 
-def _truth(rows: Rows, last: int) -> tuple[TruthFrame, ...]:
+def _truth(rows: Rows, last: int, first_pixel: int) -> tuple[TruthFrame, ...]:
     if rows.values.shape[1] not in (7, 8, _COLUMNS_WITH_CLASS, 10):
         raise ConfigError(
             f"{rows.path}: {rows.values.shape[1]} columns; ground truth has 9 (2016 and later) or 10 (2015)"
@@ -123,7 +127,7 @@ def _truth(rows: Rows, last: int) -> tuple[TruthFrame, ...]:
     refuse_twice(rows, np.flatnonzero(counts).tolist())
     if not counts.any():
         raise ConfigError(f"{rows.path}: nothing in it that is judged (flag 0, or no pedestrians)")
-    frames, ids, boxes = rows.frames, rows.ids, rows.boxes_xyxy
+    frames, ids, boxes = rows.frames, rows.ids, rows.boxes_xyxy(first_pixel)
     truth = []
     for number in range(1, last + 1):
         now = frames == number

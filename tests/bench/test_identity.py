@@ -11,6 +11,7 @@ import pytest
 from bench.identity import (
     LIBRARIES,
     PETS,
+    PETS_FROM_0,
     REID,
     SEQUENCES,
     TUD,
@@ -47,7 +48,10 @@ def test_what_was_asked_for_in_sentences() -> None:
         scored("norfair", PETS, 0), scored("norfair", TUD, 0),
     ]  # fmt: skip
     said = reach(scores, as_json(scores)["mean"])
-    assert said["pets"] == "0.947 / 0.860 / 4 with ReID; 0.889 / 0.740 / 6 without"
+    figures = "0.947 / 0.860 / 4 with ReID, 0.889 / 0.740 / 6 without (truth's pixels from 1)"
+    assert said["pets"] == figures
+    again = [*scores, scored(REID, PETS_FROM_0, 5), scored(WITHOUT_REID, PETS_FROM_0, 5)]
+    assert reach(again, [])["pets"].startswith(f"{figures}; 0.974 / 0.930 / 2 with ReID")
     assert said["tud"] == "0.889 / 0.780"
     assert said["defaults"].startswith(
         "mean IDF1 0.918 (botsort, ReID) and 0.889 (botsort), best of 1 defaults 0.824 (roboflow-sort)"

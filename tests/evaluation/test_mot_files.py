@@ -16,7 +16,8 @@ def test_pixels_are_counted_from_zero(tmp_path: Path) -> None:
     file = tmp_path / "det.txt"
     file.write_text("1,-1,11,21,30,40,0.5\n\n 3 -1 1 1 2 2 0.25 -1 -1 -1\n")
     rows = read_rows(file)
-    assert rows.boxes_xyxy.tolist() == [[10, 20, 40, 60], [0, 0, 2, 2]]
+    assert rows.boxes_xyxy(1).tolist() == [[10, 20, 40, 60], [0, 0, 2, 2]]
+    assert rows.boxes_xyxy(0).tolist() == [[11, 21, 41, 61], [1, 1, 3, 3]]
     assert rows.frames.tolist() == [1, 3] and rows.lines.tolist() == [1, 3]
     assert rows.values[:, 6].tolist() == [0.5, 0.25]
 
