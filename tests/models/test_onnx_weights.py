@@ -57,7 +57,9 @@ def test_a_file_without_them_is_given_back() -> None:
 
 def test_weights_in_other_files_are_left_alone() -> None:
     tensor = numpy_helper.from_array(np.array([[1, 1e-30]], np.float32), "w")
-    elsewhere = TensorProto(name="e", data_type=TensorProto.FLOAT, dims=[1, 2], data_location=TensorProto.EXTERNAL)
+    elsewhere = TensorProto(
+        name="e", data_type=TensorProto.FLOAT, dims=[1, 2], data_location=TensorProto.EXTERNAL
+    )
     assert without_tiny_weights(model(tensor))[1] == 1
     assert without_tiny_weights(model(tensor, elsewhere))[1] == 0
 
