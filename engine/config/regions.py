@@ -162,9 +162,16 @@ def _point(value: object, number: int, key: str, place: str) -> Point:
 def _check_polygon(polygon: tuple[Point, ...], place: str) -> None:
     if len(polygon) < 3:
         raise ConfigError(f"{place}: polygon must have at least 3 points, found {len(polygon)}")
-    if abs(area_of(polygon)) < LEAST_AREA and not _crosses_itself(_ring(polygon)):
+    small = abs(area_of(polygon)) < LEAST_AREA
+    if _is_flat(polygon) or (small and not _crosses_itself(_ring(polygon))):
         raise ConfigError(f"{place}: polygon encloses no area; its points lie on one line, or nearly so")
     _check_edges(_ring(polygon), "polygon", place)
+
+
+def _is_flat(polygon: tuple[Point, ...]) -> bool:
+    first = polygon[0]
+    farthest = max(polygon, key=lambda point: math.dist(first, point))
+    return all(abs(_turn(first, farthest, point)) < LEAST_AREA for point in polygon)
 
 
 def _ring(polygon: Sequence[Point]) -> list[tuple[Point, Point]]:
