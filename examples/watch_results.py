@@ -1,4 +1,4 @@
-"""Follow the JSON lines of a running engine and say when somebody appears or leaves.
+"""Follow the JSON lines of a running engine and say what happens.
 
 engine-run --source test:// --model motion --out out &
 python examples/watch_results.py out/cam0.jsonl
@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-GONE_AFTER_FRAMES = 25
-
 
 def follow(path: Path) -> Iterator[dict[str, Any]]:
     """Every line of a file that is still being written. Lines are always whole."""
@@ -28,16 +26,11 @@ def follow(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    last_seen: dict[int, int] = {}
     for result in follow(Path(sys.argv[1])):
-        frame = result["frame"]
-        for found in result["objects"]:
-            if found["id"] is not None:
-                if found["id"] not in last_seen:
-                    print(f"frame {frame}: {found['label']} {found['id']} appears")
-                last_seen[found["id"]] = frame
-        for track_id in [key for key, seen in last_seen.items() if frame - seen > GONE_AFTER_FRAMES]:
-            print(f"frame {frame}: {track_id} is gone after frame {last_seen.pop(track_id)}")
+        for event in result.get("events", ()):
+            whom = f"{event['label']} {event['id']}" if "id" in event else ""
+            where = event.get("zone") or event.get("line") or ""
+            print(f"frame {result['frame']}: {event['kind']} {whom} {where}".rstrip())
 
 
 if __name__ == "__main__":
