@@ -156,7 +156,8 @@ def search_times(
     dims: int, counts: tuple[int, ...], repeats: int, exact_up_to: int
 ) -> list[tuple[object, ...]]:
     """p50 and p95 of a search for one newcomer among so many looks, milliseconds."""
-    faces, rows = Faces(dims), []
+    faces = Faces(dims)
+    rows: list[tuple[object, ...]] = []
     search = LookSearch(dims, exact_up_to)
     chance = np.random.default_rng(3)
     ways = chance.standard_normal((max(counts), 64), np.float32)

@@ -189,7 +189,8 @@ class Identities:
     def _open_file(self, path: Path) -> None:
         assert self.gallery is not None
         context, file = self._context, IdentityFile(path)
-        context.stop_grace_s = None  # the last saving may take its time; the supervisor's patience is the limit
+        # The last saving may take its time; the supervisor's patience is the limit.
+        context.stop_grace_s = None
         self._saver = Saver(file, context.wake.notify)
         self._save_due_ns = context.clock.now_ns() + round(context.config.identity.save_s * 1e9)
         try:

@@ -67,7 +67,7 @@ def test_forgetting_scopes_and_a_kill_in_a_live_run(
     assert {"gid", "class", "ids", "present", "visits"} <= page["identities"][0].keys()
     assert page["identities"][0]["class"] == "person" and file.is_file()
 
-    (track,) = [pid for pid, command in run.workers().items() if command.startswith("track ")]
+    (track,) = [pid for pid, command in run.workers().items() if command == "track"]
     os.kill(track, signal.SIGKILL)
     until(lambda: "remembered from before" in run.text(), 40, "the next worker has read the file")
     status, page = until(lambda: _answered(run), 40, "the next worker answers")
