@@ -30,7 +30,7 @@ Bools = NDArray[np.bool_]
 
 CORNERS = 100
 """Cells of the grid that corners are looked for in."""
-LONG_SIDE_SEARCHED_PX = 400
+LONG_SIDE_SEARCHED_PX = 320
 STILL_PX = 0.35
 """How far, in small pixels, a corner may be from where it was while the camera stands still."""
 STILL_SHARE = 0.7
