@@ -4,14 +4,17 @@ Real sequences need the test data ($ENGINE_TEST_DATA or ../shared/data); walkers
 `bench.tracking_scenes`. Scores are those of motmetrics: a box counts from overlap 0.5, and boxes on people whom
 the annotators marked as not to be judged are left out.
 
-    python -m bench.tracking [--data DIR] [--json FILE]
+Streets are also given with looks: made-up embeddings of every box, or of those that `engine.tracking.demand` asks for.
+Real ones, and other people's trackers, are in `bench.identity`.
+
+    python -m bench.tracking [--data DIR] [--seconds 20] [--json FILE]
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import motmetrics
@@ -20,14 +23,17 @@ from numpy.typing import NDArray
 
 from bench.data import data_folder
 from bench.machine import argument_parser, heading, markdown_table, write_json
-from bench.tracking_scenes import SceneFrame, covered_shares, detect, street
+from bench.tracking_scenes import SceneFrame, covered_shares, detect, street, with_looks
 from engine.tracking.association import iou_matrix
 from engine.tracking.base import Tracker, create_tracker
-from engine.types import Detections
+from engine.tracking.demand import Demand, DemandSettings
+from engine.tracking.settings import TrackerSettings
+from engine.types import Detections, TrackState
 
 F64 = NDArray[np.float64]
 
-TRACKERS = ("botsort", "bytetrack")
+TRACKERS = ("botsort", "bytetrack", "sort")
+REFRESH_FRAMES = 10
 MOT_PERSON = 1
 MOT_NOT_JUDGED = (2, 7, 8, 12)
 METRICS = ("idf1", "mota", "num_switches", "num_false_positives", "num_misses")
@@ -46,6 +52,27 @@ class Sequence:
         """Made-up walkers."""
         frames = street(people, fps, seconds, seed=seed)
         return cls(f"street, {people} people, {fps:g} fps", frames, [np.empty((0, 4))] * len(frames))
+
+    def looked_at(self) -> Sequence:
+        """With an embedding of every box."""
+        return Sequence(f"{self.name}, looks", with_looks(self.frames), self.ignored_xyxy)
+
+    def looked_at_on_demand(self) -> Sequence:
+        """With embeddings of those boxes whose look may change a decision, and the share of these in the name."""
+        demand = Demand(DemandSettings.of(TrackerSettings(), (0,), REFRESH_FRAMES))
+        frames, asked = [], 0
+        for frame in with_looks(self.frames):
+            found = frame.detections
+            wanted = demand.wanted(found)
+            demand.granted(wanted.rows)
+            rows = np.sort(wanted.rows)
+            asked += len(rows)
+            looks = found.embeddings
+            if looks is not None:
+                looks = replace(looks, rows=rows.astype(np.int32), vectors=looks.vectors[rows])
+            frames.append(replace(frame, detections=replace(found, embeddings=looks)))
+        share = asked / max(1, sum(len(frame.detections) for frame in self.frames))
+        return Sequence(f"{self.name}, looks at {share:.0%} of the boxes", frames, self.ignored_xyxy)
 
     def every(self, step: int, fps: float) -> Sequence:
         """Every `step`-th frame of a sequence of `fps`."""
@@ -69,10 +96,14 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Time of `Tracker.update` with about this many objects in the picture."""
+    """Time of `Tracker.update` with about this many objects in the picture, without camera motion.
+
+    looks  whether every box has an embedding of 512 numbers
+    """
 
     tracker: str
     objects: float
+    looks: bool
     p50_us: float
     p95_us: float
     p99_us: float
@@ -145,7 +176,7 @@ def score(tracker: Tracker, tracker_name: str, sequence: Sequence) -> Score:
     people: set[int] = set()
     for frame, ignored in zip(sequence.frames, sequence.ignored_xyxy, strict=True):
         tracks = tracker.update(frame.detections, frame.time_s)
-        tracks = tracks.take(tracks.track_ids > 0)
+        tracks = tracks.take((tracks.track_ids > 0) & (tracks.states != TrackState.COASTING))
         boxes = tracks.boxes_xyxy.astype(np.float64)
         distances = _distances(frame.truth_xyxy, boxes)
         judged = np.isnan(_distances(ignored, boxes)).all(axis=0) | ~np.isnan(distances).all(axis=0)
@@ -162,9 +193,11 @@ def score(tracker: Tracker, tracker_name: str, sequence: Sequence) -> Score:
     )  # fmt: skip
 
 
-def measure(tracker_name: str, people: int) -> Timing:
-    """Time each update of 20 s of a street at 25 fps; the first 10 frames do not count."""
-    frames = street(people, 25, 20, seed=people)
+def measure(tracker_name: str, people: int, seconds: float, looks: bool = False) -> Timing:
+    """Time each update of a street at 25 fps; the first 10 frames do not count."""
+    frames = street(people, 25, seconds, seed=people)
+    if looks:
+        frames = with_looks(frames, dims=512)
     tracker = create_tracker(tracker_name)
     times_ns = []
     for frame in frames:
@@ -173,7 +206,7 @@ def measure(tracker_name: str, people: int) -> Timing:
         times_ns.append(time.perf_counter_ns() - started_ns)
     p50, p95, p99 = np.percentile(np.array(times_ns[10:]) / 1000, (50, 95, 99))
     objects = float(np.mean([len(frame.truth_ids) for frame in frames]))
-    return Timing(tracker_name, round(objects, 1), round(p50), round(p95), round(p99))
+    return Timing(tracker_name, round(objects, 1), looks, round(p50), round(p95), round(p99))
 
 
 def all_sequences(data: Path | None) -> Iterator[Sequence]:
@@ -181,7 +214,10 @@ def all_sequences(data: Path | None) -> Iterator[Sequence]:
     if data is not None:
         yield from real_sequences(data)
     for people, fps, seconds in ((8, 60, 20), (12, 25, 30), (20, 10, 40), (12, 4, 60), (8, 1, 120)):
-        yield Sequence.of_street(people, fps, seconds, seed=people)
+        plain = Sequence.of_street(people, fps, seconds, seed=people)
+        yield plain
+        yield plain.looked_at()
+        yield plain.looked_at_on_demand()
 
 
 def main() -> None:
@@ -189,6 +225,7 @@ def main() -> None:
     folder = data_folder()
     default = folder if (folder / "mot").is_dir() else None
     parser.add_argument("--data", type=Path, default=default, help="folder of the test data")
+    parser.add_argument("--seconds", type=float, default=20, help="length of the streets that are timed")
     args = parser.parse_args()
     print(heading())
     scores = [
@@ -196,7 +233,11 @@ def main() -> None:
         for sequence in all_sequences(args.data)
         for name in TRACKERS
     ]
-    timings = [measure(name, people) for name in TRACKERS for people in (5, 10, 20, 50, 100)]
+    timings = [
+        measure(name, people, args.seconds, looks)
+        for name, looks in (*((name, False) for name in TRACKERS), ("botsort", True))
+        for people in (5, 10, 20, 50, 100)
+    ]
     print(
         markdown_table(
             ("sequence", "tracker", "IDF1", "MOTA", "IDSW", "FP", "FN", "ids", "people"),
@@ -206,7 +247,7 @@ def main() -> None:
     print()
     print(
         markdown_table(
-            ("tracker", "objects", "p50 µs", "p95 µs", "p99 µs"),
+            ("tracker", "objects", "looks", "p50 µs", "p95 µs", "p99 µs"),
             [tuple(asdict(entry).values()) for entry in timings],
         )
     )

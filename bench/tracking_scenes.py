@@ -132,7 +132,6 @@ def street(people: int, fps: float, seconds: float, pillars: int = 2, seed: int 
     return frames
 
 
-LOOK_DIMS = 64
 COMMON_SHARE, COMMON_SPREAD = 0.61, 0.12
 """How much of what they look like people have in common, and by how much that differs: cosines of 0.46 ± 0.09."""
 OWN_SHARE = 0.754
@@ -144,20 +143,20 @@ LEAST_OVERLAP = 0.3
 class Looks:
     """Vectors of made-up people: some of each is common to all, some is their own, some is view and noise."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, dims: int) -> None:
         self._seed = seed
+        self._dims = dims
         self._rng = np.random.default_rng(seed)
         self._common = self._direction(self._rng)
         self._people: dict[int, F64] = {}
         self._views: dict[int, F64] = {}
 
-    @staticmethod
-    def _direction(rng: np.random.Generator) -> F64:
-        vector = rng.normal(size=LOOK_DIMS)
+    def _direction(self, rng: np.random.Generator) -> F64:
+        vector = rng.normal(size=self._dims)
         return np.asarray(vector / np.linalg.norm(vector))
 
     def person(self, number: int) -> F64:
-        """What somebody really looks like, (LOOK_DIMS,) of length 1."""
+        """What somebody really looks like, (dims,) of length 1."""
         if number not in self._people:
             rng = np.random.default_rng((self._seed, number))
             own = self._direction(rng)
@@ -190,9 +189,9 @@ class Looks:
         return self.sight(int(frame.truth_ids[shown]), look)
 
 
-def with_looks(frames: Iterable[SceneFrame], seed: int = 0) -> list[SceneFrame]:
+def with_looks(frames: Iterable[SceneFrame], seed: int = 0, dims: int = 64) -> list[SceneFrame]:
     """The same frames, every detection with an embedding of whom it shows."""
-    looks, out = Looks(seed), []
+    looks, out = Looks(seed, dims), []
     for frame in frames:
         found = frame.detections
         if not len(found):

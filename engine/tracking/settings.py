@@ -67,7 +67,7 @@ class TrackerSettings:
     lost_gate: float = 5.989
     lost_s: float = 2.0
     lost_frames: int = 5
-    lost_lives: float = 3.0
+    lost_lives: float = 2.0
     boxes: str = "filtered"
     filtered_overlap: float = 0.8
     coast_s: float = 0.0

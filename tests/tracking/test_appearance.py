@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.tracking_scenes import street, with_looks
 from engine.tracking.appearance import Strangers
 from engine.tracking.botsort import BotSort
 from engine.tracking.bytetrack import ByteTrack
@@ -204,3 +205,30 @@ def test_looks_that_cancel_out_keep_what_was_known(tracker: TwoStageTracker) -> 
     tracker.update(seen((0, -person(0)), score=1.0), 0.04)
     assert np.isfinite(tracker.looks(np.array([1]))[0]).all()
     assert np.linalg.norm(tracker.looks(np.array([1]))[0]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_the_looks_are_every_box_is_there_once(tracker: TwoStageTracker, seed: int) -> None:
+    """Some boxes looked at, some vectors broken, and the network exchanged twice."""
+    rng = np.random.default_rng(seed)
+    known: set[int] = set()
+    for k, scene in enumerate(with_looks(street(people=12, fps=10, seconds=9, seed=seed), seed)):
+        detections = scene.detections
+        if detections.embeddings is not None:
+            rows = np.flatnonzero(rng.random(len(detections)) < rng.random()).astype(np.int32)
+            vectors = detections.embeddings.vectors[rows]
+            vectors = np.tile(vectors, (1, 2)) if 30 <= k < 60 else vectors
+            vectors[rng.random(len(rows)) < 0.2] = rng.choice([math.nan, math.inf, 0])
+            detections = replace(detections, embeddings=Embeddings(rows, vectors))
+        tracks = tracker.update(detections, scene.time_s)
+        given = [track_id for track_id in ids(tracks) if track_id]
+        assert len(set(given)) == len(given)
+        known.update(given)
+        np.testing.assert_array_equal(
+            tracks.scores[tracks.scores >= 0.25], detections.scores[detections.scores >= 0.25]
+        )
+        looks, sightings = tracker.looks(tracks.track_ids)
+        assert np.isfinite(looks).all() and np.isfinite(tracks.boxes_xyxy).all()
+        lengths = np.linalg.norm(looks, axis=1)
+        np.testing.assert_allclose(lengths, np.where(sightings > 0, 1, 0), atol=1e-5)
+    assert known <= set(range(1, tracker.next_track_id))

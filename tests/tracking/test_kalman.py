@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.tracking.camera_motion_warp import Warp
 from engine.tracking.kalman import (
     COVARIANCE,
     F64,
@@ -139,6 +140,77 @@ def test_forget_motion_keeps_the_place() -> None:
     states[:, VELOCITY] = 100
     kalman.forget_motion(states)
     np.testing.assert_array_equal(states, kalman.initiate(BOXES))
+
+
+def moving_states(kalman: KalmanFilter) -> F64:
+    states = kalman.initiate(BOXES)
+    kalman.predict(states, 0.1)
+    kalman.correct(states, np.arange(len(BOXES)), BOXES + 7)
+    states[:, VELOCITY, :2] = (30, -20)
+    return states
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_shift_of_the_picture_moves_places_and_nothing_else(model: BoxModel) -> None:
+    kalman = KalmanFilter(model)
+    states = moving_states(kalman)
+    before = states.copy()
+    matrix = np.array(((1.0, 0, -90), (0, 1, 14), (0, 0, 1)))
+    assert kalman.warp(states, Warp(matrix, True, "flow"))
+    before[:, POSITION, :2] += (-90, 14)
+    np.testing.assert_allclose(states, before, rtol=1e-12)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_zoom_is_a_rescaling_about_the_middle(model: BoxModel) -> None:
+    """Whatever the order: everything in the picture becomes larger, speeds and doubts as well."""
+    kalman = KalmanFilter(model)
+    zoomed, scaled = moving_states(kalman), moving_states(kalman)
+    kalman.rescale(scaled, 1.5, 1.5)
+    scaled[:, POSITION, :2] += (-100, -60)
+    matrix = np.array(((1.5, 0, -100), (0, 1.5, -60), (0, 0, 1)))
+    assert kalman.warp(zoomed, Warp(matrix, True, "flow"))
+    np.testing.assert_allclose(zoomed, scaled, rtol=1e-9)
+
+
+def test_a_roll_turns_speeds_and_what_is_doubtful_about_them() -> None:
+    kalman = KalmanFilter(CentreSize())
+    states = moving_states(kalman)
+    before = states.copy()
+    matrix = np.array(((0.0, -1, 500), (1, 0, 0), (0, 0, 1)))
+    assert kalman.warp(states, Warp(matrix, True, "flow"))
+    np.testing.assert_allclose(states[:, VELOCITY, :2], [(20, 30)] * 3, atol=1e-9)
+    np.testing.assert_allclose(states[:, VARIANCE, :2], before[:, VARIANCE, 1::-1], rtol=1e-9)
+    np.testing.assert_allclose(states[:, POSITION, 2:], before[:, POSITION, 2:], rtol=1e-9)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_warped_filter_is_the_dense_one_with_the_matrix_of_botsort(model: BoxModel) -> None:
+    """Position and speed of the centre, mean and covariance, times the turn, without what couples x and y."""
+    kalman = KalmanFilter(model)
+    states = moving_states(kalman)
+    turn = np.array(((1.02, -0.03), (0.03, 1.02)))
+    matrix = np.eye(3)
+    matrix[:2, :2], matrix[:2, 2] = turn, (8, -5)
+    dense = states[0].copy()
+    assert kalman.warp(states, Warp(matrix, True, "flow"))
+    np.testing.assert_allclose(states[0, POSITION, :2], turn @ dense[POSITION, :2] + (8, -5), rtol=1e-9)
+    np.testing.assert_allclose(states[0, VELOCITY, :2], turn @ dense[VELOCITY, :2], rtol=1e-9)
+    for row in (VARIANCE, COVARIANCE, VELOCITY_VARIANCE):
+        expected = np.diag(turn @ np.diag(dense[row, :2]) @ turn.T)
+        np.testing.assert_allclose(states[0, row, :2], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, -1.0, 1e9, 1e300])
+def test_a_warp_that_cannot_be_true_changes_nothing(bad: float) -> None:
+    kalman = KalmanFilter(CentreSize())
+    states = moving_states(kalman)
+    before = states.copy()
+    matrix = np.eye(3)
+    matrix[0, 0] = bad
+    assert not kalman.warp(states, Warp(matrix, True, "flow"))
+    np.testing.assert_array_equal(states, before)
+    assert kalman.warp(states[:0], Warp(np.eye(3), True, "flow"))
 
 
 @settings(max_examples=50, deadline=None)

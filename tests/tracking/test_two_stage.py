@@ -1,4 +1,4 @@
-"""The life of tracks, for both trackers: confirmation, loss, classes, time, bad input, and invariants."""
+"""The life of tracks, for both trackers of two stages: confirmation, loss, classes, time, bad input, and invariants."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from engine.errors import ConfigError
 from engine.tracking.association import paired_iou
 from engine.tracking.base import create_tracker
 from engine.tracking.botsort import BotSort
+from engine.tracking.box_tracker import BoxTracker
 from engine.tracking.bytetrack import ByteTrack
 from engine.tracking.settings import TrackerSettings
+from engine.tracking.sort import Sort
 from engine.tracking.two_stage import TwoStageTracker
 from engine.types import Detections, FrameFlag, FrameMeta, FrameNv12, Masks, Tracks
 
 Box = tuple[float, float, float, float]
 PERSON, CAR, TRUCK = 0, 2, 7
+KINDS: list[type[BoxTracker]] = [BotSort, ByteTrack, Sort]
 
 
 @pytest.fixture(params=[BotSort, ByteTrack])
@@ -275,9 +278,9 @@ def test_a_stranger_near_a_lost_track_is_a_stranger() -> None:
 
 def test_what_sank_behind_a_wall_does_not_go_on_shrinking() -> None:
     tracker = BotSort()
-    for k in range(15):
-        tracker.update(found((at(100, height=120 - 5 * k), 0.9)), k / 25)
-    for k in range(15, 50):
+    for k in range(25):
+        tracker.update(found((at(100, height=120 - 5 * max(0, k - 10)), 0.9)), k / 25)
+    for k in range(25, 50):
         tracker.update(Detections.empty(), k / 25)
     for k in range(50, 52):
         tracks = tracker.update(found((at(100, height=50), 0.9)), k / 25)
@@ -334,6 +337,20 @@ def test_what_is_no_box_is_dropped_and_counted(tracker: TwoStageTracker) -> None
         tracks = tracker.update(found((good, 0.9), *bad), k / 25)
         assert ids(tracks) == [1]
     assert tracker.invalid_detections == 3 * len(bad)
+
+
+def test_what_lasted_for_a_moment_is_not_waited_for(tracker: TwoStageTracker) -> None:
+    """Three frames of somebody, who may have been nobody, do not wait for a second."""
+    for k in range(40):
+        standing = (at(500), 0.9)
+        tracks = tracker.update(found(standing, *[(at(100), 0.9)] * (k < 3 or k > 25)), k / 25)
+    assert ids(tracks) == [1, 3]
+
+
+def test_detections_outside_of_the_picture_are_tracked_like_others(tracker: TwoStageTracker) -> None:
+    for k in range(10):
+        boxes = found((at(-500 + 2 * k, -300), 0.9), (at(5000 + 2 * k, 4000), 0.9))
+        assert ids(tracker.update(boxes, k / 25, frame_of(640, 480))) == [1, 2]
 
 
 def test_the_same_box_many_times_is_one_track(tracker: TwoStageTracker) -> None:
@@ -393,10 +410,8 @@ frames_strategy = st.lists(
 
 
 @settings(max_examples=150, deadline=None)
-@given(frames=frames_strategy, kind=st.sampled_from([BotSort, ByteTrack]))
-def test_invariants(
-    frames: list[tuple[list[tuple[Box, float, int]], float]], kind: type[TwoStageTracker]
-) -> None:
+@given(frames=frames_strategy, kind=st.sampled_from(KINDS))
+def test_invariants(frames: list[tuple[list[tuple[Box, float, int]], float]], kind: type[BoxTracker]) -> None:
     tracker = kind()
     now, known = 0.0, set[int]()
     for objects, step_s in frames:
@@ -433,11 +448,9 @@ def check_conservation(detections: Detections, tracks: Tracks) -> None:
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 10_000), people=st.integers(1, 15), fps=st.sampled_from([1.0, 5.0, 30.0, 120.0]),
-    kind=st.sampled_from([BotSort, ByteTrack]),
+    kind=st.sampled_from(KINDS),
 )  # fmt: skip
-def test_streets_hold_the_same_invariants(
-    seed: int, people: int, fps: float, kind: type[TwoStageTracker]
-) -> None:
+def test_streets_hold_the_same_invariants(seed: int, people: int, fps: float, kind: type[BoxTracker]) -> None:
     tracker, known = kind(), set[int]()
     for frame in street(people, fps, 20 / fps, seed=seed):
         tracks = tracker.update(frame.detections, frame.time_s)
