@@ -22,8 +22,8 @@ FloatT = TypeVar("FloatT", bound=np.floating[Any])
 _COMPLEX = np.array((1, 1j))
 
 _DRAWS = np.random.default_rng(20).random((48, 2))
-"""Fixed, so that the same points always give the same motion: 48 draws miss a pair among two fifths of the points once in
-4000 times."""
+"""Fixed, so that the same points always give the same motion: 48 draws miss a pair among two fifths of the points once
+in 4000 times."""
 _LOOSE_SHARE = 0.12
 """How far points may be from a similarity, as a share of the shift, where the truth is a homography."""
 _ROUNDS = 3

@@ -43,6 +43,9 @@ REFERENCE_FRAMES = 12
 LEAST_CORNERS = 12
 LEAST_SHARE = 0.45
 """Corners, and share of those followed, that must agree for the motion to be believed."""
+SURE_SHARE, LEAST_OF_ALL = 0.3, 0.2
+"""Share of all corners that must agree for nothing else to be tried, and for the best found to be believed: a few that
+were found again by chance agree with each other easily."""
 MOST_ERROR_PX = 2.0
 """Largest expected error at a corner of the small picture: it is more where the points lie in one place only."""
 _NOISE_PX = 0.2
@@ -97,11 +100,14 @@ class FlowMotion:
         if reference is None or len(self._points) < LEAST_CORNERS:
             return Found(None, "covered" if picture.covered else "texture"), _NO_POINTS
         first = _judged(*_followed(reference, picture, self._points, guess), picture.size_wh)
-        if first[0].matrix is not None:
+        if first[0].matrix is not None and len(first[1]) >= SURE_SHARE * len(self._points):
             return first
         shift = shift_between(reference, picture)
         second = _judged(*_followed(reference, picture, self._points, shift), picture.size_wh)
-        return first if second[0].matrix is None else second
+        best = max(first, second, key=lambda found: len(found[1]))
+        if best[0].matrix is not None and len(best[1]) < LEAST_OF_ALL * len(self._points):
+            return Found(None, "lost", best[0].share), _NO_POINTS
+        return best
 
     def _refer_to(self, picture: SmallPicture, points: F32) -> None:
         self.reference, self._age = picture, 0
