@@ -35,6 +35,7 @@ class StreamReader:
         self._streams = streams
         self._places = {camera.name: _Place() for camera in context.config.cameras}
         self._stopping = threading.Event()
+        self._go_to_the_newest()
 
     def stop(self) -> None:
         """End `run` within a quarter of a second."""
@@ -43,7 +44,6 @@ class StreamReader:
 
     def run(self) -> None:
         """Hand over whatever comes, until stopped; sleep while nobody listens."""
-        self._go_to_the_newest()
         while not self._stopping.is_set():
             if not self._streams.somebody_listens.is_set():
                 if not self._streams.somebody_listens.wait(STATUS_INTERVAL_S):
