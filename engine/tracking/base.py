@@ -58,8 +58,8 @@ class Tracker(ABC):
 
         Every detection that is worth showing is in the result: with its ID, or with ID 0 while it is not
         confirmed. `time_s` is the frame's time in seconds and may jump. `frame` is there for trackers that
-        look at pixels. Boxes and masks of matched tracks are those of the detection. Behind the detections' rows
-        follow tracks that coast: not seen in this frame, for at most `TrackerSettings.coast_s`.
+        follow the camera. Masks are those of the detection, and boxes as `TrackerSettings.boxes` says. Behind the
+        detections' rows follow tracks that coast: not seen in this frame, for at most `TrackerSettings.coast_s`.
         """
 
     def states_of(self, track_ids: I64) -> I32:
