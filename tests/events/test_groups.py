@@ -58,6 +58,19 @@ def test_two_are_no_group_of_three_and_distance_counts_in_heights() -> None:
     assert groups(small) == [], "60 pixels are 1.5 heights of somebody far away"
 
 
+def test_who_is_close_stays_so_a_little_farther_off() -> None:
+    """One height makes a pair, one and a quarter keeps it."""
+
+    def spread(heights: float) -> dict[int, tuple[float, float]]:
+        return {k: (100.0 + 100.0 * heights * k, 500.0) for k in (1, 2, 3)}
+
+    scene = grouping()
+    assert groups(stay(scene, spread(1.1), 50)) == []
+    assert len(groups(stay(scene, spread(0.95), 30))) == 3
+    assert groups(stay(scene, spread(1.2), 30)) == []
+    assert [kind for kind, _, _ in groups(stay(scene, spread(1.3), 30))] == ["UNGROUPED"]
+
+
 def test_a_member_that_is_hidden_for_a_moment_stays() -> None:
     scene = grouping()
     stay(scene, TRIO, 30)

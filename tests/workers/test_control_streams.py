@@ -76,9 +76,9 @@ def house(open_house: Callable[[RunConfig], House]) -> House:
 @pytest.fixture
 def heard(house: House) -> Iterator[Heard]:
     streams = Heard()
+    publish(house, 0)
     reader = StreamReader(house.workers["control"].context, streams)
     thread = threading.Thread(target=reader.run)
-    publish(house, 0)
     thread.start()
     yield streams
     reader.stop()
