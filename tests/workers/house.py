@@ -62,6 +62,10 @@ class Worker:
         self.ours.close()
         self.theirs.close()
         self.status.close()
+        context = self.context
+        for end in (*context.feeds.values(), *context.writers.values(), context._status_writer, context.wake):
+            if end is not None:
+                end.close()
 
 
 class House:
