@@ -27,6 +27,7 @@ from engine.tracking.camera_motion_warp import (
 from engine.types import F32
 
 Bools = NDArray[np.bool_]
+Rows = NDArray[np.intp]
 
 CORNERS = 100
 """Cells of the grid that corners are looked for in."""
@@ -46,6 +47,9 @@ LEAST_SHARE = 0.45
 SURE_SHARE, LEAST_OF_ALL = 0.3, 0.2
 """Share of all corners that must agree for nothing else to be tried, and for the best found to be believed: a few that
 were found again by chance agree with each other easily."""
+LEAST_IN_PART, LEAST_SHARE_IN_PART, LEAST_PARTS = 2, 0.3, 0.5
+_PARTS_WH = (4, 3)
+"""Of the parts of the picture with so many corners, how many in how many must agree."""
 MOST_ERROR_PX = 2.0
 """Largest expected error at a corner of the small picture: it is more where the points lie in one place only."""
 _NOISE_PX = 0.2
@@ -55,7 +59,7 @@ _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.02)
 _RETURN_PX = 0.5
 """How near to where it started a corner must come when it is followed back."""
 _LEAST_CONTRAST = 6e-5
-_CONTRAST_SHARE = 0.005
+_CONTRAST_SHARE = 0.001
 """Least smaller eigenvalue of a corner, also as a share of the best one's. The first is that of the noise of a dark
 picture."""
 _EDGE_PX = 4
@@ -99,15 +103,24 @@ class FlowMotion:
         reference = self.reference
         if reference is None or len(self._points) < LEAST_CORNERS:
             return Found(None, "covered" if picture.covered else "texture"), _NO_POINTS
-        first = _judged(*_followed(reference, picture, self._points, guess), picture.size_wh)
+        first = self._follow(reference, picture, guess)
         if first[0].matrix is not None and len(first[1]) >= SURE_SHARE * len(self._points):
             return first
-        shift = shift_between(reference, picture)
-        second = _judged(*_followed(reference, picture, self._points, shift), picture.size_wh)
-        best = max(first, second, key=lambda found: len(found[1]))
-        if best[0].matrix is not None and len(best[1]) < LEAST_OF_ALL * len(self._points):
-            return Found(None, "lost", best[0].share), _NO_POINTS
-        return best
+        second = self._follow(reference, picture, shift_between(reference, picture))
+        return max(first, second, key=lambda found: len(found[1]))
+
+    def _follow(self, reference: SmallPicture, picture: SmallPicture, guess: F64 | None) -> tuple[Found, F32]:
+        """The same from one guess. Without an answer there is nothing to follow further."""
+        rows, now = _followed(reference, picture, self._points, guess)
+        found, agreeing = _judged(self._points[rows], now, picture.size_wh)
+        if found.matrix is None:
+            return found, _NO_POINTS
+        if np.count_nonzero(agreeing) < LEAST_OF_ALL * len(self._points):
+            return Found(None, "lost", found.share), _NO_POINTS
+        tried = picture.is_background(self._points)
+        if not _widespread(self._points, tried, rows[agreeing], picture.size_wh):
+            return Found(None, "one place", found.share), _NO_POINTS
+        return found, now if found.reason == "still" else now[agreeing]
 
     def _refer_to(self, picture: SmallPicture, points: F32) -> None:
         self.reference, self._age = picture, 0
@@ -144,8 +157,8 @@ def corners_of(picture: SmallPicture) -> F32:
 
 def _followed(
     reference: SmallPicture, picture: SmallPicture, points: F32, guess: F64 | None
-) -> tuple[F32, F32]:
-    """(k, 2) corners of the reference that were found in the picture's background, and (k, 2) where."""
+) -> tuple[Rows, F32]:
+    """(k,) which corners of the reference were found in the picture's background, and (k, 2) where."""
     flags, start = 0, points
     if guess is not None:
         start = _through(guess, points)
@@ -157,11 +170,12 @@ def _followed(
     now = np.asarray(ended, np.float32)
     kept = (seen[:, 0] > 0) & np.isfinite(now).all(axis=1) & _inside(now, picture.size_wh)
     kept &= picture.is_background(now)
-    before, now = points[kept], now[kept]
+    rows = np.flatnonzero(kept)
+    before, now = points[rows], now[rows]
     if not len(now):
-        return before, now
+        return rows, now
     # From where most corners have come, not from where this one has: else it would come back of itself.
-    home = now - middle_of(now - start[kept])
+    home = now - middle_of(now - start[rows])
     if guess is not None:
         home = _through(np.asarray(np.linalg.inv(guess), np.float64), home)
     back, seen, _ = cv2.calcOpticalFlowPyrLK(
@@ -169,16 +183,17 @@ def _followed(
         winSize=_WINDOW_WH, maxLevel=_LEVELS_BACK, criteria=_STEPS, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
     )  # fmt: skip
     returned = (seen[:, 0] > 0) & (np.abs(back - before).max(axis=1) <= _RETURN_PX)
-    return before[returned], now[returned]
+    return rows[returned], now[returned]
 
 
-def _judged(before: F32, now: F32, size_wh: tuple[int, int]) -> tuple[Found, F32]:
-    """The motion that corners tell of, and the ones worth following further."""
+def _judged(before: F32, now: F32, size_wh: tuple[int, int]) -> tuple[Found, Bools]:
+    """The motion that corners (k, 2) tell of, and bool (k,) which of them follow it."""
     if len(before) < LEAST_CORNERS:
-        return Found(None, "lost"), _NO_POINTS
-    still = _share(np.abs(now - before).max(axis=1) <= STILL_PX)
+        return Found(None, "lost"), np.zeros(len(before), np.bool_)
+    rests = np.abs(now - before).max(axis=1) <= STILL_PX
+    still = _share(rests)
     if still >= STILL_SHARE:
-        return Found(np.eye(3), "still", still), now
+        return Found(np.eye(3), "still", still), rests
     # Centred and in halves of the longer side, as the fit wants them.
     half = max(size_wh) / 2
     middle = np.array(size_wh) / 2
@@ -187,19 +202,32 @@ def _judged(before: F32, now: F32, size_wh: tuple[int, int]) -> tuple[Found, F32
     share = _share(fit.agreeing)
     near = _share(np.abs(points_through(fit.matrix, places[0]) - places[1]).max(axis=1) * half <= STILL_PX)
     if still >= max(STILL_LEAST_SHARE, STILL_PREFERENCE * near):
-        return Found(np.eye(3), "still", still), now
+        return Found(np.eye(3), "still", still), rests
     centre = np.array(((half, 0, middle[0]), (0, half, middle[1]), (0, 0, 1)))
     matrix = centre @ fit.matrix @ np.linalg.inv(centre)
     if share < LEAST_SHARE or np.count_nonzero(fit.agreeing) < LEAST_CORNERS:
-        return Found(None, "disagreement", share), _NO_POINTS
+        return Found(None, "disagreement", share), fit.agreeing
     if not is_plausible(matrix, size_wh):
-        return Found(None, "implausible", share), _NO_POINTS
+        return Found(None, "implausible", share), fit.agreeing
     if not fit.error * half <= MOST_ERROR_PX:
-        return Found(None, "one place", share), _NO_POINTS
+        return Found(None, "one place", share), fit.agreeing
     matrix /= matrix[2, 2]
     if most_shift(matrix, size_wh) <= STILL_PX:
-        return Found(np.eye(3), "still", share), now
-    return Found(matrix, "flow", share), now[fit.agreeing]
+        return Found(np.eye(3), "still", share), fit.agreeing
+    return Found(matrix, "flow", share), fit.agreeing
+
+
+def _widespread(points: F32, tried: Bools, agreeing: Rows, size_wh: tuple[int, int]) -> bool:
+    """Whether corners agree in most parts of the picture, as against a thing in it that has lost fewer of its own."""
+    columns, rows = _PARTS_WH
+    column, row = (points / np.array(size_wh) * _PARTS_WH).astype(np.intp).T
+    parts = row * columns + column
+    all_in, agreeing_in = (
+        np.bincount(each, minlength=columns * rows) for each in (parts[tried], parts[agreeing])
+    )
+    looked_at = all_in >= LEAST_IN_PART
+    agreed = looked_at & (agreeing_in >= LEAST_SHARE_IN_PART * all_in)
+    return bool(np.count_nonzero(agreed) >= LEAST_PARTS * np.count_nonzero(looked_at))
 
 
 def _through(matrix: F64, points: F32) -> F32:
