@@ -230,7 +230,7 @@ class Identities:
         wall_ns = self._context.clock.wall_ns()
         count = restore(self.gallery, archive, self.now_s(), wall_ns)
         self.file_state = "restored"
-        self._context.log("info", f"{count} identities are remembered from before")
+        self._context.log("info", f"identities remembered from before: {count}")
 
     def _set_aside(self, file: IdentityFile, error: ArchiveError) -> None:
         self.file_state = error.state
