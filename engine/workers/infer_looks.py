@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.tracking.demand import Need
-from engine.types import F16, I32, U8, Detections, Embeddings, Written
+from engine.types import F16, I32, U8, Bools, Detections, Embeddings, Written
 
 
 @dataclass(slots=True, eq=False)
@@ -29,7 +29,7 @@ class Look:
 
     def settle(self, vectors: F16) -> tuple[Need, ...]:
         """The network's answer is there, float16 (k, d), zeros where it had none; returns the needs that were met."""
-        sound = vectors.any(axis=1)
+        sound: Bools = np.asarray(vectors.any(axis=1))
         if sound.any():
             self.embeddings = Embeddings(self.rows[sound], vectors[sound])
         self.done = True
