@@ -109,7 +109,7 @@ def test_masks_ride_along(house: House) -> None:
         meta = ResultMeta.unpack(lease.meta)
         tracks = Tracks.view(meta.count, lease.array(), meta.mask_bytes)
         assert tracks.masks is not None and tracks.masks.grid(1).tolist() == [[True] * 5] * 5
-        np.testing.assert_array_equal(tracks.masks.rects_xyxy, tracks.boxes_xyxy)
+        np.testing.assert_array_equal(tracks.masks.rects_xyxy, found.boxes_xyxy)
         assert np.shares_memory(tracks.masks.rects_xyxy, lease.array()) and meta.masks_lost == 0
         del tracks
 
