@@ -130,7 +130,9 @@ def test_there_is_a_stage_for_masks_where_any_camera_may_want_them(
     assert ("segment" in {spec.name for spec in topology.workers(config)}) == wanted
     named = {pool.name: pool for pool in pools(config)}
     read = named[topology.pool_of_outputs(config, "back")]
-    assert set(read.consumers) == {"results", "overlay:back", "control"}, "outputs read the last pool and no other"
+    assert set(read.consumers) == {"results", "overlay:back", "control"}, (
+        "outputs read the last pool and no other"
+    )
     assert set(named["tracks:back"].consumers) == ({"segment"} if wanted else set(read.consumers))
     assert ("segment" in named["frames:back"].consumers) == wanted
 

@@ -167,7 +167,8 @@ def make_status() -> EngineStatus:
         "identity": make_identity(),
         "segmentation": make_segmentation(),
         "streams": {
-            "events": {"clients": 2, "sent": 100, "lost": 3}, "results": {"clients": 0, "sent": 0, "lost": 0},
+            "events": {"clients": 2, "sent": 100, "lost": 3},
+            "results": {"clients": 0, "sent": 0, "lost": 0},
         },
         "cameras": {"gate": make_camera(), 'odd "name"\\': make_camera()},
     }

@@ -70,7 +70,9 @@ def test_the_numbers_of_the_status_are_there(accept: str) -> None:
         of("camring_camera_motion_moved_total", camera="gate"): 30,
         of("camring_camera_motion_untrusted_total", camera="gate", reason="texture"): 4,
         of("camring_events_total", camera="gate", kind="appeared", region="", direction=""): 12,
-        of("camring_events_total", camera="gate", kind="crossed", region="gate", direction="left_to_right"): 5,
+        of(
+            "camring_events_total", camera="gate", kind="crossed", region="gate", direction="left_to_right"
+        ): 5,
         of("camring_events_total", camera="gate", kind="exited", region="yard", direction=""): 6,
         of("camring_zone_occupancy", camera="gate", zone="yard"): 3,
         of("camring_groups", camera="gate"): 1,

@@ -85,8 +85,12 @@ def test_a_line_says_what_was_seen(path: Path) -> None:
             "skipped": 2,
             "objects": [
                 {
-                    "id": 7, "label": "person", "confidence": 0.87, "bbox": [10.0, 20.0, 50.0, 130.0],
-                    "state": "confirmed", "velocity": [0.0, 0.0],
+                    "id": 7,
+                    "label": "person",
+                    "confidence": 0.87,
+                    "bbox": [10.0, 20.0, 50.0, 130.0],
+                    "state": "confirmed",
+                    "velocity": [0.0, 0.0],
                 },
                 {"id": None, "label": "person", "confidence": 0.333, "bbox": [-3.2, 0.0, 15.6, 9.9]},
             ],

@@ -127,8 +127,12 @@ def test_every_result_is_a_line_with_its_object(house: House) -> None:
     assert [line["frame"] for line in found] == [0, 1, 2, 3]
     assert found[3]["objects"] == [
         {
-            "id": 7, "label": "person", "confidence": 0.9, "bbox": [4.0, 2.0, 20.0, 28.0],
-            "state": "confirmed", "velocity": [0.0, 0.0],
+            "id": 7,
+            "label": "person",
+            "confidence": 0.9,
+            "bbox": [4.0, 2.0, 20.0, 28.0],
+            "state": "confirmed",
+            "velocity": [0.0, 0.0],
         }
     ]
     assert camera.written == 4 and lost(camera) == {}
