@@ -102,6 +102,21 @@ def benchmarks(data: Path) -> list[Benchmark]:
                   ("bench.peers",), minutes=9),
         Benchmark("tracking", "Tracking", "association only: p95 ≤ 0.5 ms for 10–20 objects",
                   ("bench.tracking", "--data", str(data)), minutes=2),
+        Benchmark("camera-motion", "The camera's own motion", "pan of 20 °/s: a third of the identity switches; update "
+                  "with it: p95 ≤ 2.5 ms at 768 × 576; estimate ≤ 3 ms at 1080p",
+                  ("bench.camera_motion",), minutes=4),
+        Benchmark("identity", "Identities: the engine's trackers and others on the same detections",
+                  "PETS IDF1 ≥ 0.82, MOTA ≥ 0.79, at most 6 switches with ReID, IDF1 ≥ 0.77 without; TUD-Campus ≥ 0.76 "
+                  "/ 0.63; mean IDF1 and mean HOTA above every default of the others",
+                  ("bench.identity",), minutes=5),
+        Benchmark("reid", "Re-identification networks", "rank-1 ≥ 0.92, AUC ≥ 0.97",
+                  ("bench.reid", "--data", str(data)), minutes=1.5),
+        Benchmark("reid-budget", "Embeddings only where they can change a decision", "none asked for",
+                  ("bench.reid_budget",), minutes=4),
+        Benchmark("gallery-soak", "A day of people coming and going", "memory bounded and flat with 10⁵ identities",
+                  ("bench.gallery_soak",), minutes=3),
+        Benchmark("events", "Cost of events in a frame, memory under churn", "none asked for",
+                  ("bench.events",), minutes=2),
         Benchmark("segment-live", "Masks on a live stream", "5 masked frames/s with SAM2.1-tiny, 12 with EdgeTAM; "
                   "detection lags 1.15 times as long at most; a prompt is answered within a keyframe and 100 ms",
                   ("bench.segment_live",), minutes=4),
