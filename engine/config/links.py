@@ -97,4 +97,4 @@ def link_from_json(document: object, where: str) -> LinkConfig:
     if not isinstance(document, dict):
         raise ConfigError(f"{where}: a link must be a table, found {document!r}")
     names = {"source": "from", "target": "to"}
-    return link_from({names.get(key, key): value for key, value in document.items()}, where)
+    return link_from({names.get(str(key), str(key)): value for key, value in document.items()}, where)

@@ -162,8 +162,7 @@ def test_identities_survive_the_end_of_a_run(open_house: OpenHouse, tmp_path: Pa
     scene.end()
     again = Scene(open_house(config_of(tmp_path)), scene.people)
     assert (
-        again.identities.file_state == "restored"
-        and "identities remembered from before: 2" in again.told()
+        again.identities.file_state == "restored" and "identities remembered from before: 2" in again.told()
     )
     assert again.see(7, frames=8)[0][0] > 2, "a number that somebody remembered has had is nobody else's"
     assert again.see(7, ANN, frames=5)[1] == (1, 1)
