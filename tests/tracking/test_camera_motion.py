@@ -115,6 +115,16 @@ def test_masks_let_a_fifth_of_the_picture_tell() -> None:
     assert error_px(fooled.matrix, AHEAD, now, SIZE) > 5
 
 
+@pytest.mark.parametrize(("right", "bottom"), [(480, 400), (330, 300)])
+def test_a_thing_that_is_seen_through_a_cut_is_not_the_scene(right: int, bottom: int) -> None:
+    """Nothing of the background is found again, and what nobody has put a box around goes on over a part of it."""
+    patch = wall(1800, seed=9)[200 : 200 + bottom - 80, 100 : 100 + right - 80]
+    before = with_patch(PICTURE, patch, 80, 80)
+    for way in (0, 14):
+        warp = step(CameraMotion("flow"), before, with_patch(OTHER, patch, 80 + way, 80))
+        assert is_nothing(warp), warp.reason
+
+
 def test_what_is_written_over_the_picture_does_not_hold_it() -> None:
     """A clock and a name, as cameras burn them in."""
     now = PtzPose(0.8, 0.3, 60)
