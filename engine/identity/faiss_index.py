@@ -17,7 +17,7 @@ from engine.types import F32, Bools
 
 _CELLS = 1.5
 """Cells, times the square root of the looks; more would take longer to learn than a tracker may pause."""
-_ROUNDS = 6
+_ROUNDS = 4
 _TRAINED_ON = 40
 """Looks a cell is learnt from; FAISS asks for 39."""
 _PROBED = 48
@@ -26,11 +26,21 @@ _NEAREST = 64
 SEED = 1
 
 
+def cells_of(count: int) -> int:
+    """Cells for so many looks."""
+    return int(np.clip(_CELLS * np.sqrt(count), 1, max(1, count // _TRAINED_ON)))
+
+
+def sample_size(count: int) -> int:
+    """How many looks the cells for so many are learnt from."""
+    return min(count, cells_of(count) * _TRAINED_ON)
+
+
 class FaissIndex:
     """An index over the rows of a `VectorStore`, by their numbers. Raises `BackendMissing` without FAISS."""
 
-    def __init__(self, vectors: F32, rows: NDArray[np.intp]) -> None:
-        """Learn the cells from these vectors (n, d) and take them in."""
+    def __init__(self, vectors: F32, count: int) -> None:
+        """Learn the cells for so many looks from some of them: float32 (n, d), of which `sample_size` are enough."""
         try:
             import faiss
         except ImportError:
@@ -39,8 +49,7 @@ class FaissIndex:
                 "pip install 'camring[gallery]'"
             ) from None
         self._faiss: Any = faiss
-        count, dims = vectors.shape
-        cells = int(np.clip(_CELLS * np.sqrt(count), 1, max(1, count // _TRAINED_ON)))
+        dims, cells = vectors.shape[1], cells_of(count)
         quantizer = self._faiss.IndexFlatIP(dims)
         kind = self._faiss.ScalarQuantizer.QT_fp16
         metric = self._faiss.METRIC_INNER_PRODUCT
@@ -49,18 +58,16 @@ class FaissIndex:
         quantizer.this.disown()
         self._index.cp.seed, self._index.cp.niter = SEED, _ROUNDS
         self._index.nprobe = min(_PROBED, cells)
-        chosen = np.random.default_rng(SEED).permutation(count)[: cells * _TRAINED_ON]
-        self._index.train(np.ascontiguousarray(vectors[chosen]))
-        self._index.add_with_ids(np.ascontiguousarray(vectors), rows.astype(np.int64))
+        self._index.train(np.ascontiguousarray(vectors))
         self.learnt_from = count
 
     def __len__(self) -> int:
         """Looks in it."""
         return int(self._index.ntotal)
 
-    def add(self, row: int, vector: F32) -> None:
-        """Take one in."""
-        self._index.add_with_ids(vector[None].astype(np.float32), np.array([row], np.int64))
+    def add(self, rows: NDArray[np.intp], vectors: F32) -> None:
+        """Take some in: float32 (n, d)."""
+        self._index.add_with_ids(np.ascontiguousarray(vectors), rows.astype(np.int64))
 
     def remove(self, rows: NDArray[np.intp]) -> None:
         """Take some out: a pass over all cells, so better many at once."""

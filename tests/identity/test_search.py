@@ -73,6 +73,26 @@ def test_faiss_takes_over_beyond_a_number_and_gives_back_below() -> None:
     assert search.exact
 
 
+def test_an_index_is_filled_search_by_search_and_nobody_is_missed_meanwhile() -> None:
+    pytest.importorskip("faiss")
+    looks = some_looks(11_000, 16)
+    search = LookSearch(16, exact_up_to=9000)
+    rows = [search.add(index, look) for index, look in enumerate(looks[:10_000])]
+    wanted = np.ones(11_000, np.bool_)
+    exact = []
+    for round_ in range(4):
+        for index in (round_, 9999 - round_):
+            ((owners, _),) = search.search(looks[index : index + 1], wanted, 0.999)
+            assert owners.tolist() == [index]
+        exact.append(search.exact)
+        search.remove(rows[5000 + round_])
+        assert search.add(10_000 + round_, looks[10_000 + round_]) == rows[5000 + round_]
+    assert exact[0] and not exact[-1]
+    for index in range(4):
+        (owners, _), (others, _) = search.search(looks[[10_000 + index, 5000 + index]], wanted, 0.999)
+        assert owners.tolist() == [10_000 + index] and others.tolist() == []
+
+
 def test_faiss_gives_the_same_every_time() -> None:
     pytest.importorskip("faiss")
     answers = []
