@@ -13,7 +13,7 @@ Needs the test data ($ENGINE_TEST_DATA or ../shared/data).
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -92,6 +92,9 @@ class Update:
     p50_ms: float
     p95_ms: float
     without_p95_ms: float
+
+
+Row = Accuracy | Switches | Update
 
 
 def rendered(picture: U8, poses: list[PtzPose], size_wh: tuple[int, int]) -> Iterator[U8]:
@@ -251,7 +254,11 @@ def main() -> None:
     cv2.setNumThreads(1)
     data = data_folder()
     print(heading())
-    parts = {"accuracy": accuracies, "switches": all_switches, "update": updates}
+    parts: dict[str, Callable[[Path, int], Iterator[Row]]] = {
+        "accuracy": accuracies,
+        "switches": all_switches,
+        "update": updates,
+    }
     lengths = {"accuracy": max(3, args.frames // 6)}
     figures: dict[str, list[dict[str, object]]] = {}
     for name, measure in parts.items():

@@ -47,7 +47,7 @@ LEAST_SHARE = 0.45
 SURE_SHARE, LEAST_OF_ALL = 0.3, 0.2
 """Share of all corners that must agree for nothing else to be tried, and for the best found to be believed: a few that
 were found again by chance agree with each other easily."""
-LEAST_IN_PART, LEAST_SHARE_IN_PART, LEAST_PARTS = 2, 0.3, 0.5
+LEAST_IN_PART, LEAST_SHARE_IN_PART, LEAST_PARTS = 2, 0.4, 0.55
 _PARTS_WH = (4, 3)
 """Of the parts of the picture with so many corners, how many in how many must agree."""
 MOST_ERROR_PX = 2.0
@@ -103,24 +103,32 @@ class FlowMotion:
         reference = self.reference
         if reference is None or len(self._points) < LEAST_CORNERS:
             return Found(None, "covered" if picture.covered else "texture"), _NO_POINTS
-        first = self._follow(reference, picture, guess)
-        if first[0].matrix is not None and len(first[1]) >= SURE_SHARE * len(self._points):
-            return first
-        second = self._follow(reference, picture, shift_between(reference, picture))
-        return max(first, second, key=lambda found: len(found[1]))
+        found, kept, fitted = self._follow(reference, picture, guess)
+        best, enough = (found, kept), SURE_SHARE * len(self._points)
+        if len(best[1]) < enough and fitted is not None:
+            # Corners at the edges may be found from there, which a zoom or a roll took too far.
+            best = _better(best, self._follow(reference, picture, fitted)[:2])
+        if len(best[1]) < enough:
+            best = _better(best, self._follow(reference, picture, shift_between(reference, picture))[:2])
+        return best
 
-    def _follow(self, reference: SmallPicture, picture: SmallPicture, guess: F64 | None) -> tuple[Found, F32]:
-        """The same from one guess. Without an answer there is nothing to follow further."""
+    def _follow(
+        self, reference: SmallPicture, picture: SmallPicture, guess: F64 | None
+    ) -> tuple[Found, F32, F64 | None]:
+        """The same from one guess, and the motion of some of the corners, believed or not.
+
+        Without an answer there is nothing to follow further.
+        """
         rows, now = _followed(reference, picture, self._points, guess)
         found, agreeing = _judged(self._points[rows], now, picture.size_wh)
         if found.matrix is None:
-            return found, _NO_POINTS
+            return found, _NO_POINTS, None
         if np.count_nonzero(agreeing) < LEAST_OF_ALL * len(self._points):
-            return Found(None, "lost", found.share), _NO_POINTS
+            return Found(None, "lost", found.share), _NO_POINTS, found.matrix
         tried = picture.is_background(self._points)
         if not _widespread(self._points, tried, rows[agreeing], picture.size_wh):
-            return Found(None, "one place", found.share), _NO_POINTS
-        return found, now if found.reason == "still" else now[agreeing]
+            return Found(None, "one place", found.share), _NO_POINTS, found.matrix
+        return found, now if found.reason == "still" else now[agreeing], found.matrix
 
     def _refer_to(self, picture: SmallPicture, points: F32) -> None:
         self.reference, self._age = picture, 0
@@ -215,6 +223,11 @@ def _judged(before: F32, now: F32, size_wh: tuple[int, int]) -> tuple[Found, Boo
     if most_shift(matrix, size_wh) <= STILL_PX:
         return Found(np.eye(3), "still", share), fit.agreeing
     return Found(matrix, "flow", share), fit.agreeing
+
+
+def _better(one: tuple[Found, F32], other: tuple[Found, F32]) -> tuple[Found, F32]:
+    """The one that more corners follow; the first of two without an answer."""
+    return other if len(other[1]) > len(one[1]) else one
 
 
 def _widespread(points: F32, tried: Bools, agreeing: Rows, size_wh: tuple[int, int]) -> bool:
