@@ -125,7 +125,9 @@ class FlowMotion:
             return found, _NO_POINTS, None
         if np.count_nonzero(agreeing) < LEAST_OF_ALL * len(self._points):
             return Found(None, "lost", found.share), _NO_POINTS, found.matrix
-        tried = picture.is_background(self._points)
+        # Corners that this motion takes out of the picture, or behind a box, could not be found.
+        there = _through(found.matrix, self._points)
+        tried = _inside(there, picture.size_wh, _WINDOW_WH[0]) & picture.is_background(there)
         if not _widespread(self._points, tried, rows[agreeing], picture.size_wh):
             return Found(None, "one place", found.share), _NO_POINTS, found.matrix
         return found, now if found.reason == "still" else now[agreeing], found.matrix
@@ -253,6 +255,6 @@ def _share(chosen: Bools) -> float:
     return np.count_nonzero(chosen) / len(chosen)
 
 
-def _inside(points: F32, size_wh: tuple[int, int]) -> Bools:
-    inside: Bools = np.all((points >= 0) & (points <= np.array(size_wh) - 1), axis=1)
+def _inside(points: F32, size_wh: tuple[int, int], margin_px: int = 0) -> Bools:
+    inside: Bools = np.all((points >= margin_px) & (points <= np.array(size_wh) - 1 - margin_px), axis=1)
     return inside
