@@ -84,13 +84,17 @@ def likelihood(squared_distances: F64, gates: F64) -> F64:
     return np.maximum(near, 0.0, out=near)
 
 
+PAIR_WORTH = 0.2
+"""What a pair counts for by itself, beside its similarity: `least` is a gate and not a price. Otherwise two boxes over
+two tracks that cross would be given up for one that fits better, and the other track be lost."""
+
+
 def assign(similarity: F64, least: float) -> tuple[Rows, Rows]:
-    """Pairs (rows, columns) that give the largest sum of similarity above `least`, each used at most once.
+    """Pairs (rows, columns) with the largest sum of similarity above `least` and `PAIR_WORTH`, each used at most once.
 
     Pairs not above `least` are never made, and never make a better pair impossible.
     """
-    gain = similarity - least
-    np.maximum(gain, 0.0, out=gain)
+    gain = np.where(similarity > least, similarity - least + PAIR_WORTH, 0.0)
     rows, columns = linear_sum_assignment(gain, maximize=True)
     made = gain[rows, columns] > 0.0
     return rows[made], columns[made]

@@ -211,9 +211,9 @@ class BoxTracker(Tracker):
         """(m,) the track's row for each box, -1 for none. Tracks are predicted to the frame of the boxes."""
 
     def _overlap(self, found: Found) -> NDArray[np.float64]:
-        """(n, m) overlap of tracks, where they are expected, with boxes, both enlarged by `reach`."""
+        """(n, m) overlap of tracks, where they are expected, with boxes, both enlarged by what the interval allows."""
         expected = self.model.boxes_xyxy(self._tracks.states[:, POSITION])
-        reach = self.settings.reach
+        reach = min(self.settings.reach, self.settings.reach_per_s * self._pace.interval_s)
         return iou_matrix(grown(expected, reach), grown(found.boxes_xyxy, reach))
 
     def _continue(self, found: Found, row_of: Rows) -> None:

@@ -25,6 +25,8 @@ class TrackerSettings:
                         sum up to this: twice, where the detector is sure, and three times where it is not
     reach               share of its width and height by which a box grows on each side before tracks and boxes are
                         compared, so that what moved on a little too far still overlaps
+    reach_per_s         the most of that for each second between frames: what has moved too far in a 25th of a second is
+                        another thing, in a quarter of one it need not be
     match_similarity    least overlap × score to continue a confirmed track
     confirm_similarity  least overlap × score to confirm a tentative one
     low_overlap         least overlap of a box below `high_score` with the track that it continues
@@ -55,6 +57,7 @@ class TrackerSettings:
     start_score: float = 0.6
     confirm_score: float = 1.5
     reach: float = 0.15
+    reach_per_s: float = 0.6
     match_similarity: float = 0.2
     confirm_similarity: float = 0.3
     low_overlap: float = 0.5

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from engine.tracking.association import (
     F64,
+    PAIR_WORTH,
     Pairs,
     assign,
     gate_classes,
@@ -64,9 +65,17 @@ def test_assignment_is_the_best_of_all(similarity: F64, least: float) -> None:
     assert len(set(columns.tolist())) == len(columns)
     assert (similarity[rows, columns] > least).all()
     wide = np.zeros((4, 8))
-    wide[: similarity.shape[0], : similarity.shape[1]] = np.maximum(similarity - least, 0)
+    worth = np.where(similarity > least, similarity - least + PAIR_WORTH, 0)
+    wide[: similarity.shape[0], : similarity.shape[1]] = worth
     best = max(wide[np.arange(4), list(order)].sum() for order in itertools.permutations(range(8), 4))
-    assert (similarity[rows, columns] - least).sum() == pytest.approx(best)
+    assert worth[rows, columns].sum() == pytest.approx(best)
+
+
+def test_two_pairs_are_made_rather_than_one_better_one() -> None:
+    """Two tracks that cross: the nearer box for the one must not leave the other without."""
+    similarity = np.array([[0.8, 0.5], [0.45, 0.1]])
+    rows, columns = assign(similarity, 0.3)
+    assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == [(0, 1), (1, 0)]
 
 
 def test_what_is_taken_is_out_of_later_stages() -> None:
