@@ -29,7 +29,7 @@ from engine.types import F32
 Bools = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 
-CORNERS = 100
+CORNERS = 80
 """Cells of the grid that corners are looked for in."""
 LONG_SIDE_SEARCHED_PX = 320
 STILL_PX = 0.35
@@ -55,7 +55,7 @@ MOST_ERROR_PX = 2.0
 _NOISE_PX = 0.2
 _WINDOW_WH = (11, 11)
 _LEVELS, _LEVELS_BACK = 3, 1
-_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.02)
+_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)
 _RETURN_PX = 0.5
 """How near to where it started a corner must come when it is followed back."""
 _LEAST_CONTRAST = 6e-5
