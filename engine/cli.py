@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--identity",
         metavar="SCOPE",
-        help="who is remembered: off, camera (default) or global; docs/identity.md",
+        help="who is remembered: off (default), camera or global; docs/identity.md",
     )
     parser.add_argument(
         "--segment",

@@ -62,9 +62,10 @@ class IdentityConfig:
     """The gallery: identities that left and come back, here or before another camera, get their ID again."""
 
     scope: str = setting(
-        "camera",
+        OFF,
         "privacy: `off` = no appearance is kept beyond a track's life; `camera` = those who come back before the same "
-        "camera get their ID again; `global` = all cameras know them, by a `gid`. Both need `reid.model`",
+        "camera get their ID again; `global` = all cameras know them, by a `gid`. Both need `reid.model`. Off, because "
+        "looks of people are not to be kept unasked",
         choices=IDENTITY_SCOPES,
         flag="--identity",
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from engine.config.cameras import cameras_from_file, cameras_from_flags, check_cameras, with_flags
 from engine.config.files import configs_dir, read_table, unknown_name
+from engine.config.identity import OFF
 from engine.config.links import check_links, links_from_file
 from engine.config.regions import MOST_REGIONS_OF_RUN
 from engine.config.segment import DETECTOR_AS_SEGMENTER
@@ -167,6 +168,15 @@ def _check_together(config: RunConfig, origins: Mapping[str, str]) -> None:
         )
     _check_frames_held(config, origins)
     _check_segmenter(config, origins)
+    if (
+        config.identity.file != OFF
+        and config.identity.scope == OFF
+        and origins["identity.scope"] == "default"
+    ):
+        raise ConfigError(
+            f"{origins['identity.file']}: identity.file = {config.identity.file}, but identity.scope is off by "
+            "default; set it to camera or global, or to off, which deletes the file"
+        )
     regions = sum(len(camera.zones) + len(camera.lines) for camera in config.cameras)
     if regions > MOST_REGIONS_OF_RUN:
         raise ConfigError(f"a run may have {MOST_REGIONS_OF_RUN} zones and lines in all, found {regions}")

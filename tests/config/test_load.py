@@ -276,3 +276,11 @@ def test_a_camera_with_a_mode_of_its_own_is_held_to_the_same(tmp_path: Path) -> 
     cameras.write_text('[[camera]]\nname = "a"\nsource = "test://"\nsegment = "track"\n')
     with pytest.raises(ConfigError, match=r"cameras file .*: segment mode 'track' needs SAM2"):
         load_run_config("m3-cpu", cameras, {"segment.model": "detector"}, {})
+
+
+def test_a_file_of_identities_is_not_deleted_because_a_scope_was_forgotten() -> None:
+    environ = {"ENGINE_IDENTITY_FILE": "people.bin"}
+    with pytest.raises(ConfigError, match=r"^environment variable ENGINE_IDENTITY_FILE: .*off by default"):
+        load(environ=environ)
+    for scope in ("off", "camera", "global"):
+        load(environ=environ | {"ENGINE_IDENTITY_SCOPE": scope})

@@ -23,7 +23,7 @@ def arguments(data_dir: Path) -> list[str]:
     """Two people at a tree: each is hidden for a while."""
     return [
         "--source", clip(data_dir, "et_12_hideandseek"), "--model", model(data_dir), "--no-overlay",
-        "--reid", model(data_dir, "osnet_x0_25_msmt17_dynbatch"),
+        "--reid", model(data_dir, "osnet_x0_25_msmt17_dynbatch"), "--identity", "camera",
     ]  # fmt: skip
 
 

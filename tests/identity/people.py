@@ -8,7 +8,7 @@ from engine.config.identity import IdentityConfig
 from engine.types import F32, I32, I64, Detections, Tracks
 
 DIMS = 64
-SETTINGS = IdentityConfig(similarity=0.7, margin=0.05)
+SETTINGS = IdentityConfig(scope="camera", similarity=0.7, margin=0.05)
 MEAN = 0.4
 """What everybody has in common: cosine of different people."""
 

@@ -30,7 +30,12 @@ ANN, BEN = 1, 2
 def config_of(
     folder: Path | None = None, cameras: str = "a", offline: bool = False, **identity: Any
 ) -> RunConfig:
-    settings = {"similarity": 0.7, "file": str(folder / "people.bin") if folder else "off", **identity}
+    settings = {
+        "similarity": 0.7,
+        "file": str(folder / "people.bin") if folder else "off",
+        "scope": "camera",
+        **identity,
+    }
     return RunConfig(
         "m3-cpu",
         tuple(CameraConfig(name, "test://") for name in cameras),
