@@ -82,7 +82,7 @@ def pictures_of(clip: Path, most: int) -> list[U8]:
     found: list[U8] = []
     with av.open(str(clip)) as container:
         for picture in container.decode(video=0):
-            found.append(picture.to_ndarray(format="gray"))
+            found.append(np.asarray(picture.to_ndarray(format="gray"), np.uint8))
             if len(found) == most:
                 break
     return found

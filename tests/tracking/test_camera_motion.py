@@ -182,7 +182,7 @@ GREY = np.full((576, 768), 128, np.uint8)
 NOISE = np.random.default_rng(3).normal(12, 2, (576, 768)).clip(0, 255).astype(np.uint8)
 PICTURE = view(WALL, AHEAD, SIZE)
 OTHER = view(wall(1800, seed=5), AHEAD, SIZE)
-FOG = cv2.GaussianBlur(PICTURE, (0, 0), 60)
+FOG = np.asarray(cv2.GaussianBlur(PICTURE, (0, 0), 60), np.uint8)
 
 
 @pytest.mark.parametrize("mode", ["flow", "ecc", "auto"])

@@ -69,7 +69,9 @@ def test_the_same_points_always_give_the_same() -> None:
 def shifted(x: float = 0.0, y: float = 0.0, scale: float = 1.0, turn: float = 0.0) -> np.ndarray:
     cosine, sine = scale * np.cos(turn), scale * np.sin(turn)
     middle = np.array(((1, 0, 320), (0, 1, 240), (0, 0, 1)))
-    return middle @ np.array(((cosine, -sine, x), (sine, cosine, y), (0, 0, 1))) @ np.linalg.inv(middle)
+    turned = np.array(((cosine, -sine, x), (sine, cosine, y), (0, 0, 1)))
+    matrix: np.ndarray = middle @ turned @ np.linalg.inv(middle)
+    return matrix
 
 
 @pytest.mark.parametrize(
