@@ -124,5 +124,5 @@ def test_wrong_commands_give_one_line(
     assert "between 0 and 1" in complaint(2, segmenter, *clip, "--score", "1.5")
     assert "cannot be written" in complaint(1, segmenter, *clip[:2], "--out", "/proc/nowhere/a.onnx")
     reid = data_dir / "weights" / "osnet_x0_25_msmt17_dynbatch.onnx"
-    assert "no detector layout" in complaint(1, reid, *clip)
+    assert "belongs under reid.model" in complaint(1, reid, *clip)
     assert list(tmp_path.iterdir()) == [page]
