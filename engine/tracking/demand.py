@@ -44,6 +44,11 @@ class Need(IntEnum):
     REFRESH = 2
 
 
+UNSURE = 0.75
+"""Share of a sure box's score from which a look at an unsure one still helps it to continue its track: measured with the
+boxes of six detectors, with jitter. Nearer to 1 more people are missed, from a half on more are switched."""
+
+
 @dataclass(frozen=True, slots=True)
 class DemandSettings:
     """What is worth a look.
@@ -51,8 +56,7 @@ class DemandSettings:
     class_ids        classes that the network can tell apart
     refresh_frames   frames of a chain between two looks that nothing else asks for
     low_score        boxes below this are not followed: the tracker does not see them
-    least_score      boxes below this are followed, but not looked at: they reach the tracker's second stage only, where
-                     looks do not count because such a box is hidden by half
+    least_score      boxes below this are followed, but not looked at: such a box is hidden by half, and so is its look
     least_height_px  nor are boxes lower or
     least_width_px   narrower than this: a network that takes 256 × 128 sees in 24 rows little more than two colours,
                      and people that small overlap each other rarely enough for motion
@@ -88,7 +92,7 @@ class DemandSettings:
             class_ids=tuple(class_ids),
             refresh_frames=refresh_frames,
             low_score=tracker.low_score,
-            least_score=min(tracker.high_score, tracker.start_score),
+            least_score=UNSURE * min(tracker.high_score, tracker.start_score),
             link_overlap=tracker.match_similarity,
             repeat_overlap=tracker.duplicate_overlap,
             most_boxes=tracker.most_detections,
