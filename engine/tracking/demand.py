@@ -45,8 +45,8 @@ class Need(IntEnum):
 
 
 UNSURE = 0.75
-"""Share of a sure box's score from which a look at an unsure one still helps it to continue its track: measured with the
-boxes of six detectors, with jitter. Nearer to 1 more people are missed, from a half on more are switched."""
+"""Share of a sure box's score from which a look at an unsure one still helps it to continue its track: measured with
+the boxes of six detectors, with jitter. Nearer to 1 more people are missed, from a half on more are switched."""
 
 
 @dataclass(frozen=True, slots=True)
