@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -53,7 +54,7 @@ class StreamLimits:
     handovers: int = 64
 
 
-class _Client:
+class _Client(ABC):
     """One connection: which cameras it listens to, and what waits for it."""
 
     def __init__(self, cameras: frozenset[str] | None) -> None:
@@ -63,17 +64,17 @@ class _Client:
     def listens_to(self, camera: str) -> bool:
         return self._cameras is None or camera in self._cameras
 
+    @abstractmethod
     def offer(self, camera: str, record: bytes, events: Sequence[tuple[str, bytes]]) -> int:
         """A record; returns how many messages it costs that were waiting, or itself."""
-        raise NotImplementedError
 
+    @abstractmethod
     def missed(self, camera: str, records: int) -> None:
         """Nobody could read so many records of this camera."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take(self) -> bytes | None:
         """The next message, None while there is none."""
-        raise NotImplementedError
 
 
 class _EventsClient(_Client):
