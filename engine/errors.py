@@ -16,6 +16,16 @@
     │       ├── EngineFileStale       a TensorRT engine file made for another GPU, version or model
     │       └── DeviceOutOfMemory     the device has no memory left
     ├── PromptError           what somebody points at, or asks of an object, cannot be done
+    ├── PtzError              a camera's head cannot be asked, or not moved
+    │   ├── PtzUnreachable        it does not answer: tried again
+    │   ├── PtzUnauthorized       it refused the user name or password: not tried again by itself
+    │   ├── PtzLocked             the account is locked, or trying once more could lock it
+    │   ├── PtzBusy               it answers that it is busy: tried again, more slowly
+    │   ├── PtzUnsupported        it has no such function
+    │   ├── PtzRefused            it, or a limit of ours, refuses this command
+    │   ├── PtzProtocolError      what it answers is not what the protocol says
+    │   ├── PtzNotMoving          it accepts commands and does not move
+    │   └── PtzLeaseLost          somebody else controls it
     ├── OutputError           a result cannot be written (disk full, no permission, encoder missing)
     └── WorkerError           a worker process failed for good
 
@@ -94,6 +104,46 @@ class PromptError(EngineError):
     """A prompt or a command about an object cannot be carried out; nothing was changed. The message says why."""
 
     exit_code = 2
+
+
+class PtzError(EngineError):
+    """A camera's head cannot be asked, or not moved."""
+
+
+class PtzUnreachable(PtzError):
+    """The camera does not answer, or not in time."""
+
+
+class PtzUnauthorized(PtzError):
+    """The camera refused the credentials. Never repeated without a person, so that the account is not locked."""
+
+
+class PtzLocked(PtzError):
+    """The camera has locked the account, or our own limit of refused logins is used up; the message says until when."""
+
+
+class PtzBusy(PtzError):
+    """The camera is busy."""
+
+
+class PtzUnsupported(PtzError):
+    """The camera, or its driver, has no such function."""
+
+
+class PtzRefused(PtzError):
+    """A command was refused: out of range, a reserved preset, no permission."""
+
+
+class PtzProtocolError(PtzError):
+    """An answer is not what the protocol says: no XML, cut off, too large, or dangerous."""
+
+
+class PtzNotMoving(PtzError):
+    """The camera accepts commands and does not move."""
+
+
+class PtzLeaseLost(PtzError):
+    """Another controller has the camera's head."""
 
 
 class OutputError(EngineError):

@@ -88,19 +88,37 @@ def test_kernels_know_arrays_only() -> None:
     assert violations("kernels/", ("kernels",)) == []
 
 
-def test_ptz_does_not_know_the_engine() -> None:
-    assert violations("ptz/", ("ptz",)) == []
+def test_ptz_knows_little_of_the_engine() -> None:
+    """Cameras' heads need neither pools nor frames: all of `ptz` runs without the rest."""
+    allowed = ("ptz", "engine.errors", "engine.clock", "engine.secrets", "engine.registry", "engine.lockout")
+    assert violations("ptz/", allowed) == []
+
+
+def test_ptz_needs_no_pictures() -> None:
+    """What decides and what talks to cameras imports numpy at most."""
+    for path, tree in modules():
+        if path.parts[0] == "ptz":
+            names = {name.split(".")[0] for name in imported(tree)}
+            assert names - set(sys.stdlib_module_names) <= {"ptz", "engine", "numpy"}, path
+
+
+def test_a_simulated_camera_has_a_world_only_for_the_scene_source() -> None:
+    for path, tree in modules():
+        if path.parts[:2] in {("engine", package) for package in SIBLINGS}:
+            users = any(name.split(".")[0] == "ptz" for name in imported(tree))
+            assert not users or path.name.startswith("scene"), path
 
 
 COMMON = (
     "engine.clock", "engine.errors", "engine.registry", "engine.secrets", "engine.types", "engine.config",
-    "engine.metrics",
+    "engine.metrics", "engine.lockout",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("package", SIBLINGS)
 def test_siblings_never_import_each_other(package: str) -> None:
-    assert violations(f"engine/{package}/", (f"engine.{package}", "kernels", *COMMON)) == []
+    scenes = ("ptz",) if package == "sources" else ()
+    assert violations(f"engine/{package}/", (f"engine.{package}", "kernels", *scenes, *COMMON)) == []
 
 
 def test_control_holds_no_frame_logic() -> None:
