@@ -1,6 +1,7 @@
 """HTTP as far as cameras need it: a request, its answer, and the one seam through which they travel.
 
-`ptz.http_socket` sends them over a socket, `ptz.simulator.transport` hands them to a simulated camera in the same process.
+`ptz.http_socket` sends them over a socket, `ptz.simulator.transport` hands them to a simulated camera in the same
+process.
 """
 
 from __future__ import annotations
