@@ -73,6 +73,7 @@ def check_cameras(cameras: Iterable[tuple[CameraConfig, str]], environ: Mapping[
         seen[folded] = camera.name
         _check_source(camera, where, environ)
         _check_poses(camera, where)
+        _check_ptz(camera, where, environ)
 
 
 def _check_name(name: str, where: str) -> None:
@@ -115,6 +116,20 @@ def _check_poses(camera: CameraConfig, where: str) -> None:
         )
     if path is not None and not os.access(path, os.R_OK):
         raise ConfigError(f"{where}: camera {camera.name!r}: no permission to read {path!r}")
+
+
+def _check_ptz(camera: CameraConfig, where: str, environ: Mapping[str, str]) -> None:
+    if camera.ptz is None:
+        return
+    try:
+        camera.ptz.credentials(environ)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: camera {camera.name!r}, ptz: {error}") from None
+    if camera.ptz.speeds_path is not None and not os.path.isfile(camera.ptz.speeds_path):
+        raise ConfigError(
+            f"{where}: camera {camera.name!r}, ptz: there is no file of speeds {camera.ptz.speeds_path!r} "
+            f"(looked from {os.getcwd()}); engine-ptz calibrate writes one"
+        )
 
 
 def local_path(source: str) -> Path | None:

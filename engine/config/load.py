@@ -168,6 +168,7 @@ def _check_together(config: RunConfig, origins: Mapping[str, str]) -> None:
         )
     _check_frames_held(config, origins)
     _check_segmenter(config, origins)
+    _check_guides(config, origins)
     if (
         config.identity.file != OFF
         and config.identity.scope == OFF
@@ -180,6 +181,18 @@ def _check_together(config: RunConfig, origins: Mapping[str, str]) -> None:
     regions = sum(len(camera.zones) + len(camera.lines) for camera in config.cameras)
     if regions > MOST_REGIONS_OF_RUN:
         raise ConfigError(f"a run may have {MOST_REGIONS_OF_RUN} zones and lines in all, found {regions}")
+
+
+def _check_guides(config: RunConfig, origins: Mapping[str, str]) -> None:
+    """A head is guided by other cameras of the run."""
+    names = [camera.name for camera in config.cameras]
+    for camera in config.cameras:
+        for guide in camera.ptz.guides if camera.ptz else ():
+            where = f"{origins[f'camera.{camera.name}']}: camera {camera.name!r}, ptz: guides"
+            if guide == camera.name:
+                raise ConfigError(f"{where}: a camera cannot guide itself")
+            if guide not in names:
+                raise unknown_name(where, "camera", guide, names)
 
 
 def _check_segmenter(config: RunConfig, origins: Mapping[str, str]) -> None:

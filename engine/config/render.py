@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 from engine.config.load import LoadedConfig, variable_of
+from engine.config.ptz import PtzConfig, ptz_to_json
 from engine.config.settings import SECTIONS, SETTINGS, CameraConfig, default_of
 from engine.secrets import mask_text, mask_url
 
@@ -33,6 +34,7 @@ def render_config(loaded: LoadedConfig) -> str:
             f"segment = {toml_value(camera.segment)}",
         ]
         lines += _region_lines(camera)
+        lines += _ptz_lines(camera.ptz)
     return "\n".join(lines) + "\n"
 
 
@@ -44,6 +46,13 @@ def _region_lines(camera: CameraConfig) -> Iterator[str]:
     for line in camera.lines:
         yield from ("", "[[camera.line]]", f"name = {toml_value(line.name)}")
         yield from (f"points = {toml_value(line.points)}", f"classes = {toml_value(line.classes)}")
+
+
+def _ptz_lines(ptz: PtzConfig | None) -> Iterator[str]:
+    if ptz is not None:
+        yield from ("", "[camera.ptz]")
+        for key, value in ptz_to_json(ptz).items():
+            yield f"{key} = {mask_text(toml_value(value))}"
 
 
 def _line(name: str, value: object, origin: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from engine.config.files import unknown_name
 from engine.config.identity import OFF, EventsConfig, IdentityConfig, ReidConfig
 from engine.config.links import LinkConfig, link_from_json
+from engine.config.ptz import PtzConfig, ptz_from, ptz_to_json
 from engine.config.regions import Line, Zone, check_names, lines_from, regions_to_json, zones_from
 from engine.config.segment import SEGMENT_MODES, SegmentConfig
 from engine.config.values import Setting, checked, setting
@@ -35,6 +36,7 @@ class CameraConfig:
 
     source        the URL or path as written; it may hold `${VARIABLE}` references, which stay references here
     zones, lines  what events are about; events name them by their place here
+    ptz           its head, None where it has none
     """
 
     name: str
@@ -63,6 +65,7 @@ class CameraConfig:
     )
     zones: tuple[Zone, ...] = ()
     lines: tuple[Line, ...] = ()
+    ptz: PtzConfig | None = None
 
     def resolved_source(self, environ: Mapping[str, str] | None = None) -> str:
         """The URL with secrets, or the path with `~` expanded. Never log it.
@@ -80,7 +83,7 @@ class CameraConfig:
         return (
             f"CameraConfig(name={self.name!r}, source={mask_url(self.source)!r}, loop={self.loop!r}, "
             f"rtsp_transport={self.rtsp_transport!r}, infer_fps={self.infer_fps!r}, segment={self.segment!r}, "
-            f"poses={self.poses!r}, zones={self.zones!r}, lines={self.lines!r})"
+            f"poses={self.poses!r}, zones={self.zones!r}, lines={self.lines!r}, ptz={self.ptz!r})"
         )
 
 
@@ -368,7 +371,7 @@ class RunConfig:
     def to_json(self) -> dict[str, object]:
         """Plain dicts, lists, strings and numbers."""
         document = _plain(asdict(self))
-        document["cameras"] = [_plain(regions_to_json(asdict(camera))) for camera in self.cameras]
+        document["cameras"] = [_plain(_camera_to_json(camera)) for camera in self.cameras]
         return document
 
     @classmethod
@@ -429,15 +432,15 @@ CAMERA_SETTINGS: dict[str, Setting] = {
     **_settings_of(CameraConfig),
 }
 """The keys of one camera in a cameras file."""
-REGION_KEYS = ("zone", "line")
+TABLE_KEYS = ("zone", "line", "ptz")
 """The tables of one camera in a cameras file."""
 
 
 def camera_from(entry: Mapping[str, object], where: str) -> CameraConfig:
     """One camera from a table. Raises `ConfigError`, which begins with `where`."""
     for key in entry:
-        if key not in CAMERA_SETTINGS and key not in REGION_KEYS:
-            raise unknown_name(where, "key", key, [*CAMERA_SETTINGS, *REGION_KEYS])
+        if key not in CAMERA_SETTINGS and key not in TABLE_KEYS:
+            raise unknown_name(where, "key", key, [*CAMERA_SETTINGS, *TABLE_KEYS])
     for key in ("name", "source"):
         if key not in entry:
             raise ConfigError(f"{where}: {key} is missing")
@@ -449,7 +452,14 @@ def camera_from(entry: Mapping[str, object], where: str) -> CameraConfig:
     place = f"{where} ({values['name']})"
     zones, lines = zones_from(entry.get("zone", ()), place), lines_from(entry.get("line", ()), place)
     check_names(zones, lines, place)
-    return CameraConfig(zones=zones, lines=lines, **values)  # type: ignore[arg-type]  # names and types were just checked
+    ptz = ptz_from(entry["ptz"], place) if entry.get("ptz") is not None else None
+    return CameraConfig(zones=zones, lines=lines, ptz=ptz, **values)  # type: ignore[arg-type]  # names and types were just checked
+
+
+def _camera_to_json(camera: CameraConfig) -> dict[str, object]:
+    document = regions_to_json(asdict(camera))
+    document["ptz"] = None if camera.ptz is None else ptz_to_json(camera.ptz)
+    return document
 
 
 def assemble(profile: str, cameras: tuple[CameraConfig, ...], values: Mapping[str, object]) -> RunConfig:
