@@ -27,6 +27,12 @@ class DriverOptions:
     timeout_s     longest wait for an answer
     position_pan_sign, position_tilt_sign  -1 where the camera reports positions the other way round than its family
     command_pan_sign, command_tilt_sign    the same for speeds
+    pan_range_deg    (from, to) clockwise: what positions from -1 to 1 mean where the camera tells no degrees (ONVIF)
+    tilt_range_deg   (least, greatest) elevation, likewise
+    zoom_range       (least, greatest) ratio: what zoom positions from 0 to 1 mean
+    zoom_scale       how ratios lie between them: `ratio` evenly, `log` evenly in octaves, `linear` evenly in 1/ratio,
+                     nearly the angle of view
+    login            ONVIF: `auto`, `digest` (HTTP), `token` (WS-UsernameToken) or `token_text` (the password as text)
     """
 
     url: str
@@ -38,6 +44,11 @@ class DriverOptions:
     position_tilt_sign: int = 1
     command_pan_sign: int = 1
     command_tilt_sign: int = 1
+    pan_range_deg: tuple[float, float] | None = None
+    tilt_range_deg: tuple[float, float] | None = None
+    zoom_range: tuple[float, float] | None = None
+    zoom_scale: str = "ratio"
+    login: str = "auto"
 
 
 class PtzDriver(ABC):
@@ -79,6 +90,14 @@ class PtzDriver(ABC):
     def use_stop_way(self, way: str) -> None:  # noqa: B027 - where there is one way there is nothing to choose
         """Stop this way from now on."""
 
+    @property
+    def move_ways(self) -> tuple[str, ...]:
+        """The camera's ways of turning, best first. Where one is accepted and nothing moves, another may do."""
+        return ("move",)
+
+    def use_move_way(self, way: str) -> None:  # noqa: B027 - where there is one way there is nothing to choose
+        """Turn this way from now on."""
+
     @abstractmethod
     async def status(self) -> Status:
         """Where it points. Raises `PtzUnsupported` where the camera does not tell."""
@@ -88,7 +107,10 @@ class PtzDriver(ABC):
         raise PtzUnsupported(f"{self.options.url}: the camera has no absolute moves")
 
     async def relative_fov(self, x: float, y: float, zoom: float) -> None:
-        """Centre the place (x, y) of the picture, -1..1 from left to right and from bottom to top."""
+        """Centre the place (x, y) of the picture, -1..1 from left to right and from bottom to top.
+
+        zoom  ratio to the present one, 1 = as it is
+        """
         raise PtzUnsupported(f"{self.options.url}: the camera has no moves relative to the picture")
 
     async def presets(self) -> list[Preset]:
