@@ -7,7 +7,8 @@ With segmentation (`has_segmentation`) a stage more, which sees the frames, too:
 
     … track ──tracks──► segment ──masks──► results, overlay:<camera>
 
-Whatever the outputs read, `control` reads, too, for those who listen; nobody ever waits for it.
+Whatever the outputs read, `control` reads, too, for those who listen, and `ptz` of the cameras that it steers or is
+guided by; nobody ever waits for these two.
 
 Knows names, rows and sizes. Does not start anything.
 """
@@ -26,8 +27,10 @@ from ipc.pool import PoolLayout
 # Consumer rows. A row is never reassigned, so nothing changes when a worker restarts.
 FRAMES_INFER, FRAMES_OVERLAY, FRAMES_TRACK, FRAMES_SEGMENT = 0, 1, 2, 3
 DETECTIONS_TRACK = 0
-TRACKS_RESULTS, TRACKS_OVERLAY, TRACKS_SEGMENT, TRACKS_CONTROL = 0, 1, 2, 3
-MASKS_RESULTS, MASKS_OVERLAY, MASKS_CONTROL = 0, 1, 3
+TRACKS_RESULTS, TRACKS_OVERLAY, TRACKS_SEGMENT, TRACKS_CONTROL, TRACKS_PTZ = 0, 1, 2, 3, 4
+MASKS_RESULTS, MASKS_OVERLAY, MASKS_CONTROL, MASKS_PTZ = 0, 1, 3, 4
+ONLOOKERS = ("control", "ptz")
+"""Who reads results and is never waited for."""
 
 STATUS_SLOT_BYTES = 256 * 1024
 GPU_BACKENDS = ("tensorrt", "ort-tensorrt", "ort-cuda")
@@ -55,7 +58,7 @@ class WorkerSpec:
     @property
     def stage(self) -> int:
         """Place in the pipeline; workers are stopped in this order."""
-        return ("decode", "infer", "track", "segment", "output", "control").index(self.kind)
+        return ("ptz", "decode", "infer", "track", "segment", "output", "control").index(self.kind)
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,25 @@ def workers(config: RunConfig) -> list[WorkerSpec]:
         specs += [WorkerSpec(f"overlay:{camera.name}", "output", camera.name) for camera in config.cameras]
     if has_segmentation(config):
         specs.append(WorkerSpec("segment", "segment"))
+    if heads(config):
+        specs.append(WorkerSpec("ptz", "ptz"))
     specs.append(WorkerSpec("track", "track"))
     specs.append(WorkerSpec("infer", "infer"))
     host = "infer" if config.decode.place == "inference" else ""
     specs += [WorkerSpec(f"decode:{camera.name}", "decode", camera.name, host) for camera in config.cameras]
     return specs
+
+
+def heads(config: RunConfig) -> tuple[str, ...]:
+    """The cameras whose heads are steered. None in offline runs: a recording cannot be turned round."""
+    return () if config.offline else tuple(camera.name for camera in config.cameras if camera.ptz is not None)
+
+
+def watched_for_heads(config: RunConfig) -> frozenset[str]:
+    """The cameras whose results the heads follow: their own, and those of the cameras that guide them."""
+    steered = heads(config)
+    guides = {guide for camera in config.cameras if camera.ptz and steered for guide in camera.ptz.guides}
+    return frozenset(steered) | guides
 
 
 def segment_mode(config: RunConfig, camera: str) -> str:
@@ -168,7 +185,9 @@ def result_pools(config: RunConfig, camera: str) -> list[PoolSpec]:
     if config.output.overlay:
         outputs[f"overlay:{camera}"] = MASKS_OVERLAY if masks else TRACKS_OVERLAY
     if config.control.enabled:
-        outputs["control"] = MASKS_CONTROL if masks else TRACKS_CONTROL  # looks on; nobody waits for it
+        outputs["control"] = MASKS_CONTROL if masks else TRACKS_CONTROL
+    if camera in watched_for_heads(config):
+        outputs["ptz"] = MASKS_PTZ if masks else TRACKS_PTZ
     detections = _result_pool(config, "detections", camera, "infer", {"track": DETECTIONS_TRACK})
     if not masks:
         return [detections, _result_pool(config, "tracks", camera, "track", outputs)]
@@ -182,7 +201,7 @@ def result_pools(config: RunConfig, camera: str) -> list[PoolSpec]:
 def _result_pool(
     config: RunConfig, what: str, camera: str, producer: str, readers: dict[str, int]
 ) -> PoolSpec:
-    rows = 2 if what == "detections" else 4
+    rows = 2 if what == "detections" else 5
     slot_bytes = config.pool.result_slot_kib * 1024
     if what == "detections":
         slot_bytes += embedding_room_bytes(config)
@@ -193,7 +212,7 @@ def _result_pool(
         consumers=readers,
         woken=tuple(readers),
         layout=PoolLayout((1,) * rows, slot_bytes, config.pool.result_history),
-        required=tuple(row for reader, row in readers.items() if config.offline and reader != "control"),
+        required=tuple(row for reader, row in readers.items() if config.offline and reader not in ONLOOKERS),
     )
 
 

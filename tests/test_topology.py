@@ -21,6 +21,7 @@ from engine.config import (
     SegmentConfig,
     load_run_config,
 )
+from engine.config.ptz import PtzConfig
 from engine.config.settings import MOST_FRAMES_HELD, SETTINGS
 from engine.errors import ConfigError
 from engine.topology import PoolSpec
@@ -30,12 +31,16 @@ from ipc.layout import MAX_SLOTS
 CAMERAS = (CameraConfig("front", "test://"), CameraConfig("back", "test://"))
 
 
+HEAD = PtzConfig("hikvision", "http://192.0.2.7", 60.0, guides=("front",))
+STEERED = (CAMERAS[0], CameraConfig("back", "test://", ptz=HEAD))
+
 CONFIGURATIONS = [
     RunConfig(
-        "m3-cpu", CAMERAS, offline=offline, output=OutputConfig(overlay=overlay),
+        "m3-cpu", cameras, offline=offline, output=OutputConfig(overlay=overlay),
         control=ControlConfig(enabled=control), segment=SegmentConfig(standby=segment),
     )
     for offline, overlay, control, segment in itertools.product((False, True), repeat=4)
+    for cameras in (CAMERAS, STEERED)
 ]  # fmt: skip
 """Everything that changes who is there."""
 
@@ -71,8 +76,19 @@ def test_every_worker_has_a_row_of_its_own_and_leases_in_it(config: RunConfig) -
 @pytest.mark.parametrize("config", CONFIGURATIONS)
 def test_nobody_is_waited_for_live_and_offline_everybody_but_who_looks_on(config: RunConfig) -> None:
     for pool in pools(config):
-        readers = {row for name, row in pool.consumers.items() if name != "control"}
+        readers = {row for name, row in pool.consumers.items() if name not in ("control", "ptz")}
         assert set(pool.required) == (readers if config.offline else set())
+
+
+def test_a_head_follows_what_its_camera_and_its_guides_see() -> None:
+    config = RunConfig("m3-cpu", (*STEERED, CameraConfig("roof", "test://")))
+    readers = {
+        camera.name: [
+            pool.name for pool in topology.result_pools(config, camera.name) if "ptz" in pool.consumers
+        ]
+        for camera in config.cameras
+    }
+    assert readers == {"front": ["tracks:front"], "back": ["tracks:back"], "roof": []}
 
 
 @pytest.mark.parametrize("config", CONFIGURATIONS)
@@ -81,7 +97,8 @@ def test_who_is_there_and_in_which_order(config: RunConfig) -> None:
     overlays = [f"overlay:{camera.name}" for camera in CAMERAS] if config.output.overlay else []
     assert [spec.name for spec in specs] == [
         *(["control"] if config.control.enabled else []),
-        "results", *overlays, *(["segment"] if config.segment.standby else []), "track", "infer",
+        "results", *overlays, *(["segment"] if config.segment.standby else []),
+        *(["ptz"] if config.cameras[1].ptz and not config.offline else []), "track", "infer",
         "decode:front", "decode:back",
     ]  # fmt: skip
     assert {spec.name: spec.camera for spec in specs if spec.camera} == {
@@ -161,7 +178,7 @@ EXTREMES = {key: limits(key) for key in ("infer.lanes", "infer.batch", "pool.his
     cores=st.integers(1, 512),
 )
 @example(lanes=0, batch=1, history=4, offline=False, cameras=1, result_history=24, cores=256)
-@example(lanes=0, batch=56, history=0, offline=True, cameras=1, result_history=58, cores=2)
+@example(lanes=0, batch=56, history=0, offline=True, cameras=1, result_history=57, cores=2)
 @example(lanes=56, batch=1, history=0, offline=False, cameras=3, result_history=2, cores=1)
 @example(lanes=1, batch=1, history=55, offline=True, cameras=8, result_history=2, cores=1)
 def test_what_loading_accepts_fits_into_pools(

@@ -19,6 +19,7 @@ from engine.types import (
     FrameMeta,
     FrameNv12,
     Masks,
+    PictureShift,
     PtzPose,
     ResultMeta,
     Trace,
@@ -41,13 +42,14 @@ FRAME_METAS = st.builds(
     matrix=st.sampled_from(ColourMatrix), full_range=st.booleans(), flags=FLAGS,
     pose=st.none() | POSES,
 )  # fmt: skip
+SHIFTS = st.none() | st.builds(PictureShift, x_px=NUMBERS, y_px=NUMBERS, scale=NUMBERS)
 TRACES = st.builds(Trace, **{f.name: INT64 for f in fields(Trace)})
 RESULT_METAS = st.builds(
     ResultMeta,
     frame_seq=INT64, index=INT64, wall_ns=INT64, pts_ns=INT64, width=UINT32, height=UINT32, count=UINT32,
     dropped_superseded=INT64, dropped_restart=INT64, next_track_id=INT64, flags=FLAGS, trace=TRACES,
     dropped_rate=INT64, dropped_stale=INT64, mask_bytes=UINT32, masks_lost=UINT32,
-    dropped_empty=INT64, notices=INT64, event_count=UINT32, embedding_count=UINT32, embedding_dims=UINT32,
+    dropped_empty=INT64, notices=INT64, event_count=UINT32, embedding_count=UINT32, embedding_dims=UINT32, shift=SHIFTS,
 )  # fmt: skip
 
 

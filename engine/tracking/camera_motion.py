@@ -75,6 +75,8 @@ class CameraMotion:
             raise ValueError(f"mode of camera motion must be one of {', '.join(MODES)}, not {mode!r}")
         self.mode = mode
         self.statistics = CameraMotionStatistics()
+        self.latest: Warp | None = None
+        """The answer of the last `estimate`."""
         self._finder: Finder | None = None
         if mode in ("auto", "flow", "ecc"):
             self._finder = EccMotion() if mode == "ecc" else FlowMotion()
@@ -88,7 +90,7 @@ class CameraMotion:
 
         Frames may be missing in between: the step is then a larger one.
         """
-        warp = self._estimate(frame, boxes_xyxy)
+        self.latest = warp = self._estimate(frame, boxes_xyxy)
         counts = self.statistics
         untrusted = counts.untrusted
         if not warp.trusted:

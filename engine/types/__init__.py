@@ -21,7 +21,7 @@ from engine.types.masks import Masks, MaskSource
 from engine.types.objects import Detections, Tracks, TrackState, Written
 from engine.types.pose import PtzPose
 from engine.types.prompts import Prompt
-from engine.types.result import ResultMeta, Trace
+from engine.types.result import PictureShift, ResultMeta, Trace
 
 __all__ = [
     "F16",
@@ -41,6 +41,7 @@ __all__ = [
     "FrameNv12",
     "MaskSource",
     "Masks",
+    "PictureShift",
     "Prompt",
     "PtzPose",
     "ResultMeta",

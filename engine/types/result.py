@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -21,6 +22,19 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureShift:
+    """How a picture has moved as a whole since the frame before that the tracker has seen, where the camera turns.
+
+    x_px, y_px  where a point that was in the middle has gone, in pixels of the picture
+    scale       how much larger things around it have become
+    """
+
+    x_px: float
+    y_px: float
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class ResultMeta:
     """Header of one result: which frame it speaks of, how it got here, what was lost on the way.
 
@@ -37,6 +51,7 @@ class ResultMeta:
     masks_lost          masks of this frame that found no room in a slot on the way
     event_count         events at the end of the slot (`Events`)
     embedding_count, embedding_dims   embeddings at the end of the slot (`Embeddings`)
+    shift               how the picture has moved as a whole, None where that is not known
     next_track_id       where the tracker goes on numbering; survives its death because it travels here
     """
 
@@ -61,8 +76,9 @@ class ResultMeta:
     event_count: int = 0
     embedding_count: int = 0
     embedding_dims: int = 0
+    shift: PictureShift | None = None
 
-    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<16q9I")
+    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<16q9I3d")
 
     @classmethod
     def of_frame(cls, frame_seq: int, meta: FrameMeta) -> ResultMeta:
@@ -89,7 +105,7 @@ class ResultMeta:
             self.dropped_empty, self.notices,
             t.captured_ns, t.published_ns, t.batched_ns, t.inferred_ns, t.tracked_ns,
             self.width, self.height, self.count, self.flags, self.mask_bytes, self.masks_lost,
-            self.event_count, self.embedding_count, self.embedding_dims,
+            self.event_count, self.embedding_count, self.embedding_dims, *_packed(self.shift),
         )  # fmt: skip
 
     @classmethod
@@ -98,10 +114,15 @@ class ResultMeta:
         (frame_seq, index, wall_ns, pts_ns, superseded, restart, next_track_id, rate, stale,
          empty, notices, captured, published, batched, inferred, tracked,
          width, height, count, flags, mask_bytes, masks_lost,
-         event_count, embedding_count, embedding_dims) = cls._LAYOUT.unpack_from(meta)  # fmt: skip
+         event_count, embedding_count, embedding_dims, *shift) = cls._LAYOUT.unpack_from(meta)  # fmt: skip
         return cls(
             frame_seq, index, wall_ns, width, height, pts_ns, count, superseded, restart, next_track_id,
             FrameFlag(flags),
             Trace(captured, published, batched, inferred, tracked),
             rate, stale, mask_bytes, masks_lost, empty, notices, event_count, embedding_count, embedding_dims,
+            None if math.isnan(shift[0]) else PictureShift(*shift),
         )  # fmt: skip
+
+
+def _packed(shift: PictureShift | None) -> tuple[float, float, float]:
+    return (math.nan,) * 3 if shift is None else (shift.x_px, shift.y_px, shift.scale)

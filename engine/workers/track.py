@@ -11,12 +11,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import cv2
+import numpy as np
 
 from engine.config import TrackConfig
 from engine.events import CameraEvents
 from engine.tracking.base import Tracker, create_tracker
 from engine.tracking.settings import TrackerSettings
-from engine.types import Detections, Embeddings, FrameFlag, FrameMeta, FrameNv12, ResultMeta, Tracks
+from engine.types import (
+    Detections,
+    Embeddings,
+    FrameFlag,
+    FrameMeta,
+    FrameNv12,
+    PictureShift,
+    ResultMeta,
+    Tracks,
+)
 from engine.workers.feed import Feed, Writer
 from engine.workers.runtime import Context
 from engine.workers.track_commands import Commands
@@ -134,7 +144,7 @@ def advance(context: Context, camera: Camera) -> bool:
             slot = camera.writer.producer.begin()
             if slot is None:
                 return False
-            tracks = track(camera, meta, detections_in(meta, lease))
+            tracks, shift = track(camera, meta, detections_in(meta, lease))
             tracks = camera.identities.advance(camera.name, tracks, camera.tracker, meta)
             found = events_of(camera.events, tracks, camera.tracker.removed_ids, meta)
             written, event_count = write_record(camera.events, tracks, found, slot.array())
@@ -143,7 +153,7 @@ def advance(context: Context, camera: Camera) -> bool:
                 meta, count=written.count, mask_bytes=written.mask_bytes,
                 masks_lost=meta.masks_lost + written.masks_lost,
                 trace=trace, next_track_id=camera.tracker.next_track_id,
-                embedding_count=0, embedding_dims=0, event_count=event_count,
+                embedding_count=0, embedding_dims=0, event_count=event_count, shift=shift,
             )  # fmt: skip
             meta.pack_into(slot.meta)
             camera.writer.producer.publish(slot)
@@ -164,16 +174,28 @@ def detections_in(meta: ResultMeta, lease: Lease) -> Detections:
     return found if looks is None else replace(found, embeddings=looks)
 
 
-def track(camera: Camera, meta: ResultMeta, detections: Detections) -> Tracks:
+def track(camera: Camera, meta: ResultMeta, detections: Detections) -> tuple[Tracks, PictureShift | None]:
     """The tracker's answer, with the frame before its eyes unless that has been overwritten meanwhile.
 
     The end of a stream and a notice of frames passed over hold no objects.
     """
     if meta.flags & (FrameFlag.END_OF_STREAM | FrameFlag.NOTICE):
-        return Tracks.empty()
+        return Tracks.empty(), None
     lease = camera.frames.lease(meta.frame_seq)
     if lease is None:
-        return camera.tracker.update(detections, meta.time_s)
+        return camera.tracker.update(detections, meta.time_s), None
     with lease:
         frame = FrameNv12.view(FrameMeta.unpack(lease.meta), lease.array())
-        return camera.tracker.update(detections, meta.time_s, frame)
+        tracks = camera.tracker.update(detections, meta.time_s, frame)
+        return tracks, shift_of(camera.tracker, meta)
+
+
+def shift_of(tracker: Tracker, meta: ResultMeta) -> PictureShift | None:
+    """How the picture has moved since the frame that the tracker saw before, None where that is not known."""
+    warp = tracker.camera_motion.latest if tracker.camera_motion is not None else None
+    if warp is None or not warp.trusted or warp.reason == "off":
+        return None
+    middle = np.array(((meta.width / 2, meta.height / 2),))
+    moved, turned = warp.around(middle)
+    (x_px, y_px), scale = (moved - middle)[0], abs(np.linalg.det(turned[0])) ** 0.5
+    return PictureShift(float(x_px), float(y_px), float(scale))

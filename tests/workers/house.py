@@ -17,6 +17,7 @@ from engine.config import RunConfig
 from engine.pools import LivePool, Pools
 from engine.topology import STATUS_SLOT_BYTES
 from engine.types import (
+    U8,
     Detections,
     FrameFlag,
     FrameMeta,
@@ -157,12 +158,12 @@ class House:
 def publish_frame(
     producer: Producer,
     index: int,
-    value: int = 0,
+    value: int | U8 = 0,
     *,
     size: tuple[int, int] = (64, 48),
     flags: FrameFlag = FrameFlag.NONE,
 ) -> int:
-    """Publish one grey frame; returns its sequence number. A frame that is the end has no picture."""
+    """Publish a frame of this luma; returns its sequence number. One that is the end has no picture."""
     width, height = (0, 0) if flags & FrameFlag.END_OF_STREAM else size
     stride, offset_uv, _ = nv12_geometry(width, height)
     slot = producer.begin()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 
@@ -94,6 +95,25 @@ def test_every_record_is_tracked_once_and_in_order(house: House) -> None:
     assert house.memory("detections:a").statistics().acknowledged[0] == 6
     assert house.memory("frames:a").statistics().leased == (0, 0, 0)
     assert {name for name, wake in house.wakes.items() if wake.wait(0)} >= {"results", "overlay:a"}
+
+
+def test_records_say_how_the_picture_has_moved(open_house: OpenHouse) -> None:
+    """A camera that turns to the right: everything goes to the left."""
+    house = open_house(RunConfig("m3-cpu", (CameraConfig("a", "test://"),)))
+    house.create_frame_pool("a", 320, 240)
+    context, camera = start(house)
+    frames, results = house.producer("frames:a"), house.producer("detections:a")
+    noise = np.random.default_rng(3).integers(0, 255, (240, 400), np.uint8)
+    scene = np.asarray(cv2.GaussianBlur(noise, (0, 0), 2), np.uint8)
+    for step in range(3):
+        seq = publish_frame(frames, frames.newest_seq(), scene[:, 6 * step : 6 * step + 320], size=(320, 240))
+        publish_result(results, seq, detections_of())
+    assert advance_all(context, camera) == 3
+    shifts = [meta.shift for meta in metas_in(house.reader("tracks:a"))]
+    assert shifts[0] is None
+    for shift in shifts[1:]:
+        assert shift is not None
+        assert (shift.x_px, shift.y_px, shift.scale) == pytest.approx((-6, 0, 1), abs=0.3)
 
 
 def test_masks_ride_along(house: House) -> None:
