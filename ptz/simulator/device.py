@@ -89,12 +89,17 @@ class Device:
         levels: Levels,
         now_s: float,
         expires_s: float | None = None,
-        axes: tuple[str, ...] = AXES,
+        *,
+        pan_tilt: bool = True,
+        zoom: bool = True,
     ) -> None:
-        """Turn `axes` at these levels until something else is said, or for `expires_s`. Others go on as they were."""
+        """Turn at these levels until something else is said, or for `expires_s`.
+
+        Axes that are not meant (`pan_tilt`, `zoom` False) go on as they were, to their own end.
+        """
         values = (float(levels.pan), float(levels.tilt), float(levels.zoom))
         if self._accept(now_s):
-            self._send(Command("turn", axes, values, expires_s=expires_s), now_s)
+            self._send(Command("turn", _axes(pan_tilt, zoom), values, expires_s=expires_s), now_s)
 
     def go_to(
         self,
@@ -124,9 +129,8 @@ class Device:
 
     def stop(self, now_s: float, pan_tilt: bool = True, zoom: bool = True) -> None:
         """Stop these axes, as quickly as they can brake."""
-        axes = (("pan", "tilt") if pan_tilt else ()) + (("zoom",) if zoom else ())
         if self._accept(now_s):
-            self._send(Command("stop", axes), now_s)
+            self._send(Command("stop", _axes(pan_tilt, zoom)), now_s)
 
     def go_home(self, now_s: float) -> None:
         """Go to the home position."""
@@ -440,7 +444,11 @@ class Device:
             pose = self.true_pose(now_s)
             self.go_to(pose.pan_deg + 180.0, None, None, None, now_s)
         elif number in (97, 98, 99):
-            self.turn(Levels(pan=20), now_s, axes=("pan",))
+            self.turn(Levels(pan=20), now_s, zoom=False)
+
+
+def _axes(pan_tilt: bool, zoom: bool) -> tuple[str, ...]:
+    return (*(("pan", "tilt") if pan_tilt else ()), *(("zoom",) if zoom else ()))
 
 
 def _stops(command: Command) -> bool:
