@@ -1,11 +1,28 @@
 """Scenes with names: the standard suite that following is measured in, and `plaza`, which is for looking at.
 
-In all of them `scene.heads[0]` is the camera that follows; the first camera is a fixed one that sees everything.
+In all of them `scene.heads[0]` is the camera that follows, at the origin, looking north at first; the first camera is a
+fixed one that sees everything.
 """
 
 from __future__ import annotations
 
-from ptz.simulator.world import Scene
+import math
+from typing import Any
+
+from ptz.simulator.actors import (
+    Actor,
+    Area,
+    Beside,
+    Looks,
+    Orbit,
+    Path,
+    Sway,
+    journey,
+    jumps,
+    wander,
+    waypoints,
+)
+from ptz.simulator.world import CameraMount, Occluder, Scene
 
 SUITE = (
     "stand", "sway", "walk_across", "run_reverse", "sprint_start", "step_teleport", "cross_two",
@@ -14,4 +31,155 @@ SUITE = (
 )  # fmt: skip
 """The standard suite, in order."""
 
-SCENES: dict[str, Scene] = {}
+HEAD = CameraMount("ptz", 0.0, 0.0, 4.0, 0.0, -12.0, 1.0, profile="hik-8425ix")
+OVERVIEW = CameraMount("overview", 0.0, -9.0, 8.0, 0.0, -15.0, hfov_wide_deg=82.0)
+WALK_M_S, RUN_M_S = 1.4, 6.0
+
+
+def _actor(number: int, path: Path, enters_s: float = -math.inf, leaves_s: float = math.inf) -> Actor:
+    height = 1.58 + 0.32 * ((number * 0.618) % 1.0)
+    return Actor(number, path, height, Looks(100 + number), enters_s, leaves_s)
+
+
+def _scene(name: str, about: str, duration_s: float, paths: list[Path], **more: Any) -> Scene:
+    actors = tuple(_actor(number, path) for number, path in enumerate(paths, start=1))
+    cameras = (OVERVIEW, *more.pop("heads", (HEAD,)))
+    return Scene(name, about, duration_s, actors, cameras, **more)
+
+
+def _at(azimuth_deg: float, distance_m: float) -> tuple[float, float]:
+    """East and north of a place seen from the origin."""
+    angle = math.radians(azimuth_deg)
+    return distance_m * math.sin(angle), distance_m * math.cos(angle)
+
+
+def _group() -> list[Path]:
+    """Five who come together, walk on as one, and part."""
+    far = [(-7.0, 16.0), (-3.5, 19.0), (0.0, 21.0), (3.5, 19.0), (7.0, 16.0)]
+    near = [(-1.6, 15.0), (-0.8, 15.6), (0.0, 15.0), (0.8, 15.6), (1.6, 15.0)]
+    paths: list[Path] = []
+    for place, beside in zip(far, near, strict=True):
+        walked = (beside[0] - 5.0, beside[1] + 1.0)
+        parted = (place[0] * 0.8 - 5.0, place[1])
+        paths.append(
+            journey(
+                [(0, *place), (4, *place), (12, *beside), (18, *beside), (24, *walked), (28, *walked), (36, *parted),
+                 (42, *parted), (52, *place), (60, *place)],
+                smooth_s=0.5,
+            )
+        )  # fmt: skip
+    return paths
+
+
+def _suite() -> list[Scene]:
+    wall = Occluder("wall", 0.0, 9.0, 3.0, 0.3, 3.0)
+    limited = CameraMount("ptz", 0.0, 0.0, 4.0, 160.0, -15.0, hfov_wide_deg=99.4, profile="hik-de2a404")
+    steep = CameraMount("ptz", 0.0, 0.0, 6.0, 0.0, -30.0, hfov_wide_deg=59.0, profile="hik-2sf8c442")
+    left = CameraMount("left", -14.0, 0.0, 4.5, 20.0, -12.0, profile="hik-8425ix")
+    right = CameraMount("right", 14.0, 0.0, 4.5, 340.0, -12.0, profile="hik-8425ix")
+    across = [(-12.0, 12.0), (12.0, 12.0)]
+    return [
+        _scene("stand", "one person stands still", 30.0, [Sway(0.0, 12.0)]),
+        _scene("sway", "standing, shifting from foot to foot", 60.0, [Sway(0.0, 12.0, 0.15, 4.0)]),
+        _scene("walk_across", "walking to and fro at 12 m", 60.0, [waypoints(across, WALK_M_S, until_s=60)]),
+        _scene(
+            "run_reverse", "running at 15 m, turning round in no time", 60.0,
+            [waypoints([(-10.0, 15.0), (8.0, 15.0), (-4.0, 15.0), (11.0, 15.0)], RUN_M_S, until_s=60)],
+            policy="runner",
+        ),
+        _scene(
+            "sprint_start", "standing, then sprinting off at 7 m/s", 30.0,
+            [journey([(0, -8, 15), (5, -8, 15), (8, 13, 15), (15, 13, 15), (18, -8, 15), (30, -8, 15)], smooth_s=1.0)],
+            policy="runner",
+        ),
+        _scene(
+            "step_teleport", "12° to the side in no time, every 8 s", 48.0,
+            [jumps([_at(-6, 14.0), _at(6, 14.0)], 8.0, 48.0)],
+        ),
+        _scene(
+            "cross_two", "two walk towards each other and pass; the first is followed", 40.0,
+            [waypoints([(-9.0, 13.0), (9.0, 13.0)], WALK_M_S, until_s=40),
+             waypoints([(9.0, 14.2), (-9.0, 14.2)], WALK_M_S, until_s=40)],
+            target_ids=(1,), policy="selected",
+        ),
+        _scene("group_5_merge_split", "five meet, walk on together and part", 60.0, _group()),
+        _scene(
+            "occlude_2s", "walking behind a wall for two seconds", 40.0,
+            [waypoints([(-8.0, 14.0), (8.0, 14.0)], WALK_M_S, until_s=40)], occluders=(wall,),
+        ),
+        Scene(
+            "leave_return", "gone for 8 s, and back where he went", 50.0,
+            (_actor(1, journey([(0, -6, 12), (12, 8, 12), (15, 8, 12)]), leaves_s=15.0),
+             Actor(1, journey([(23, 8, 12), (38, -8, 12), (50, -8, 12)]), 1.78, Looks(101), enters_s=23.0)),
+            (OVERVIEW, HEAD),
+        ),
+        _scene(
+            "nadir_pass", "walking past below the camera", 40.0,
+            [waypoints([(0.5, 14.0), (0.5, -14.0)], WALK_M_S, until_s=40)], heads=(steep,),
+        ),
+        _scene("pan_wrap_360", "round the camera, again and again", 60.0, [Orbit(0.0, 0.0, 11.0, 12.0, 300.0)]),
+        _scene(
+            "limit_stop", "walking past the stop of a head that does not turn all the way", 60.0,
+            [Orbit(0.0, 0.0, 10.0, 7.0, 130.0)], heads=(limited,),
+        ),
+        _scene(
+            "zoom_in_far", "walking at 60 m, too small without zoom", 60.0,
+            [waypoints([(-8.0, 60.0), (8.0, 58.0)], WALK_M_S, until_s=60)],
+        ),
+        _scene(
+            "two_cameras_handoff", "walking from one camera's side to the other's, past a kiosk", 80.0,
+            [waypoints([(-24.0, 11.0), (24.0, 11.0)], WALK_M_S, until_s=80)], heads=(left, right),
+            occluders=(Occluder("kiosk", 0.0, 8.0, 3.0, 2.4, 3.0),),
+        ),
+    ]  # fmt: skip
+
+
+PLAZA_S = 120.0
+
+
+def _plaza() -> Scene:
+    """A square in the middle of a town: strollers, runners, a group, people who wait."""
+    occluders = (
+        Occluder("pillar", -4.6, 13.0, 0.6, 0.6, 4.2),
+        Occluder("pillar", 3.6, 14.5, 0.6, 0.6, 4.2),
+        Occluder("kiosk", 9.0, 18.5, 2.8, 2.2, 2.9, 20.0),
+        Occluder("wall", -10.5, 17.0, 4.0, 0.35, 1.15, 75.0),
+        Occluder("planter", 0.4, 9.6, 2.0, 0.8, 0.6, 10.0),
+        Occluder("trunk", -7.5, 24.5, 0.4, 0.4, 5.0),
+        Occluder("trunk", 1.8, 25.0, 0.4, 0.4, 5.0),
+        Occluder("trunk", 12.0, 25.5, 0.4, 0.4, 5.0),
+        Occluder("van", -15.0, 29.0, 4.6, 1.9, 2.1, 8.0),
+        Occluder("car", 14.0, 31.0, 4.3, 1.8, 1.45, -6.0),
+    )
+    blocked = tuple(
+        (box.x_m - side, box.y_m - side, box.x_m + side, box.y_m + side)
+        for box in occluders
+        for side in [0.4 + math.hypot(box.width_m, box.depth_m) / 2]
+    )
+    square = Area(-9.5, 7.5, 9.5, 23.0, blocked)
+    paths: list[Path] = [
+        wander(number, square, PLAZA_S, speed_m_s=1.1 + 0.07 * number) for number in range(6)
+    ]
+    lane = waypoints([(-15.0, 26.8), (14.0, 26.8)], 29.0 / 20.0, until_s=PLAZA_S, smooth_s=0.8)
+    lap = [(-10.0, 11.3), (10.0, 11.3), (10.0, 15.6), (-10.0, 15.2)]
+    runner = waypoints(lap, 48.5 / 13.3, until_s=PLAZA_S, smooth_s=0.6)
+    friends = journey(
+        [(0, -3, 20), (8, -3, 20), (24, 5, 11), (44, 5, 11), (62, -7, 14.5), (84, -7, 14.5), (104, -3, 20),
+         (120, -3, 20)],
+        smooth_s=0.8,
+    )  # fmt: skip
+    paths += [lane, runner, friends, Beside(friends, 0.9, 0.3), Beside(friends, 0.35, -0.75)]
+    paths += [Sway(6.8, 16.2, 0.06, 6.0, 110.0, 215.0), Sway(-6.0, 10.0, 0.08, 5.0, 80.0, 190.0)]
+    actors = tuple(_actor(number, path) for number, path in enumerate(paths, start=1))
+    cameras = (
+        CameraMount("overview", 0.0, -2.5, 5.5, 0.0, -14.0, hfov_wide_deg=62.0),
+        CameraMount("ptz", 0.0, 0.0, 4.0, 0.0, -12.0, profile="hik-8425ix"),
+        CameraMount("ptz2", 15.0, 9.0, 4.2, 300.0, -12.0, profile="onvif-fov"),
+        CameraMount("ptz3", -15.0, 11.0, 4.2, 60.0, -12.0, profile="hik-de7a432"),
+    )
+    about = "a square in a town: a dozen people walk, stand, run and meet"
+    return Scene("plaza", about, PLAZA_S, actors, cameras, occluders)
+
+
+SCENES: dict[str, Scene] = {scene.name: scene for scene in (*_suite(), _plaza())}
+"""All scenes by name."""

@@ -11,8 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ptz.geometry import focal_px
-from ptz.simulator.actors import Actor, Looks
+from ptz.simulator.actors import FASTEST_M_S, Actor, Looks
 from ptz.types import F64, I64, View
+
+TURNING_S = 0.4
+"""Who changes direction turns around over this time."""
+
 
 @dataclass(frozen=True, slots=True)
 class CameraMount:
@@ -122,7 +126,23 @@ class World:
 
     def people(self, time_s: float) -> People:
         """Who is there `time_s` seconds after the scene's start, and how they move."""
-        raise NotImplementedError
+        present = [actor for actor in self.scene.actors if actor.enters_s <= time_s < actor.leaves_s]
+        rows = [_state(actor, time_s) for actor in present]
+        states = np.array(rows, float).reshape(-1, 6)
+        feet = np.zeros((len(present), 3))
+        feet[:, :2] = states[:, :2]
+        velocity = states[:, 2:4]
+        return People(
+            time_s=time_s,
+            ids=np.array([actor.actor_id for actor in present], np.int64),
+            feet_xyz_m=feet,
+            height_m=np.array([actor.height_m for actor in present], float),
+            heading_deg=states[:, 4],
+            speed_m_s=np.hypot(velocity[:, 0], velocity[:, 1]),
+            velocity_xy_m_s=velocity,
+            phase=states[:, 5],
+            looks=tuple(actor.looks for actor in present),
+        )
 
     def scene_time_s(self, now_s: float, start_s: float = 0.0) -> float:
         """The scene's own time at `now_s` of the clock: it has begun at `start_s` and begins anew when it is over."""
@@ -134,6 +154,19 @@ class World:
             if camera in (number, mount.name, str(number)):
                 return mount
         raise KeyError(camera)
+
+
+def _state(actor: Actor, time_s: float) -> tuple[float, ...]:
+    """East, north, velocity east and north, heading, phase."""
+    path, step_s = actor.path, 0.05
+    places = path.places(np.array([time_s - step_s, time_s, time_s + step_s]))
+    velocity = (places[2] - places[0]) / (2 * step_s)
+    if np.hypot(*velocity) > FASTEST_M_S:
+        velocity = np.zeros(2)
+    facing = path.facing(time_s + np.linspace(-0.5, 0.5, 7) * TURNING_S).mean(axis=0)
+    heading = float(np.degrees(np.arctan2(facing[0], facing[1]))) % 360
+    phase = float(path.cycles(np.array([time_s]))[0]) % 1.0
+    return float(places[1, 0]), float(places[1, 1]), float(velocity[0]), float(velocity[1]), heading, phase
 
 
 def to_camera(points_xyz_m: F64, mount: CameraMount, view: View) -> F64:
