@@ -67,6 +67,12 @@ def best(found: Iterable[Challenge], without: Collection[str] = ()) -> Challenge
     return max(usable, key=lambda challenge: challenge.algorithm.startswith("SHA-256"), default=None)
 
 
+def next_nonce(header: str) -> str:
+    """The nonce that an `Authentication-Info` header wants next, "" where it names none."""
+    found = dict(match.groups() for match in _PARAMETER.finditer(header))
+    return next((_plain(value) for key, value in found.items() if key.lower() == "nextnonce"), "")
+
+
 def authorization(
     challenge: Challenge, login: Credentials, method: str, uri: str, count: int, cnonce: str
 ) -> str:

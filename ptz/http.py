@@ -9,6 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+from engine.errors import PtzUnreachable
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -41,6 +43,10 @@ class Response:
         return tuple(value for key, value in self.headers if key.lower() == name.lower())
 
 
+class NotSent(PtzUnreachable):
+    """There was no connection, so nothing of the request left: a login in it was not tried."""
+
+
 class Transport(ABC):
     """A connection to one camera. One request at a time; it connects by itself and again after a failure."""
 
@@ -48,8 +54,9 @@ class Transport(ABC):
     async def exchange(self, request: Request, timeout_s: float) -> Response:
         """Send, and wait for the whole answer.
 
-        Raises `PtzUnreachable` (no connection, no answer within `timeout_s`, cut off) or `PtzProtocolError` (what came
-        back is no HTTP, or too long). After either the next request goes over a new connection.
+        Raises `PtzUnreachable` (no answer within `timeout_s`, cut off; `NotSent` where there was no connection) or
+        `PtzProtocolError` (what came back is no HTTP, or too long). After either the next request goes over a new
+        connection.
         """
 
     @abstractmethod

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from engine.errors import PtzProtocolError, PtzUnreachable, PtzUnsupported
 from engine.secrets import mask_text, mask_url
-from ptz.http import Request, Response, Transport
+from ptz.http import NotSent, Request, Response, Transport
 from ptz.http_answer import MOST_BODY_BYTES, MOST_HEAD_BYTES, AnswerReader, NoAnswerYet
 
 MOST_IDLE_S = 15.0
@@ -46,10 +46,12 @@ class SocketTransport(Transport):
             async with asyncio.timeout(timeout_s):
                 response = await self._exchange(request)
         except TimeoutError:
-            doing = "answer" if self._connection else "connection"
+            connected = self._connection is not None
             self._drop()
             asked = f"{request.method} {mask_text(request.path)}"
-            raise PtzUnreachable(f"{self.label}: no {doing} within {timeout_s:g} s ({asked})") from None
+            if not connected:
+                raise NotSent(f"{self.label}: no connection within {timeout_s:g} s ({asked})") from None
+            raise PtzUnreachable(f"{self.label}: no answer within {timeout_s:g} s ({asked})") from None
         except BaseException:
             # Also where the caller gave up waiting: half an answer must not be taken for the next one's.
             self._drop()
@@ -110,9 +112,9 @@ class SocketTransport(Transport):
                 lambda: connection, self._host, self._port, ssl=context, happy_eyeballs_delay=0.25
             )
         except ssl.SSLCertVerificationError as error:
-            raise PtzUnreachable(await self._untrusted(error)) from None
+            raise NotSent(await self._untrusted(error)) from None
         except (OSError, UnicodeError) as error:
-            raise PtzUnreachable(f"{self.label}: {_meaning(error)}") from None
+            raise NotSent(f"{self.label}: {_meaning(error)}") from None
         if self._fingerprint and connection.fingerprint() != self._fingerprint:
             found = connection.fingerprint()
             connection.abort()

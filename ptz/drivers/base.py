@@ -27,6 +27,8 @@ class DriverOptions:
     timeout_s     longest wait for an answer
     position_pan_sign, position_tilt_sign  -1 where the camera reports positions the other way round than its family
     command_pan_sign, command_tilt_sign    the same for speeds
+    tls_fingerprint  SHA-256 of the camera's certificate (https) in hex, where no authority signed it; "" = it must be
+                     signed by one that this machine trusts
     pan_range_deg    (from, to) clockwise: what positions from -1 to 1 mean where the camera tells no degrees (ONVIF)
     tilt_range_deg   (least, greatest) elevation, likewise
     zoom_range       (least, greatest) ratio: what zoom positions from 0 to 1 mean
