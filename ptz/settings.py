@@ -58,7 +58,7 @@ class Limits:
         if self.pan_deg is not None:
             for value in self.pan_deg:
                 _between("pan_deg", value, -360.0, 360.0)
-            if not 0.0 < (self.pan_deg[1] - self.pan_deg[0]) % 360.0:
+            if (self.pan_deg[1] - self.pan_deg[0]) % 360.0 == 0.0:
                 raise PtzRefused(f"pan_deg must be two different directions, found {self.pan_deg}")
         _rising("tilt_deg", self.tilt_deg, -90.0, 90.0)
         _rising("zoom", self.zoom, 1.0, 1000.0)
@@ -71,7 +71,6 @@ class ZoomSettings:
     body_height        share of the picture's height that a person takes
     head_margin        least share of the picture's height above a head
     side_margin        least share of the picture's width left and right, above and below of a group
-    most_body_height   a group or a zone is not zoomed in until a person is larger than this
     lead               share of the picture's width that a target may cross in the time of one reaction
     stray              share of half a picture that a target's recent strays from the middle may take
     no_zoom_in_beyond  no zooming in while the target is further than this share of the width off the middle
@@ -84,7 +83,6 @@ class ZoomSettings:
     body_height: float = 0.45
     head_margin: float = 0.08
     side_margin: float = 0.12
-    most_body_height: float = 0.6
     lead: float = 0.18
     stray: float = 0.7
     no_zoom_in_beyond: float = 0.15
@@ -100,7 +98,6 @@ class ZoomSettings:
         _between("body_height", self.body_height, 0.03, 0.9)
         _between("head_margin", self.head_margin, 0.0, 0.4)
         _between("side_margin", self.side_margin, 0.0, 0.4)
-        _between("most_body_height", self.most_body_height, 0.03, 0.9)
         _between("lead", self.lead, 0.02, 0.5)
         _between("stray", self.stray, 0.1, 1.0)
         _between("no_zoom_in_beyond", self.no_zoom_in_beyond, 0.02, 0.5)
@@ -164,7 +161,8 @@ class TargetSettings:
     confirm_s   how long someone must have been seen before a group counts with them
     forget_s    someone who was not seen for this long is forgotten
     most        targets remembered at the same time
-    gate_sigma, gate_deg  how far from where they are expected someone with a new ID may appear to be the same
+    gate_bodies how far from where they are expected, in heights of their body, someone with a new ID may appear ...
+    gate_bodies_s  ... and how much further for every second that they were not seen, to be taken for the same
     size_ratio  and by how much larger or smaller
     """
 
@@ -173,8 +171,8 @@ class TargetSettings:
     confirm_s: float = 0.25
     forget_s: float = 10.0
     most: int = 256
-    gate_sigma: float = 3.0
-    gate_deg: float = 4.0
+    gate_bodies: float = 0.5
+    gate_bodies_s: float = 0.5
     size_ratio: float = 1.5
 
     def __post_init__(self) -> None:
@@ -183,8 +181,8 @@ class TargetSettings:
         _between("confirm_s", self.confirm_s, 0.0, 10.0)
         _between("forget_s", self.forget_s, 1.0, 600.0)
         _between("most", self.most, 1, 10000)
-        _between("gate_sigma", self.gate_sigma, 1.0, 10.0)
-        _between("gate_deg", self.gate_deg, 0.1, 90.0)
+        _between("gate_bodies", self.gate_bodies, 0.05, 10.0)
+        _between("gate_bodies_s", self.gate_bodies_s, 0.0, 10.0)
         _between("size_ratio", self.size_ratio, 1.0, 5.0)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from engine.errors import PtzRefused
@@ -20,35 +20,53 @@ from ptz.types import GoToPreset, Pose
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """What shall be in the picture, in world angles.
+    """What shall be in the picture, in world angles, as of `time_s`.
 
     members       keys of the targets that are framed, empty for a place
+    seen_s        when one of them was last seen; a place is always seen
     pan_deg, tilt_deg      middle; azimuth 0..360
     pan_deg_s, tilt_deg_s  its speed
+    measured_pan_deg, measured_tilt_deg  the middle by the newest measurements alone
     width_deg, height_deg  extent as seen from the camera (not in azimuth): who is framed, without margins
-    body_deg      height of a body in it, 0 where there is none
-    time_s        when its parts were measured
+    body_deg      height of the tallest body in it, 0 where there is none
     why           one line for people
-    single        one person: shown by the height of the body, the rest is for groups and places
     """
 
     members: tuple[int, ...]
     time_s: float
+    seen_s: float
     pan_deg: float
     tilt_deg: float
+    measured_pan_deg: float
+    measured_tilt_deg: float
     width_deg: float
     height_deg: float
     why: str
     pan_deg_s: float = 0.0
     tilt_deg_s: float = 0.0
+    pan_sigma_deg: float = 0.0
+    tilt_sigma_deg: float = 0.0
+    pan_sigma_deg_s: float = 0.1
+    tilt_sigma_deg_s: float = 0.1
     body_deg: float = 0.0
-    single: bool = False
+
+    @property
+    def is_place(self) -> bool:
+        """Nobody is in it: it neither moves nor gets lost."""
+        return not self.members
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a policy may know besides the people: now, where the head points, what the lens reaches at its widest."""
+    """What a policy may know besides the people.
 
+    time_s      when the newest picture was taken; now_s: now
+    pose        where the head points now
+    widest_deg  horizontal field of view at the widest that is allowed
+    aspect      width / height of the picture
+    """
+
+    time_s: float
     now_s: float
     pose: Pose
     widest_deg: float
@@ -92,10 +110,32 @@ def create_policy(name: str, settings: FollowSettings) -> Policy:
         ) from None
 
 
-def framing_of(target: Target, why: str) -> Framing:
-    """One person, as measured and filtered."""
+def name_of(target: Target) -> str:
+    """How a target is called in a line for people."""
+    return f"person {target.gid}" if target.gid else f"track {target.track_id}"
+
+
+def framing_of(target: Target, time_s: float, why: str) -> Framing:
+    """One person, as expected at `time_s`."""
+    now = target.at(max(time_s, target.time_s))
     return Framing(
-        members=(target.key,), time_s=target.time_s, pan_deg=target.pan_deg, tilt_deg=target.tilt_deg,
+        members=(target.key,), time_s=now.time_s, seen_s=target.time_s,
+        pan_deg=now.pan_deg, tilt_deg=now.tilt_deg,
+        measured_pan_deg=target.pan_deg if target.seen else now.pan_deg,
+        measured_tilt_deg=target.tilt_deg if target.seen else now.tilt_deg,
         width_deg=target.width_deg, height_deg=target.height_deg, why=why,
-        pan_deg_s=target.pan_deg_s, tilt_deg_s=target.tilt_deg_s, body_deg=target.height_deg, single=True,
+        pan_deg_s=now.pan_deg_s, tilt_deg_s=now.tilt_deg_s,
+        pan_sigma_deg=now.pan_sigma_deg, tilt_sigma_deg=now.tilt_sigma_deg,
+        pan_sigma_deg_s=now.pan_sigma_deg_s, tilt_sigma_deg_s=now.tilt_sigma_deg_s, body_deg=target.height_deg,
     )  # fmt: skip
+
+
+def field_of(extent_deg: float, share: float) -> float:
+    """The field of view in which something of `extent_deg` in its middle takes `share` of the picture; at most 170."""
+    half = math.tan(math.radians(min(extent_deg, 170.0) / 2)) / share
+    return min(170.0, math.degrees(2 * math.atan(half)))
+
+
+def across(vertical_deg: float, aspect: float) -> float:
+    """The horizontal field of view of a picture with this vertical one; at most 170."""
+    return min(170.0, math.degrees(2 * math.atan(math.tan(math.radians(vertical_deg) / 2) * aspect)))
