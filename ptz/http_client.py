@@ -77,6 +77,8 @@ class HttpClient:
         self.governor = governor or _governor(options, now, isinstance(transport, SocketTransport))
         self._challenge_path = challenge_path
         self._session: _Session | None = None
+        self.unknown_login = False
+        """The camera refused a request without login and asked for none that is known: it may want another kind."""
         self._is_open = False
         self._unfit: set[str] = set()
         self._nonce_life_s = math.inf
@@ -200,10 +202,12 @@ class HttpClient:
         if self._begin(challenges(headers)):
             return
         ways = offers(headers)
+        self.unknown_login = True
         if not ways:
             raise PtzProtocolError(f"{self.label}: the camera refuses without saying how to log in")
         if "basic" in ways and self._secure:
             self._session = _Session(None, self.now())
+            self.unknown_login = False
             return
         raise PtzUnauthorized(
             f"{self.label}: the camera offers no digest login that is known ({', '.join(sorted(ways))}), and the "
