@@ -13,6 +13,7 @@ import hashlib
 import heapq
 import math
 import random
+from collections import deque
 from dataclasses import dataclass
 
 from engine.errors import PtzRefused
@@ -44,6 +45,7 @@ class Device:
 
     presets   the stored places, by what the camera calls them
     commands  how many were accepted since the start
+    history   the newest of them, with their times
     boots     restarts since the start
     """
 
@@ -55,6 +57,7 @@ class Device:
         self.presets: dict[str, Preset] = {}
         self.home = profile.home
         self.commands = 0
+        self.history: deque[tuple[float, Command]] = deque(maxlen=20_000)
         self.boots = 0
         self.now_s = start_s
         self._start_s = start_s
@@ -294,6 +297,7 @@ class Device:
         return True
 
     def _send(self, command: Command, now_s: float) -> None:
+        self.history.append((now_s, command))
         delay_s = self.profile.command_delay_s + self.profile.command_jitter_s * self._random.uniform(-1, 1)
         if _stops(command) and (late := self.faults.active("stop_late", now_s)):
             delay_s += late.value
