@@ -196,7 +196,8 @@ def _family_share(name: str, level: int) -> float:
         return share * share
     if name == "ultraview":
         top = len(ULTRAVIEW_DEG_S)
-        return float(np.interp(share * top, range(top + 1), (0.0, *ULTRAVIEW_DEG_S))) / ULTRAVIEW_DEG_S[-1]
+        speed = np.interp(share * top, np.arange(top + 1.0), np.array((0.0, *ULTRAVIEW_DEG_S)))
+        return float(speed / ULTRAVIEW_DEG_S[-1])
     return share
 
 
