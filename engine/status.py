@@ -20,6 +20,7 @@ from engine.control.status import (
     InferenceStatus,
     LatencySummary,
     ProcessStatus,
+    PtzStatus,
     ReidStatus,
     SegmentationStatus,
 )
@@ -69,6 +70,7 @@ def status_of_run(run: Supervisor, now_ns: int) -> EngineStatus:
         "reid": reid_status(run),
         "identity": identity_status(run),
         "segmentation": segmentation_status(run),
+        "ptz": ptz_status(run),
         "streams": streams_status(run.processes["control"].snapshot if "control" in run.processes else {}),
         "cameras": cameras,
     }
@@ -171,6 +173,15 @@ def segmentation_status(run: Supervisor) -> SegmentationStatus | None:
             for camera in run.cameras
         },
     }
+
+
+def ptz_status(run: Supervisor) -> dict[str, PtzStatus] | None:
+    """The heads that are steered, as their process tells of them; None where there is none."""
+    process = run.processes.get("ptz")
+    if process is None:
+        return None
+    told: dict[str, PtzStatus] = process.snapshot.get("ptz", {})
+    return told
 
 
 def camera_segmentation(told: dict[str, Any], first_mode: str) -> CameraSegmentation:

@@ -113,8 +113,8 @@ class Supervisor:
     def _open(self) -> None:
         config = self.config
         for spec in topology.workers(config):
-            live_camera = spec.kind == "decode" and not config.offline
-            limit = None if live_camera else config.supervisor.restart_limit
+            never_given_up = spec.kind in ("decode", "ptz") and not config.offline
+            limit = None if never_given_up else config.supervisor.restart_limit
             policy = RestartPolicy(limit, config.supervisor.restart_window_s)
             self.processes[spec.name] = WorkerProcess(spec, policy, self._lock_file(f"status-{spec.name}"))
             if spec.kind == "output":

@@ -39,6 +39,8 @@ class PtzConfig:
     lens            (zoom ratio, field of view in degrees) pairs where the lens deviates from a pinhole's
     pan_limits_deg  (from, to) azimuth, clockwise: it is never turned outside; None: no limit of ours
     tilt_limits_deg, zoom_limits  (least, greatest) likewise
+    pan_range_deg, tilt_range_deg, zoom_range  what the head can do, for ONVIF cameras that only know positions from -1
+                    to 1; None: it turns without end, or what the camera tells
     zone_deg        (west, east, bottom, top): the part of the world that the policy `zone` is about
     position_m      (east, north, up): where it stands, for hand-over between cameras; None = not known
     """
@@ -50,6 +52,9 @@ class PtzConfig:
     pan_limits_deg: Range | None = None
     tilt_limits_deg: Range | None = None
     zoom_limits: Range | None = None
+    pan_range_deg: Range | None = None
+    tilt_range_deg: Range | None = None
+    zoom_range: Range | None = None
     zone_deg: tuple[float, float, float, float] | None = None
     position_m: tuple[float, float, float] | None = None
     user: str = setting(OFF, "user name, or `${VARIABLE}`; `off` = no login")
@@ -61,6 +66,18 @@ class PtzConfig:
         1, "video input of the head: 1 on a camera, its number on a recorder or encoder", bounds=(1, 512)
     )
     timeout_s: float = setting(2.0, "longest wait for an answer of the camera", unit="s", bounds=(0.2, 60.0))
+    zoom_scale: str = setting(
+        "ratio",
+        "what an ONVIF camera's zoom positions from 0 to 1 are even steps of: the `ratio`, its `log`, or the field of "
+        "view (`linear`)",
+        choices=("ratio", "log", "linear"),
+    )
+    login: str = setting(
+        "auto",
+        "how to log in to an ONVIF camera: HTTP `digest`, WS-UsernameToken (`token`), the same with the password in "
+        "clear text (`token_text`), or what it asks for (`auto`)",
+        choices=("auto", "digest", "token", "token_text"),
+    )
     policy: str = setting("group", "whom it follows at the start; docs/ptz_framing.md", choices=POLICIES)
     law: str = setting(
         "predictive",
@@ -143,6 +160,9 @@ RANGES: dict[str, tuple[int, str]] = {
     "pan_limits_deg": (2, "[from, to], clockwise, 0 to 360"),
     "tilt_limits_deg": (2, "[least, greatest], -90 to 90"),
     "zoom_limits": (2, "[least, greatest], 1 or more"),
+    "pan_range_deg": (2, "[from, to], clockwise"),
+    "tilt_range_deg": (2, "[least, greatest], -90 to 90"),
+    "zoom_range": (2, "[least, greatest], 1 or more"),
     "zone_deg": (4, "[west, east, bottom, top]"),
     "position_m": (3, "[east, north, up]"),
 }
@@ -179,6 +199,12 @@ def ptz_to_json(config: PtzConfig) -> dict[str, object]:
     return {key: value for key, value in asdict(config).items() if value is not None}
 
 
+_RISING = (
+    ("tilt_limits_deg", -90.0, 90.0), ("zoom_limits", 1.0, 1000.0),
+    ("pan_range_deg", -360.0, 720.0), ("tilt_range_deg", -90.0, 90.0), ("zoom_range", 1.0, 1000.0),
+)  # fmt: skip
+
+
 def _check(config: PtzConfig, where: str) -> None:
     _check_url(config, where)
     if config.password != OFF and not _REFERENCES_ONLY.fullmatch(config.password):
@@ -190,7 +216,7 @@ def _check(config: PtzConfig, where: str) -> None:
     for name in ("position_pan_sign", "position_tilt_sign", "command_pan_sign", "command_tilt_sign"):
         if getattr(config, name) == 0:
             raise ConfigError(f"{where}: {name} must be 1 or -1, found 0")
-    for name, least, most in (("tilt_limits_deg", -90.0, 90.0), ("zoom_limits", 1.0, 1000.0)):
+    for name, least, most in _RISING:
         limits: Range | None = getattr(config, name)
         if limits is not None and not least <= limits[0] < limits[1] <= most:
             raise ConfigError(

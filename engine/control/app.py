@@ -20,6 +20,7 @@ from starlette.routing import Route
 from engine.control.commands import CommandFailed, Commands
 from engine.control.identities import identity_routes
 from engine.control.metrics import exposition, registry_of
+from engine.control.ptz import ptz_routes
 from engine.control.segmentation import segmentation_routes
 from engine.control.status import EngineStatus
 from engine.control.stream import Streams, stream_routes
@@ -46,6 +47,17 @@ PUT    /identities                   {"scope": "off" | "camera" | "global"}: wha
 DELETE /identities                   forget everybody
 GET    /identities/GID               one of them
 DELETE /identities/GID               forget them, here and in the saved file
+GET    /ptz/NAME                     how a camera's head is doing, whom it follows and why
+POST   /ptz/NAME/move                {"pan_deg_s": 20, "tilt_deg_s": 0, "zoom_octaves_s": 0, "ttl_s": 0.5} turns it, or
+                                     {"pan_deg": 90, "tilt_deg": -10, "zoom": 2} sends it there: an operator's hand
+                                     wins at once, and following goes on some time after
+POST   /ptz/NAME/stop                stop, and stay so
+POST   /ptz/NAME/resume              follow again now
+GET    /ptz/NAME/presets             the places that the camera has stored
+POST   /ptz/NAME/preset              {"goto": "3"}, {"store": "3", "name": "gate"} or {"remove": "3"}
+POST   /ptz/NAME/policy              {"policy": "off" | "group" | "selected" | "runner" | "zone" | "manual" | "tour",
+                                     "options": {...}}
+POST   /ptz/NAME/select              {"track_id": 7}, {"gid": 3} or {"point": [x, y]}: follow this one
 WS     /events                       what happens, a message each; ?camera=NAME&kind=KIND, both may be repeated
 WS     /results                      frame records, the newest; ?camera=NAME
 """
@@ -75,6 +87,7 @@ def create_app(
             Route("/health", health, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
             *identity_routes(commands, _answer),
+            *ptz_routes(commands, _answer),
             *segmentation_routes(commands, lambda: list(status_provider()["cameras"]), _answer),
             *stream_routes(streams or Streams(), lambda: list(status_provider()["cameras"]), _refusal),
         ],
@@ -106,6 +119,7 @@ def health_body(status: EngineStatus) -> dict[str, Any]:
         "reid": status["reid"],
         "identity": status["identity"],
         "segmentation": status["segmentation"],
+        "ptz": status["ptz"],
         "streams": status["streams"],
         "cameras": cameras,
     }

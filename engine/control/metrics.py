@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from engine.control.metrics_ptz import ptz_metrics
 from engine.control.status import (
     CAMERA_STATES,
     HEALTH_STATES,
@@ -57,6 +58,8 @@ class StatusCollector(Collector):
             yield from _segmentation_metrics(status["segmentation"])
             yield from _mask_times(status["segmentation"]["cameras"])
             yield from _segmentation_labels(status["segmentation"]["cameras"])
+        if status["ptz"] is not None:
+            yield from ptz_metrics(status["ptz"])
         yield from _camera_metrics(status["cameras"])
         yield _drops(status["cameras"])
         yield _losses(status["cameras"])

@@ -296,11 +296,47 @@ class IdentityStatus(TypedDict):
     degraded: list[str]
 
 
+class PtzStatus(TypedDict):
+    """One camera's head.
+
+    state       starting, ok, degraded, locked, not_moving, unreachable or taken; `reason` why, in a line
+    device      model and firmware, "" before the camera has told
+    choices     what was chosen in talking to it and why, a line each
+    pose        pan_deg, tilt_deg and zoom now, None where that is not known
+    following   idle, following, coasting, holding, widening, searching, returning, touring, manual or paused
+    policy      whom it is to follow
+    target      whom it does follow: the key of a track, None for nobody
+    why         what it does and why, in a line
+    counts      commands and what became of them, since the start: sent, renewed, superseded, refused, stops, …
+    commands_s  commands in the last seconds, a second
+    moving_s    time in which it moved, since the start
+    command_latency_ms, image_latency_ms   as measured, None before
+    watchdog    state of the process that stops heads when this one cannot
+    """
+
+    state: str
+    reason: str
+    device: str
+    choices: list[str]
+    pose: dict[str, float] | None
+    following: str
+    policy: str
+    target: int | None
+    why: str
+    counts: dict[str, int]
+    commands_s: float
+    moving_s: float
+    command_latency_ms: float | None
+    image_latency_ms: float | None
+    watchdog: str
+
+
 class EngineStatus(TypedDict):
     """The whole run. `reasons` says in words what is degraded or failing, empty when ok.
 
     reid, identity   None in a run without re-identification
     segmentation  None in a run without that stage
+    ptz           by camera; None in a run without heads
     """
 
     status: Health
@@ -314,5 +350,6 @@ class EngineStatus(TypedDict):
     reid: ReidStatus | None
     identity: IdentityStatus | None
     segmentation: SegmentationStatus | None
+    ptz: dict[str, PtzStatus] | None
     streams: dict[str, StreamStatus]
     cameras: dict[str, CameraStatus]

@@ -8,6 +8,7 @@ from engine.control.status import (
     IdentityStatus,
     InferenceStatus,
     ProcessStatus,
+    PtzStatus,
     ReidStatus,
     SegmentationStatus,
 )
@@ -116,6 +117,28 @@ def make_identity() -> IdentityStatus:
     }
 
 
+def make_ptz() -> dict[str, PtzStatus]:
+    return {
+        "gate": {
+            "state": "ok",
+            "reason": "",
+            "device": "DS-2DE7A432IW V5.8.0",
+            "choices": ["turns by momentary"],
+            "pose": {"pan_deg": 182.5, "tilt_deg": -10.25, "zoom": 2.5},
+            "following": "following",
+            "policy": "group",
+            "target": 7,
+            "why": "group of 2, 31 % of the height",
+            "counts": {"sent": 40, "renewed": 12, "stops": 3},
+            "commands_s": 0.75,
+            "moving_s": 61.5,
+            "command_latency_ms": 62.0,
+            "image_latency_ms": None,
+            "watchdog": "watching",
+        }
+    }
+
+
 def make_camera() -> CameraStatus:
     return {
         "state": "streaming",
@@ -166,6 +189,7 @@ def make_status() -> EngineStatus:
         "reid": make_reid(),
         "identity": make_identity(),
         "segmentation": make_segmentation(),
+        "ptz": make_ptz(),
         "streams": {
             "events": {"clients": 2, "sent": 100, "lost": 3},
             "results": {"clients": 0, "sent": 0, "lost": 0},

@@ -107,6 +107,15 @@ def test_the_numbers_of_the_status_are_there(accept: str) -> None:
         of("camring_segmentation_events_total", camera="gate", kind="added"): 4,
         of("camring_segmentation_mask_age_seconds", camera="gate", quantile="0.95"): 0.3,
         of("camring_segmentation_mask_lag_seconds", camera="gate", quantile="0.5"): 0.2,
+        of("camring_ptz_state", camera="gate", state="ok"): 1,
+        of("camring_ptz_following", camera="gate", following="following", policy="group"): 1,
+        of("camring_ptz_pan_degrees", camera="gate"): 182.5,
+        of("camring_ptz_tilt_degrees", camera="gate"): -10.25,
+        of("camring_ptz_zoom_ratio", camera="gate"): 2.5,
+        of("camring_ptz_commands_total", camera="gate", what="renewed"): 12,
+        of("camring_ptz_commands_per_second", camera="gate"): 0.75,
+        of("camring_ptz_moving_seconds_total", camera="gate"): 61.5,
+        of("camring_ptz_latency_seconds", camera="gate", what="command"): 0.062,
     }
     assert {key: values.get(key) for key in expected} == expected
 
@@ -192,6 +201,16 @@ def test_a_run_without_masks_says_nothing_of_them() -> None:
     status = make_status()
     status["segmentation"] = None
     assert "camring_segmentation" not in exposition(registry_of(lambda: status), "")[0].decode()
+
+
+def test_a_head_that_tells_nothing_has_no_direction() -> None:
+    status = make_status()
+    assert status["ptz"] is not None
+    status["ptz"]["gate"]["pose"] = None
+    text = exposition(registry_of(lambda: status), "")[0].decode()
+    assert "\ncamring_ptz_pan_degrees" not in text and 'what="image"' not in text
+    status["ptz"] = None
+    assert "camring_ptz" not in exposition(registry_of(lambda: status), "")[0].decode()
 
 
 def test_no_cameras_yet_is_a_valid_scrape() -> None:

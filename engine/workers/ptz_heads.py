@@ -1,0 +1,195 @@
+"""The heads of a run: follower, head and driver of each camera, in one thread with an event loop.
+
+The worker's main thread hands over what was seen and what an operator wants, and takes away what there is to tell.
+Everything that talks to cameras happens in the loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from math import atan, degrees
+from typing import Any, Final
+
+from engine.config import CameraConfig
+from engine.errors import ConfigError, PtzError
+from engine.types import PictureShift
+from engine.workers import ptz_setup
+from engine.workers.runtime import Context
+from ptz.drivers.base import PtzDriver
+from ptz.follower import Follower
+from ptz.geometry import focal_px
+from ptz.head import Head, HeadEvent
+from ptz.lease import Lease
+from ptz.lens import Lens
+from ptz.pilot import Pilot
+from ptz.types import HeadState, Sightings
+from ptz.watchdog_link import WatchdogLink
+
+TELL_INTERVAL_S: Final = 0.25
+STOP_PATIENCE_S: Final = 1.2
+"""Stopping the heads must be over before the worker has to leave (`runtime.STOP_GRACE_S`)."""
+
+
+@dataclass
+class Station:
+    """One camera's head and what steers it. Belongs to the loop's thread once that runs."""
+
+    camera: CameraConfig
+    lens: Lens
+    driver: PtzDriver
+    follower: Follower
+    head: Head
+    pilot: Pilot
+
+
+class Heads:
+    """All heads of a run. The methods belong to the worker's main thread."""
+
+    def __init__(self, context: Context) -> None:
+        """Raises `ConfigError` for settings that cannot be meant; nothing is connected yet."""
+        self._context = context
+        self._watchdog = WatchdogLink(self._now)
+        self.stations = {
+            camera.name: self._station(camera) for camera in context.config.cameras if camera.ptz is not None
+        }
+        self._picked: dict[str, frozenset[int]] = {}
+        self._told: dict[str, Any] = {}
+        self._loop = asyncio.new_event_loop()
+        self._main: asyncio.Task[None] | None = None
+        self._started = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="heads", daemon=True)
+
+    def _now(self) -> float:
+        return self._context.clock.now_ns() / 1e9
+
+    def _station(self, camera: CameraConfig) -> Station:
+        config = camera.ptz
+        assert config is not None
+        try:
+            driver = ptz_setup.driver_of(config, self._now)
+            follower = ptz_setup.follower_of(config)
+            head = Head(
+                driver,
+                ptz_setup.head_settings_of(config),
+                ptz_setup.speeds_of(config),
+                self._now,
+                watchdog=self._watchdog.guard(camera.name),
+                lease=Lease.of_head(config.url, config.channel, owner=f"engine-run, camera {camera.name}"),
+            )
+        except (PtzError, ValueError) as error:
+            raise ConfigError(f"camera {camera.name!r}, ptz: {error}") from None
+        head.on_event = lambda event: self._log(camera.name, event)
+        pilot = Pilot(follower, head, self._now, ptz_setup.pilot_settings_of(config))
+        return Station(camera, Lens(config.hfov_deg, config.lens), driver, follower, head, pilot)
+
+    def _log(self, camera: str, event: HeadEvent) -> None:
+        level = "warning" if event.kind in ("not_moving", "stop_alarm", "lease", "watchdog") else "info"
+        self._context.log(level, f"{camera}: {event.text}")
+
+    # The thread of the loop.
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._main = self._loop.create_task(self._fly())
+        self._started.set()
+        try:
+            with suppress(asyncio.CancelledError):
+                self._loop.run_until_complete(self._main)
+        except BaseException as error:
+            self._failure = error  # the main thread ends the process with it
+            self._context.wake.notify()
+        finally:
+            self._loop.close()
+
+    async def _fly(self) -> None:
+        """Every camera's head and pilot until cancelled; then the heads stop and let go."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for station in self.stations.values():
+                    group.create_task(station.head.run())
+                    group.create_task(station.pilot.run())
+                group.create_task(self._tell())
+        finally:
+            closing = (station.head.close() for station in self.stations.values())
+            await asyncio.gather(*closing, return_exceptions=True)
+            self._watchdog.close()
+
+    async def _tell(self) -> None:
+        while True:
+            watchdog = self._watchdog.told()
+            self._told = {name: {**station.pilot.told(), "watchdog": watchdog}
+                          for name, station in self.stations.items()}  # fmt: skip
+            await asyncio.sleep(TELL_INTERVAL_S)
+
+    # The main thread.
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._thread.start()
+        self._started.wait()
+
+    def stop(self) -> None:
+        """Stop every head and let go of the cameras; at most `STOP_PATIENCE_S`."""
+        if self._main is not None and self._thread.is_alive():
+            self._post(self._main.cancel)
+            self._thread.join(STOP_PATIENCE_S)
+
+    def tend(self) -> bool:
+        """Raise what has gone wrong in the loop's thread: nobody steers any more, so the process has to end."""
+        if self._failure is not None:
+            raise self._failure
+        return False
+
+    def _post(self, call: Callable[..., object], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the run ends
+            self._loop.call_soon_threadsafe(call, *arguments)
+
+    def observe(self, name: str, seen: Sightings, shift: tuple[float, PictureShift] | None) -> None:
+        """A camera's newest sightings, and how its picture has moved since the time of the one before."""
+        station = self.stations.get(name)
+        if station is not None:
+            self._post(_observe, station, seen, shift)
+
+    def ask(self, work: Coroutine[Any, Any, dict[str, Any]]) -> Future[dict[str, Any]]:
+        """Have something done by the loop; the answer comes in the future."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def pick(self, name: str, track_id: int) -> None:
+        """Somebody has chosen this one: it may be followed whatever its class."""
+        self._picked[name] = frozenset({track_id})
+
+    def picked(self, name: str) -> frozenset[int]:
+        """Those who were chosen."""
+        return self._picked.get(name, frozenset())
+
+    def told(self) -> dict[str, Any]:
+        """What there is to say of every head, by camera; at most a quarter of a second old."""
+        return self._told
+
+    def degraded(self) -> list[str]:
+        """A line for every head that does not do what it should."""
+        fine = (HeadState.OK, HeadState.STARTING)
+        return [
+            f"ptz {name}: {told['state']}: {told['reason']}"
+            for name, told in self._told.items()
+            if told["state"] not in fine
+        ]
+
+
+def _observe(station: Station, seen: Sightings, shift: tuple[float, PictureShift] | None) -> None:
+    if shift is not None:
+        before_s, moved = shift
+        focal = focal_px(
+            seen.width, station.lens.hfov_deg(max(1.0, station.follower.log.at(seen.time_s).zoom))
+        )
+        # What goes to the left and down is seen by a camera that turns to the right and up.
+        station.pilot.image_moved(
+            before_s, seen.time_s, -degrees(atan(moved.x_px / focal)), degrees(atan(moved.y_px / focal))
+        )
+    station.pilot.observe(seen)
