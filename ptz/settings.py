@@ -7,9 +7,11 @@ head can follow raises `PtzRefused` with one line. What they do is decided in `p
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 
 from engine.errors import PtzRefused
+from engine.registry import nearest
 
 POLICIES = ("off", "group", "selected", "runner", "zone", "manual", "tour")
 """Names of the framing policies; `off` switches following off."""
@@ -312,3 +314,48 @@ class FollowSettings:
             raise PtzRefused("the policy 'zone' needs a zone: west, east, bottom and top in degrees")
         if self.policy == "tour" and not self.tour.presets:
             raise PtzRefused("the policy 'tour' needs presets")
+
+
+def with_options(settings: FollowSettings, policy: str, options: Mapping[str, object]) -> FollowSettings:
+    """These settings with another policy and some of its options changed, from outside: names and types are checked.
+
+    Raises `PtzRefused` for an unknown policy or option, and for a value that cannot be meant.
+    """
+    if policy not in POLICIES:
+        raise PtzRefused(
+            f"no framing policy {policy!r}{nearest(policy, POLICIES)}; there are: {', '.join(POLICIES)}"
+        )
+    if not options:
+        return replace(settings, policy=policy)
+    part = getattr(settings, policy, None)
+    if part is None:
+        raise PtzRefused(f"the policy {policy!r} has no options, found {', '.join(options)}")
+    known = {entry.name: getattr(part, entry.name) for entry in fields(part)}
+    values = {}
+    for name, value in options.items():
+        if name not in known:
+            raise PtzRefused(
+                f"policy {policy}: no option {name!r}{nearest(name, known)}; there are: {', '.join(known)}"
+            )
+        values[name] = _like(known[name], value, f"policy {policy}: {name}")
+    return replace(settings, policy=policy, **{policy: replace(part, **values)})
+
+
+def _like(known: object, value: object, where: str) -> object:
+    """A value of the type of the one that is known: numbers for numbers, tuples for lists."""
+    if isinstance(known, bool):
+        fits = isinstance(value, bool)
+    elif isinstance(known, float):
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(value, int):
+            value = float(value)
+    elif isinstance(value, list | tuple):
+        kinds = str if where.endswith("presets") else int | float
+        fits = all(isinstance(part, kinds) and not isinstance(part, bool) for part in value)
+        fits = fits and (kinds is str or len(value) == 4)
+        value = tuple(part if isinstance(part, str) else float(part) for part in value) if fits else value
+    else:
+        fits = value is None and known is None
+    if not fits:
+        raise PtzRefused(f"{where} cannot be {value!r}")
+    return value
