@@ -1,0 +1,259 @@
+"""People of the rendered world: limbs of `ptz.simulator.figure` as shaded, clothed outlines with opacity.
+
+One person is drawn into a small BGRA picture of their own, far limbs first; `scene_render` puts it into the frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from engine.sources.scene_panorama import SUN
+from engine.sources.scene_textures import clouds
+from engine.sources.scene_wardrobe import Colour, Wardrobe, wardrobe_of
+from engine.types import U8
+from ptz.simulator.actors import Looks
+from ptz.simulator.figure import Part
+from ptz.simulator.truth import Bodies
+
+SHIFT = 4
+"""Bits of a pixel's fraction in OpenCV's drawing."""
+SMALL_PX = 110
+"""Who is smaller is drawn at twice the size and reduced."""
+ARC = np.linspace(0.0, 1.0, 9)
+CLOTH = 0.84 + 0.32 * clouds(np.random.default_rng(5), 256, 256, 8)
+"""Folds: float32 (256, 256) around 1."""
+
+TRUNK = (Part.TORSO_LEFT, Part.TORSO_RIGHT, Part.TORSO_MIDDLE, Part.SHOULDERS, Part.HIPS)
+ARMS_UPPER = (Part.UPPER_ARM_LEFT, Part.UPPER_ARM_RIGHT)
+FOREARMS = (Part.FOREARM_LEFT, Part.FOREARM_RIGHT)
+HANDS = (Part.HAND_LEFT, Part.HAND_RIGHT)
+THIGHS = (Part.THIGH_LEFT, Part.THIGH_RIGHT)
+SHINS = (Part.SHIN_LEFT, Part.SHIN_RIGHT)
+FEET = (Part.FOOT_LEFT, Part.FOOT_RIGHT)
+SKIRT = (Part.SKIRT_LEFT, Part.SKIRT_RIGHT)
+
+
+@dataclass(frozen=True, slots=True)
+class Sprite:
+    """One person in a picture of their own.
+
+    left, top  where its first pixel lies in the frame; even numbers
+    bgr        uint8 (height, width, 3); height and width even
+    opacity    uint8 (height, width)
+    """
+
+    left: int
+    top: int
+    bgr: U8
+    opacity: U8
+
+
+@dataclass(frozen=True, slots=True)
+class Lighting:
+    """How light falls in a view: unit vector in the picture towards the light, and how much comes from the front."""
+
+    right: float
+    down: float
+    front: float
+
+
+def lighting(pan_deg: float, tilt_deg: float) -> Lighting:
+    """The sun as seen by a camera that looks there."""
+    pan, tilt = np.radians(pan_deg), np.radians(tilt_deg)
+    right = np.array([np.cos(pan), -np.sin(pan), 0.0])
+    forward = np.array([np.sin(pan) * np.cos(tilt), np.cos(pan) * np.cos(tilt), np.sin(tilt)])
+    down = np.cross(forward, right)
+    return Lighting(float(SUN @ right), float(SUN @ down), float(-(SUN @ forward)))
+
+
+def outlines(start: np.ndarray, end: np.ndarray, start_radius: np.ndarray, end_radius: np.ndarray) -> np.ndarray:
+    """Outlines (m, 18, 2) of tapered capsules between points (m, 2) with these radii (m,)."""
+    along = end - start
+    length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-6)
+    theta = np.arctan2(along[:, 1], along[:, 0])[:, None]
+    alpha = np.arccos(np.clip((start_radius - end_radius) / length, -1, 1))[:, None]
+    first = theta + alpha + ARC * (2 * np.pi - 2 * alpha)
+    second = theta - alpha + ARC * 2 * alpha
+    around = np.concatenate([first, second], axis=1)
+    unit = np.stack([np.cos(around), np.sin(around)], axis=-1)
+    centres = np.concatenate([np.repeat(start[:, None], 9, 1), np.repeat(end[:, None], 9, 1)], axis=1)
+    radii = np.concatenate([np.repeat(start_radius[:, None], 9, 1), np.repeat(end_radius[:, None], 9, 1)], axis=1)
+    return np.asarray(centres + unit * radii[..., None])
+
+
+class FigurePainter:
+    """Draws the people of one frame."""
+
+    def __init__(self, bodies: Bodies, looks: tuple[Looks, ...], turns_deg: np.ndarray, light: Lighting) -> None:
+        """`turns_deg` (n,): heading less the azimuth from the camera to the person; 180 = facing the camera."""
+        self.bodies, self.looks, self.turns_deg, self.light = bodies, looks, turns_deg, light
+
+    def sprite(self, person: int, size: tuple[int, int], margin_px: float = 0.0) -> Sprite | None:
+        """Somebody as far as they reach into a frame of `size` (width, height); None where they do not."""
+        left, top, right, bottom = self.bodies.full_boxes_xyxy[person]
+        if not self.bodies.in_front[person] or bottom - top > 6 * size[1]:
+            return None
+        margin = 3 + margin_px
+        west, north = (int(max(0, np.floor(low - margin))) // 2 * 2 for low in (left, top))
+        east = min(size[0] + size[0] % 2, int(np.ceil(right + margin)) // 2 * 2 + 2)
+        south = min(size[1] + size[1] % 2, int(np.ceil(bottom + margin)) // 2 * 2 + 2)
+        if east - west < 2 or south - north < 2:
+            return None
+        scale = 2 if bottom - top < SMALL_PX else 1
+        canvas = _Canvas((west, north), (east - west, south - north), scale, self.light)
+        canvas.draw(self.bodies, person, wardrobe_of(self.looks[person]), self._facing(person))
+        bgr, opacity = canvas.finished(self.looks[person].seed, float(bottom - top))
+        return Sprite(west, north, bgr, opacity)
+
+    def _facing(self, person: int) -> tuple[float, float]:
+        """(towards the camera, towards the right of the picture), -1..1."""
+        turn = np.radians(self.turns_deg[person])
+        return float(-np.cos(turn)), float(np.sin(turn))
+
+
+class _Canvas:
+    """A BGRA picture that limbs are painted into."""
+
+    def __init__(self, origin: tuple[int, int], size: tuple[int, int], scale: int, light: Lighting) -> None:
+        self.origin, self.scale, self.light = np.array(origin, float), scale, light
+        self.picture: U8 = np.zeros((size[1] * scale, size[0] * scale, 4), np.uint8)
+
+    def draw(self, bodies: Bodies, person: int, wardrobe: Wardrobe, facing: tuple[float, float]) -> None:
+        """All limbs, the far ones first."""
+        start = (bodies.from_px[person, :, :2] - self.origin) * self.scale
+        end = (bodies.to_px[person, :, :2] - self.origin) * self.scale
+        start_radius = bodies.from_radius_px[person] * self.scale
+        end_radius = bodies.to_radius_px[person] * self.scale
+        self.picture[..., :3] = np.array(wardrobe.top, np.float32) * 0.5 + np.array(wardrobe.trousers) * 0.3
+        # A narrower outline, moved towards the light, makes a limb round.
+        push = np.array([self.light.right, self.light.down]) * 0.32
+        lit_start, lit_end = start + push * start_radius[:, None], end + push * end_radius[:, None]
+        hulls = outlines(start, end, start_radius, end_radius)
+        lit = outlines(lit_start, lit_end, 0.62 * start_radius, 0.62 * end_radius)
+        depth = (bodies.from_px[person, :, 2] + bodies.to_px[person, :, 2]) / 2
+        depth[list(FEET)] += 0.02
+        trunk_depth = depth[Part.TORSO_MIDDLE]
+        colours = _colours(wardrobe)
+        painted_trunk = False
+        for part in np.argsort(-depth):
+            if part in TRUNK:
+                continue
+            if not painted_trunk and depth[part] < trunk_depth:
+                self._trunk(hulls, lit, wardrobe, facing)
+                painted_trunk = True
+            if bodies.figures.worn[person, part] and part not in (Part.HEAD, Part.HAIR, Part.HAT):
+                self._fill(hulls[part], lit[part], colours[Part(part)])
+        if not painted_trunk:
+            self._trunk(hulls, lit, wardrobe, facing)
+        self._head(hulls, end, end_radius, wardrobe, facing)
+        if bodies.figures.worn[person, Part.HAT]:
+            self._fill(hulls[Part.HAT], lit[Part.HAT], wardrobe.carried)
+
+    def _polygon(self, points: np.ndarray, colour: Colour, brightness: float) -> None:
+        fixed = np.round(points * (1 << SHIFT)).astype(np.int32)
+        shade = (*(min(255.0, channel * brightness) for channel in colour), 255.0)
+        cv2.fillConvexPoly(self.picture, fixed, shade, cv2.LINE_AA, SHIFT)
+
+    def _fill(self, outline: np.ndarray, lit: np.ndarray, colour: Colour) -> None:
+        self._polygon(outline, colour, 0.66 + 0.14 * max(0.0, self.light.front))
+        self._polygon(lit, colour, 0.9 + 0.22 * max(0.0, self.light.front))
+
+    def _trunk(self, hulls: np.ndarray, lit: np.ndarray, wardrobe: Wardrobe, facing: tuple[float, float]) -> None:
+        parts = list(TRUNK)
+        upper = [Part.TORSO_LEFT, Part.TORSO_RIGHT, Part.TORSO_MIDDLE, Part.SHOULDERS]
+        self._polygon(_hull(hulls[Part.HIPS]), wardrobe.trousers, 0.72)
+        self._polygon(_hull(hulls[upper].reshape(-1, 2)), wardrobe.top, 0.7)
+        self._polygon(_hull(lit[upper].reshape(-1, 2)), wardrobe.top, 0.95 + 0.15 * max(0.0, self.light.front))
+        if wardrobe.pattern == "plain":
+            return
+        points = hulls[parts].reshape(-1, 2)
+        low, high = np.floor(points.min(axis=0)).astype(int), np.ceil(points.max(axis=0)).astype(int)
+        low = np.maximum(low, 0)
+        high = np.minimum(high, (self.picture.shape[1], self.picture.shape[0]))
+        if (high - low < 4).any():
+            return
+        area = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
+        cv2.fillConvexPoly(area, np.round(_hull(hulls[upper].reshape(-1, 2)) - low).astype(np.int32), 255)
+        down = np.arange(area.shape[0])[:, None] / area.shape[0]
+        across = np.arange(area.shape[1])[None, :] / area.shape[1]
+        chosen = (area > 0) & _pattern(wardrobe.pattern, down, across, facing)
+        window = self.picture[low[1] : high[1], low[0] : high[0]]
+        light = 0.78 + 0.22 * window[..., :3].max(axis=-1, keepdims=True) / 255.0
+        second = np.clip(np.array(wardrobe.second) * light, 0, 255).astype(np.uint8)
+        window[..., :3] = np.where(chosen[..., None], second, window[..., :3])
+
+    def _head(
+        self, hulls: np.ndarray, end: np.ndarray, end_radius: np.ndarray, wardrobe: Wardrobe,
+        facing: tuple[float, float],
+    ) -> None:  # fmt: skip
+        """Hair all round, and the face on the side that it looks to."""
+        towards, aside = facing
+        self._polygon(_hull(np.concatenate([hulls[Part.HEAD], hulls[Part.HAIR]])), wardrobe.hair, 0.9)
+        chin = hulls[Part.HEAD].max(axis=0)[1]
+        crown, radius = end[Part.HEAD], float(end_radius[Part.HEAD])
+        if towards < -0.75:
+            return
+        share = float(np.clip(0.55 + 0.45 * towards, 0.25, 1.0))
+        centre = np.array([crown[0] + aside * radius * 0.45, (crown[1] + chin) / 2 - 0.05 * radius])
+        axes = np.array([radius * 0.86 * share, (chin - crown[1]) * 0.56])
+        around = np.linspace(0, 2 * np.pi, 20)
+        oval = np.stack([np.cos(around), np.sin(around)], axis=-1)
+        self._polygon(centre + oval * axes, wardrobe.skin, 0.85)
+        lit = centre + np.array([self.light.right, self.light.down]) * 0.2 * radius
+        self._polygon(lit + oval * axes * 0.62, wardrobe.skin, 1.05)
+        if radius > 5 and towards > -0.2:
+            for eye in (-0.34, 0.34):
+                spot = centre + (eye * axes[0] + aside * 0.25 * radius, -0.12 * axes[1])
+                self._polygon(spot + oval * (0.13 * radius, 0.08 * radius), (50, 45, 45), 1.0)
+            mouth = centre + (aside * 0.25 * radius, 0.5 * axes[1])
+            self._polygon(mouth + oval * (0.26 * radius, 0.06 * radius), (75, 80, 150), 1.0)
+
+    def finished(self, seed: int, height_px: float) -> tuple[U8, U8]:
+        """Colours with folds and light from one side, and opacity, at their final size."""
+        picture = self.picture
+        if self.scale > 1:
+            size = (picture.shape[1] // self.scale, picture.shape[0] // self.scale)
+            picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+        rows, columns = picture.shape[:2]
+        stretch = 128.0 / max(height_px, 16.0)
+        offset = seed * 37 % 251
+        across = ((np.arange(columns) * stretch).astype(np.intp) + offset) % 256
+        along = ((np.arange(rows) * stretch).astype(np.intp) + 3 * offset) % 256
+        slope = np.linspace(-0.12, 0.12, columns, dtype=np.float32) * np.float32(self.light.right)
+        folds = CLOTH[along][:, across] * (1 + slope)
+        bgr = np.ascontiguousarray(picture[..., :3]).reshape(rows, -1)
+        shaded = cv2.multiply(bgr, np.repeat(folds, 3, axis=1), dtype=cv2.CV_8U)
+        return np.asarray(shaded, np.uint8).reshape(rows, columns, 3), np.ascontiguousarray(picture[..., 3])
+
+
+def _hull(points: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.convexHull(points.astype(np.float32)))[:, 0]
+
+
+def _pattern(name: str, down: np.ndarray, across: np.ndarray, facing: tuple[float, float]) -> np.ndarray:
+    """Where a top has its second colour; `down` and `across` run from 0 to 1 over the trunk."""
+    everywhere = (down + across) >= 0
+    if name == "stripes":
+        return np.asarray(((down * 9) % 1 < 0.42) & everywhere)
+    if name == "checks":
+        return np.asarray(((down * 8) % 1 < 0.35) ^ ((across * 6) % 1 < 0.35))
+    centre = 0.5 + 0.3 * facing[1]
+    if name == "jacket":
+        return np.asarray((abs(across - centre) < 0.13 * max(0.0, facing[0])) & everywhere)
+    wide = 0.22 * max(abs(facing[0]), 0.2)
+    return np.asarray((abs(across - 0.5) < wide) & (abs(down - 0.33) < 0.14))
+
+
+def _colours(wardrobe: Wardrobe) -> dict[Part, Colour]:
+    colours: dict[Part, Colour] = {Part.NECK: wardrobe.skin, Part.LONG_HAIR: wardrobe.hair}
+    sleeve = wardrobe.skin if wardrobe.short_sleeves else wardrobe.top
+    for parts, colour in (
+        (ARMS_UPPER, wardrobe.top), (FOREARMS, sleeve), (HANDS, wardrobe.skin), (THIGHS, wardrobe.trousers),
+        (SHINS, wardrobe.skin if wardrobe.shorts else wardrobe.trousers), (FEET, wardrobe.shoes),
+        (SKIRT, wardrobe.trousers), ((Part.BACKPACK, Part.BAG), wardrobe.carried),
+    ):  # fmt: skip
+        colours.update(dict.fromkeys(parts, colour))
+    return colours
