@@ -50,7 +50,7 @@ class AlertStream:
         while True:
             at_s = self._now_s + beat * self._beat_s
             if self._has("alert_silent", at_s, PATH):
-                wait_s += self._beat_s
+                yield wait_s, b""
             else:
                 part = self._part(beat, at_s)
                 if self._has("alert_junk", at_s, PATH):
@@ -61,7 +61,7 @@ class AlertStream:
                     yield PIECE_S, part[third : 2 * third]
                     wait_s, part = PIECE_S, part[2 * third :]
                 yield wait_s, part
-                wait_s = self._beat_s
+            wait_s = self._beat_s
             beat += 1
 
     def _part(self, beat: int, at_s: float) -> bytes:

@@ -94,12 +94,15 @@ class Spaces:
         if space == PAN_TILT_SPHERICAL:
             return wrap_deg(pan_deg), tilt_deg
         low, high = self.profile.tilt_range_deg
+        return self._x_of_pan(pan_deg), 2 * (tilt_deg - low) / (high - low) - 1
+
+    def _x_of_pan(self, pan_deg: float) -> float:
         span = self.profile.pan_range_deg
         if span is None:
-            x = wrap_deg(pan_deg) / 180
-        else:
-            x = 2 * ((pan_deg - span[0]) % 360.0) / (span[1] - span[0]) - 1
-        return x, 2 * (tilt_deg - low) / (high - low) - 1
+            return wrap_deg(pan_deg) / 180
+        middle = (span[0] + span[1]) / 2
+        x = wrap_deg(pan_deg - middle) / (span[1] - span[0]) * 2
+        return min(max(x, -1.0), 1.0) if math.isfinite(x) else x
 
     def translation_deg(self, x: float, y: float) -> tuple[float, float]:
         """Degrees of a generic translation: ±1 is the whole range."""
