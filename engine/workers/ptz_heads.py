@@ -18,7 +18,7 @@ from typing import Any, Final
 from engine.config import CameraConfig
 from engine.errors import ConfigError, PtzError
 from engine.types import PictureShift
-from engine.workers import ptz_setup
+from engine import ptz_setup
 from engine.workers.runtime import Context
 from ptz.drivers.base import PtzDriver
 from ptz.follower import Follower
