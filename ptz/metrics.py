@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,8 +161,8 @@ def score(series: Series, turning: Turning, commands_s: Sequence[float]) -> Scor
 def steps(series: Series, least_deg: float = 5.0) -> list[Step]:
     """Every sudden step of the target's azimuth in the series, judged until the next one."""
     jumps = np.flatnonzero(np.abs(np.diff(series.target_pan_deg)) >= least_deg) + 1
-    ends = [*jumps[1:], len(series)]
-    return [_step(series, int(start), int(end)) for start, end in zip(jumps, ends, strict=True)]
+    bounds = [*(int(jump) for jump in jumps), len(series)]
+    return [_step(series, start, end) for start, end in pairwise(bounds)]
 
 
 def _step(series: Series, start: int, end: int) -> Step:
