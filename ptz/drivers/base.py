@@ -46,6 +46,7 @@ class DriverOptions:
     position_tilt_sign: int = 1
     command_pan_sign: int = 1
     command_tilt_sign: int = 1
+    tls_fingerprint: str = ""
     pan_range_deg: tuple[float, float] | None = None
     tilt_range_deg: tuple[float, float] | None = None
     zoom_range: tuple[float, float] | None = None
