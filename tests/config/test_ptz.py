@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.config import load_run_config, render_config
-from engine.config.ptz import PtzConfig
+from engine.config.ptz import PTZ_SETTINGS, RANGES, PtzConfig
 from engine.config.settings import RunConfig
 from engine.errors import ConfigError
 
@@ -104,3 +104,9 @@ def test_what_is_needed_is_asked_for(tmp_path: Path, missing: str) -> None:
     head = {key: value for key, value in HEAD.items() if key != missing}
     with pytest.raises(ConfigError, match=f"{missing} is missing"):
         loaded(tmp_path, head)
+
+
+def test_the_documentation_lists_every_key() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "ptz.md").read_text()
+    for key in (*PTZ_SETTINGS, *RANGES, "lens"):
+        assert f"\n| `{key}` |" in text, key
