@@ -61,8 +61,8 @@ class LoopSettings:
     warm_up_s      not judged: start-up probe, first zoom
     video_delay_s  None = the profile's
     inference_s    from a picture's arrival until its boxes are known
-    calibrated     speeds are those that a calibration finds, and the lens is that of the data sheet; False = the usual
-                   speeds, and the ideal law from the widest field of view
+    calibrated     speeds and image latency are those that a calibration finds, and the lens is that of the data sheet;
+                   False = the usual speeds and latency, and the ideal law from the widest field of view
     follow         further settings of the follower; policy and latency are set here
     faults         of the device and of its video
     driver         "simulator", or a protocol: "hikvision", "onvif"
@@ -154,6 +154,8 @@ class Rig:
             now,
         )
         self.pilot = Pilot(self.follower, self.head, now)
+        if follow.policy == "selected":
+            self.follower.select(gid=(settings.script.target_ids or (1,))[0])
         self.recorder = Recorder(settings.script.target_ids, follow.zoom.body_height)
         self._states: list[tuple[float, str, str]] = []
         self._arrived_s = -math.inf
@@ -161,8 +163,11 @@ class Rig:
 
     def follow_settings(self) -> FollowSettings:
         """The follower's settings for this run."""
+        latency_s = self.settings.follow.image_latency_s
+        if self.settings.calibrated:
+            latency_s = self.profile.optics.video_delay_s
         policy = self.settings.policy or self.settings.script.policy
-        return replace(self.settings.follow, policy=policy)
+        return replace(self.settings.follow, policy=policy, image_latency_s=latency_s)
 
     async def run(self, duration_s: float) -> None:
         """From now on for so long; head and pilot are stopped in order afterwards."""
