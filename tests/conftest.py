@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import hashlib
 import os
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
@@ -22,6 +24,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 os.environ.setdefault(
     "ORT_DISABLE_TELEMETRY", "1"
 )  # tests that import onnxruntime themselves send nothing either
+
+# Refused logins are remembered for half an hour, for every camera on 127.0.0.1: each test begins with none.
+LOGINS = Path(tempfile.mkdtemp(prefix="camring-logins-"))
+atexit.register(shutil.rmtree, LOGINS, ignore_errors=True)
+os.environ["ENGINE_LOGINS"] = str(LOGINS)
 
 MUST_BE_THERE = frozenset({"data_dir", "ffprobe", "rtsp_server", "start_rtsp_server", "rtmp_url"})
 """Fixtures that stand for real data and real peers."""
@@ -144,6 +151,11 @@ def small_disk(tmp_path: Path) -> Iterator[MountDisk]:
         if subprocess.run(["umount", str(folder)], capture_output=True).returncode:
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
             pytest.fail(f"a file on {folder} is still open")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A folder of refused logins for each test; it is made when something is written."""
+    os.environ["ENGINE_LOGINS"] = str(LOGINS / hashlib.sha256(item.nodeid.encode()).hexdigest()[:16])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -27,6 +27,7 @@ from engine.errors import (
     SourceUnsupported,
 )
 from engine.secrets import mask_text, mask_url
+from engine.sources.av_login import with_login
 from engine.sources.base import SourceOptions, file_path, scheme_of
 
 READ_TIMEOUT_FACTOR = 10
@@ -112,7 +113,9 @@ class AvConnection:
 
     def __init__(self, address: Address, timeout_s: float) -> None:
         self.address = address
-        self._container = _open(address, timeout_s)
+        self._container = with_login(
+            address.name, address.label, timeout_s, lambda: _open(address, timeout_s)
+        )
         try:
             self.stream = self._video_stream()
         except SourceError:

@@ -33,7 +33,9 @@ class Signs:
     def pose(self, place: Place, time_s: float, zoom: float) -> Pose:
         """Where the head points. `zoom` stands where the camera told none. Past the nadir it has turned over."""
         pan_deg = self.pan * place.azimuth_deg
-        raw_deg = (place.elevation_deg + 180.0) % 360.0 - 180.0
+        raw_deg = place.elevation_deg
+        if abs(raw_deg) > 180.0:
+            raw_deg = (raw_deg + 180.0) % 360.0 - 180.0
         if abs(raw_deg) > 90.0:
             pan_deg, raw_deg = pan_deg + 180.0, (180.0 if raw_deg > 0 else -180.0) - raw_deg
         ratio = zoom if place.zoom is None else place.zoom
@@ -45,7 +47,7 @@ class Signs:
 
     def tilt_range(self, least_raw_deg: float, most_raw_deg: float) -> tuple[float, float]:
         """Elevations that are reached, rising."""
-        ends = sorted(-self.tilt * end for end in (least_raw_deg, most_raw_deg))
+        ends = sorted(0.0 - self.tilt * end for end in (least_raw_deg, most_raw_deg))
         return max(-90.0, ends[0]), min(90.0, ends[1])
 
     def pan_range(self, first_deg: float, last_deg: float) -> tuple[float, float] | None:

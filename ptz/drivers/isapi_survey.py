@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from engine.errors import PtzProtocolError
+from engine.errors import PtzProtocolError, PtzUnsupported
 from ptz.drivers.isapi_capabilities import (
     RESERVED_PRESETS,
     DeviceFacts,
@@ -125,7 +125,10 @@ async def survey(wire: IsapiWire, head: str, channel: int) -> Findings:
 
     Raises what `HttpClient.request` raises, and `PtzProtocolError` for a camera without ISAPI.
     """
-    info = await wire.get(DEVICE_INFO)
+    try:
+        info = await wire.get(DEVICE_INFO)
+    except PtzUnsupported as error:
+        raise PtzUnsupported(f"{error}; this camera speaks no ISAPI: try driver onvif") from None
     if info.name != "DeviceInfo":
         raise PtzProtocolError(
             f"{info.where}: <{info.name}> instead of <DeviceInfo>; does this camera speak ISAPI?"
@@ -171,8 +174,10 @@ async def _positions(wire: IsapiWire, head: str, found: Findings) -> Findings:
     found = replace(found, tells=high is not None, scale=scale, sent_scale=scale)
     place = _place_or_none(exact)
     if place is None:
-        how = "status and absolute" if high is not None else "nowhere"
-        return replace(found, choices=(*found.choices, f"positions from {how}: there is no absoluteEx"))
+        how = (
+            "positions from status: there is no absoluteEx" if found.tells else "the camera tells no position"
+        )
+        return replace(found, choices=(*found.choices, how))
     limits = await wire.get_or_none(f"{head}/absoluteEx/capabilities")
     choices = [*found.choices, "positions from absoluteEx, in hundredths of a degree"]
     if high is not None:
