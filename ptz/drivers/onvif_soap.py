@@ -221,7 +221,8 @@ class SoapClient:
             try:
                 response = await self._http.request("POST", path, envelope(body), kind)
             except (PtzUnauthorized, PtzProtocolError):
-                if self._login != "auto" or not self._options.user or not self._http.unknown_login:
+                known = not self._http.unknown_login or not self._options.user
+                if known or (self._login != "auto" and not anonymous):
                     raise
                 return Fault(("NotAuthorized",), "HTTP 401 without a digest challenge")
         else:
@@ -229,6 +230,8 @@ class SoapClient:
             response = await self._http.request(
                 "POST", path, envelope(body, header), kind, refuses=lambda got: _refuses(got, where)
             )
+            if response.status == 401:
+                return Fault(("NotAuthorized",), "HTTP 401")
         return answer_of(response, where)
 
     async def _other_login(self, fault: Fault) -> bool:
