@@ -62,8 +62,10 @@ $(VENV)/.run: pyproject.toml requirements.lock | $(VENV)/bin/python
 	@touch $@
 
 # sam2 would be built against the newest torch, with CUDA, if it were built on its own: it takes the one that is there.
-$(VENV)/.dev: pyproject.toml requirements.lock requirements-sam2.lock requirements-trackeval.lock | $(VENV)/bin/python
+$(VENV)/.dev: pyproject.toml requirements.lock requirements-sam2.lock requirements-trackeval.lock \
+  requirements-ipycam.lock | $(VENV)/bin/python
 	$(PIP) -c requirements.lock -e '.[dev]'
 	SAM2_BUILD_CUDA=0 $(PIP) --no-deps --no-build-isolation --require-hashes -r requirements-sam2.lock
 	$(PIP) --no-deps --require-hashes -r requirements-trackeval.lock
+	$(PIP) --no-deps --require-hashes -r requirements-ipycam.lock
 	@touch $@ $(VENV)/.run
