@@ -2,47 +2,38 @@
 
 One request at a time, the latest wish wins, turns are renewed and end by themselves, limits are kept here as the last
 instance, and what the head does is compared with what it was told. Knows drivers and time; knows nothing of people,
-pictures and targets: those decide, in `ptz.follower`.
+pictures and targets: those decide, in `ptz.follower`. Its parts: `head_wish` (what is wanted, as far as it is allowed),
+`head_orders` (what was sent), `head_motion` (what the head does), `head_stop` (when a stop is over), `head_contact`
+(what failures mean), `head_health` (what is told of it).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+import asyncio
+import math
+from collections.abc import Callable, Coroutine
+from typing import Any
 
+from engine.errors import PtzError, PtzLeaseLost, PtzRefused, PtzUnsupported
 from ptz.drivers.base import PtzDriver
+from ptz.head_health import HeadEvent, Health, Wear
+from ptz.head_motion import Motion
+from ptz.head_orders import BEAT_S, STATUS_TIMEOUT_S, Orders
+from ptz.head_probe import corrected, probe_head
 from ptz.head_settings import HeadSettings
+from ptz.head_stop import Stopping
+from ptz.head_wish import Going, Sent, Speeds, Wishes
 from ptz.lease import Lease
-from ptz.types import Decision, HeadState, Levels, Pose, Status, Velocity
+from ptz.probe import ProbeResult
+from ptz.types import Capabilities, Decision, GoTo, GoToPreset, HeadState, Pose, Status
 from ptz.watchdog_link import Guard
 
 __all__ = ["Head", "HeadEvent", "HeadSettings", "Sent"]
 
-
-class Speeds(Protocol):
-    """Speeds and levels of a head, as `ptz.speed_table.SpeedTable` knows them."""
-
-    def levels(self, velocity: Velocity, zoom: float) -> Levels: ...
-    def velocity(self, levels: Levels, zoom: float) -> Velocity: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What the head was told: a speed (zero for a stop) or a place. A preset whose place is not known has neither."""
-
-    time_s: float
-    velocity: Velocity | None = None
-    pose: Pose | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HeadEvent:
-    """Something worth a line: state, limit, foreign_motion, not_moving, stop_alarm, clock, lease, watchdog."""
-
-    time_s: float
-    kind: str
-    text: str
+LEASE_S = 1.0
+CLOCK_JUMP_S = 2.0
+OWN_S = 3.0
+"""Motion so soon after a stop was taken for done is our own."""
 
 
 class Head:
@@ -59,7 +50,27 @@ class Head:
         watchdog: Guard | None = None,
         lease: Lease | None = None,
     ) -> None:
-        raise NotImplementedError
+        """`on_sent` is called before the request goes out, and again with what still holds where it fails."""
+        self.settings = settings
+        self.choices: list[str] = []
+        """What was chosen and why, one line each."""
+        self._driver, self._now = driver, now
+        self._health, self._wear = Health(now), Wear()
+        self._motion = Motion(settings.not_moving_s)
+        self._wishes = Wishes(settings, speed_table, self._motion, self._health, self._wear)
+        self._orders = Orders(driver, settings, now, self._motion, self._health, self._wear, watchdog, lease)
+        self._orders.on_status, self._orders.on_sent = on_status, on_sent
+        self._orders.urgent = self._wants_stop
+        self._wake = asyncio.Event()
+        self._stopping: Stopping | None = None
+        self._going: Going | None = None
+        self._stop_proven: bool | None = None
+        self._probed = not settings.probe
+        self._latency_s: float | None = None
+        self._foreign_until_s = -math.inf
+        self._clock_s = now()
+
+    # What others may ask
 
     def want(self, decision: Decision) -> None:
         """The latest wish; replaces one that was not sent yet.
@@ -67,35 +78,435 @@ class Head:
         A turn must be confirmed within `decision_life_s`, by itself or by `Stay`, or it is stopped. Wishes are clipped
         to the limits. Raises nothing: what becomes of it is in `state`, `told` and the events.
         """
-        raise NotImplementedError
-
-    async def run(self) -> None:
-        """Open, probe, drive; until cancelled, and then the head is stopped first."""
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        """Stop, hand back the lease, let go of the connection. After `run` has ended."""
-        raise NotImplementedError
+        self._wishes.want(decision, self._now())
+        self._wake.set()
 
     def image_moved(self, time_s: float, pan_shift_deg: float, tilt_shift_deg: float) -> None:
         """Told from outside: between the last picture and the one of `time_s` the view has turned by so much."""
-        raise NotImplementedError
+        self._motion.image_moved(time_s, pan_shift_deg, tilt_shift_deg, self._now())
+
+    def listen(
+        self,
+        on_event: Callable[[HeadEvent], None] | None = None,
+        on_status: Callable[[Status], None] | None = None,
+        on_sent: Callable[[Sent], None] | None = None,
+    ) -> None:
+        """Be told of events, statuses and commands as they happen, beside whoever listens already."""
+        self._health.on_event = _both(self._health.on_event, on_event)
+        self._orders.on_status = _both(self._orders.on_status, on_status)
+        self._orders.on_sent = _both(self._orders.on_sent, on_sent)
 
     @property
     def state(self) -> HeadState:
         """How it goes."""
-        raise NotImplementedError
+        return self._health.state
 
     @property
     def reason(self) -> str:
         """Why, in one line; empty where everything is well."""
-        raise NotImplementedError
+        return self._health.reason
 
     @property
     def pose(self) -> Pose | None:
         """Where it points now as far as is known: the last position reported, moved on by what was sent since."""
-        raise NotImplementedError
+        return self._motion.pose_at(self._now())
+
+    @property
+    def turning(self) -> bool:
+        """It turns, or was not seen to rest since it did."""
+        return self._orders.may_turn
+
+    @property
+    def foreign_until_s(self) -> float:
+        """Somebody else moves the head; until then they shall be left alone."""
+        return self._foreign_until_s
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the camera can do, as far as is known."""
+        return self._driver.capabilities
+
+    @property
+    def events(self) -> list[HeadEvent]:
+        """The latest events, oldest first."""
+        return list(self._health.events)
 
     def told(self) -> dict[str, Any]:
         """For /health: state, reason, pose, what was wanted and sent, latency, commands/s, counters."""
-        raise NotImplementedError
+        now_s, pose, orders = self._now(), self.pose, self._orders
+        age_s = self._motion.age_s(now_s)
+        return {
+            "state": self.state.value,
+            "reason": self.reason,
+            "device": self.capabilities.device,
+            "pose": pose
+            and {axis: round(getattr(pose, axis), 2) for axis in ("pan_deg", "tilt_deg", "zoom")},
+            "position_age_s": None if math.isinf(age_s) else round(age_s, 3),
+            "wanted": self._wishes.words(now_s),
+            "levels": [orders.levels.pan, orders.levels.tilt, orders.levels.zoom],
+            "turning": orders.may_turn,
+            "stop_way": orders.stop_way,
+            "command_latency_s": self._latency_s,
+            "answer_s": round(self._wear.answer_s, 4),
+            "commands_per_s": round(self._wear.rate(now_s), 2),
+            "counters": {**self._wear.told(), "reports_refused": dict(self._motion.refused)},
+            "events": dict(self._health.event_counts),
+            "choices": [*self.capabilities.choices, *self.choices],
+            "watchdog": None if orders.watchdog is None else orders.watchdog.told(),
+            "lease": None if orders.lease is None else orders.lease.token,
+        }
+
+    # The run
+
+    async def run(self) -> None:
+        """Open, probe, drive; until cancelled, and then the head is stopped first."""
+        try:
+            while True:
+                if self._take_lease() and await self._open():
+                    await self._drive()
+                await self._pause(min(LEASE_S, max(0.05, self._orders.contact.quiet_until_s - self._now())))
+        finally:
+            await self._stop_for_good()
+
+    async def close(self) -> None:
+        """Let go of the connection and of the lease. After `run` has ended."""
+        await self._driver.close()
+        if self._orders.lease is not None:
+            self._orders.lease.release()
+
+    def _take_lease(self) -> bool:
+        lease = self._orders.lease
+        if lease is None or lease.token:
+            return True
+        try:
+            lease.take()
+        except PtzLeaseLost as error:
+            self._health.set("lease", HeadState.TAKEN, str(error))
+            return False
+        except PtzError as error:
+            self.choices.append(f"no lease: {error}")
+            self._orders.lease = None
+        self._health.clear("lease")
+        return True
+
+    async def _open(self) -> bool:
+        """Log in and learn what the camera can do."""
+        if self._now() < self._orders.contact.quiet_until_s or not await self._orders.open():
+            return False
+        self._health.clear("start")
+        self._wishes.set_capabilities(self.capabilities)
+        if self.capabilities.continuous:
+            self._health.clear("continuous")
+        else:
+            self._health.set(
+                "continuous", HeadState.DEGRADED, "the camera cannot turn at a speed, only go to places"
+            )
+        return True
+
+    async def _drive(self) -> None:
+        """Until contact, login or lease is lost."""
+        if self._orders.may_turn:
+            self._begin_stop()
+        elif not self._probed and not await self._probe():
+            return
+        while not self._must_reopen():
+            self._check_clock()
+            self._judge()
+            step = self._next_step()
+            await (self._pause(self._until_next()) if step is None else step)
+
+    def _must_reopen(self) -> bool:
+        lease, contact = self._orders.lease, self._orders.contact
+        if contact.locked or (lease is not None and not lease.token):
+            return True
+        # A head that may still turn is told to stop before anything else is asked of its camera.
+        return contact.lost and (self._stopping is None or self._stopping.alarmed)
+
+    def _next_step(self) -> Coroutine[Any, Any, None] | None:
+        """What is to be sent now; stops first, then wishes, then questions."""
+        now_s, orders = self._now(), self._orders
+        levels = self._wishes.levels(now_s, self.pose)
+        if self._stopping is not None and levels.is_zero and not self._wishes.place_due:
+            return self._send_stop(self._stopping) if now_s >= self._stopping.due_s else self._question(now_s)
+        if now_s >= max(orders.window.free_s(), orders.contact.commands_from_s) - 1e-6:
+            if self._wishes.place_due:
+                return self._send_place()
+            new = levels != orders.levels
+            renewal = now_s >= self._renewal_s() - 1e-6 and not self._wishes.trying
+            if not levels.is_zero and (new or renewal):
+                return self._send_turn()
+        return self._question(now_s)
+
+    def _renewal_s(self) -> float:
+        period_s = self.settings.renew_s if self.capabilities.self_expiring else self.settings.resend_s
+        return self._orders.sent_s + period_s
+
+    def _question(self, now_s: float) -> Coroutine[Any, Any, None] | None:
+        return self._orders.ask() if self._orders.asks and now_s >= self._next_status_s() - 1e-6 else None
+
+    def _next_status_s(self) -> float:
+        orders = self._orders
+        busy = orders.may_turn or self._going is not None or self._motion.foreign_begun()
+        often = busy or orders.contact.doubtful
+        period_s = self.settings.moving_status_s if often else self.settings.idle_status_s
+        return max(orders.status_s + max(period_s, 2 * self._wear.answer_s), orders.contact.questions_from_s)
+
+    def _until_next(self) -> float:
+        now_s, orders = self._now(), self._orders
+        due = [now_s + (BEAT_S if orders.may_turn or self._wishes.active else 0.5)]
+        if orders.asks:
+            due.append(self._next_status_s())
+        if self._stopping is not None:
+            due.append(self._stopping.due_s)
+        elif not orders.levels.is_zero:
+            due.append(max(self._renewal_s(), orders.window.free_s(), orders.contact.commands_from_s))
+        due += [t for t in (orders.window.free_s(), orders.contact.commands_from_s) if t > now_s]
+        return max(0.002, min(due) - now_s)
+
+    async def _pause(self, seconds: float) -> None:
+        self._orders.beat()
+        try:
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        except TimeoutError:
+            return
+        finally:
+            self._wake.clear()
+
+    def _check_clock(self) -> None:
+        now_s = self._now()
+        step_s, self._clock_s = now_s - self._clock_s, now_s
+        longest_s = max(self._driver.options.timeout_s, STATUS_TIMEOUT_S) * 8
+        if -0.001 <= step_s <= CLOCK_JUMP_S + longest_s:
+            return
+        self._health.event("clock", f"the clock jumped by {step_s:+.1f} s: stopped, and started afresh")
+        self._motion.forget()
+        self._orders.forget()
+        self._wishes.forget()
+        self._foreign_until_s = -math.inf
+        self._stopping = self._going = None
+        if self._orders.may_turn:
+            self._begin_stop()
+
+    # Judging
+
+    def _judge(self) -> None:
+        """Compare what the head does with what it was told, and draw the consequences."""
+        now_s, orders = self._now(), self._orders
+        orders.expire()
+        self._wishes.judge(now_s, self.pose, proven=self._motion.proven)
+        self._judge_foreign(now_s)
+        if self._motion.frozen:
+            self._health.set(
+                "frozen", HeadState.DEGRADED, "the head moves and its reported position stands still"
+            )
+        else:
+            self._health.clear("frozen")
+        if self._going is not None:
+            self._judge_going(self._going, now_s)
+        wants_rest = self._wishes.levels(now_s, self.pose).is_zero and not self._wishes.place_due
+        if self._stopping is not None:
+            self._judge_stopping(self._stopping, now_s)
+        elif wants_rest and orders.may_turn and (self._going is None or self._wishes.wants_stop(now_s)):
+            self._going = None
+            self._begin_stop()
+
+    def _judge_foreign(self, now_s: float) -> None:
+        if not self._motion.foreign():
+            return
+        self._motion.foreign_over()
+        if now_s < self._orders.rested_s + OWN_S and not self._orders.may_turn:
+            # It was taken for resting too soon, or the camera has lost its stop: that motion is ours.
+            self._orders.may_turn = True
+            return
+        if now_s >= self._foreign_until_s:
+            self._health.event("foreign_motion", "the head moved without a command of ours")
+        self._foreign_until_s = now_s + self.settings.foreign_pause_s
+
+    def _judge_going(self, going: Going, now_s: float) -> None:
+        pose = self.pose
+        self._motion.going(now_s)
+        if pose is not None and self._wishes.strays(pose):
+            self._health.event("limit", "on its way to a place the head went beyond a limit: stopped")
+            self._going = None
+            self._wishes.forget()
+            return
+        outcome = going.outcome(now_s, pose, self._motion.at_rest(going.sent_s, now_s))
+        if outcome is None:
+            return
+        self._going = None
+        if outcome == "again":
+            self._wishes.again(going)
+        elif outcome != "next":
+            self._orders.rest()
+        if outcome == "not moved":
+            self._health.set("places", HeadState.NOT_MOVING, "it was sent to a place and did not move")
+        elif outcome != "again":
+            self._health.clear("places")
+
+    def _judge_stopping(self, stopping: Stopping, now_s: float) -> None:
+        rests = self._motion.at_rest(stopping.since_s, now_s)
+        if rests and stopping.accepted_s is not None:
+            self._stop_seen(stopping)
+        elif rests is None and not self._motion.sees(now_s) and stopping.unseen(now_s):
+            self._rest()
+        elif stopping.alarm_due(now_s):
+            tried = ", ".join(dict.fromkeys(stopping.ways))
+            text = f"the head does not stop, tried: {tried}" + (
+                f" ({stopping.failure})" if stopping.failure else ""
+            )
+            self._health.event("stop_alarm", text)
+            self._health.set("stop", HeadState.DEGRADED, text)
+        elif rests is False and stopping.accepted_s is not None and now_s >= stopping.due_s:
+            speed = self._motion.speed_deg_s(stopping.accepted_s)
+            if speed is not None and speed > 1.0:
+                stopping.still_turning()
+
+    def _stop_seen(self, stopping: Stopping) -> None:
+        if stopping.way != self._orders.stop_way and not stopping.failure:
+            self._orders.stop_way = stopping.way
+            self.choices.append(f"stops by {stopping.way!r}: other ways were taken and did not stop it")
+        self._health.clear("stop")
+        self._stop_proven = True
+        self._rest()
+
+    def _rest(self) -> None:
+        self._stopping = None
+        self._orders.rest()
+
+    def _begin_stop(self) -> None:
+        known = self._orders.stop_way
+        ways = (known, *(way for way in self._driver.stop_ways if way != known))
+        self._stopping = Stopping(ways, self._now(), self.settings.stop_alarm_s)
+        self._wake.set()
+
+    def _wants_stop(self) -> bool:
+        """What is in flight shall give way to a stop."""
+        now_s = self._now()
+        if self._stopping is not None:
+            return now_s >= self._stopping.due_s
+        return self._orders.may_turn and self._wishes.wants_stop(now_s)
+
+    # Sending
+
+    async def _send_stop(self, stopping: Stopping) -> None:
+        if not self._orders.lease_holds():
+            self._stopping = None
+            return
+        try:
+            await self._orders.stop(stopping.way)
+        except (PtzRefused, PtzUnsupported) as error:
+            stopping.failed(self._now(), str(error), useless=True)
+        except PtzError as error:
+            stopping.failed(self._now(), str(error), useless=False)
+        else:
+            stopping.accepted(self._now())
+
+    async def _send_turn(self) -> None:
+        pose = self.pose
+        levels = self._wishes.levels(self._now(), pose)
+        if self._stop_proven is False:
+            self._wishes.refuse("stop", "its stop is not proven: it is not turned at a speed")
+            self._wishes.forget()
+            return
+        self._stopping = self._going = None
+        if await self._orders.turn(levels, self._wishes.velocity(levels, pose)):
+            self._wishes.sent(levels)
+
+    async def _send_place(self) -> None:
+        wanted = self._wishes.take_place()
+        if wanted is None:
+            return
+        place = self._wishes.split(wanted, self.pose)
+        request, to = await self._place_request(place)
+        if request is None:
+            return
+        self._stopping = None
+        self._going = going = self._wishes.set_out(place, to, self._now(), self.pose)
+        if not await self._orders.go(request, to):
+            self._going = None
+            self._wishes.again(going)
+
+    async def _place_request(
+        self, place: GoTo | GoToPreset
+    ) -> tuple[Coroutine[Any, Any, None] | None, Pose | None]:
+        """The request that goes there, and where that is as far as is known; None where it is refused."""
+        if isinstance(place, GoTo):
+            to = Pose(self._now(), place.pan_deg % 360.0, place.tilt_deg, place.zoom)
+            return self._driver.absolute(to.pan_deg, to.tilt_deg, to.zoom, place.max_deg_s), to
+        if not self._wishes.allowed(place):
+            return None, None
+        if not self._wishes.presets_known:
+            self._wishes.learn_presets(await self._orders.presets())
+        pose = self._wishes.place_of(place)
+        if pose is not None and self._wishes.strays(pose):
+            self._wishes.refuse("preset", f"preset {place.preset} lies beyond the limits")
+            return None, None
+        return self._driver.go_to_preset(place.preset), pose
+
+    async def _stop_for_good(self) -> None:
+        """At the end of `run`: whatever turns is stopped, with the patience of an alarm."""
+        self._wishes.forget()
+        self._going = None
+        if not self._orders.may_turn or not self._orders.lease_holds():
+            return
+        if self._stopping is None:
+            self._begin_stop()
+        until_s = self._now() + self.settings.stop_alarm_s + 0.5
+        while self._stopping is not None and self._now() < until_s:
+            self._judge_stopping(self._stopping, self._now())
+            step = self._next_step() if self._stopping is not None else None
+            await (self._pause(min(self._until_next(), BEAT_S)) if step is None else step)
+
+    # The probe
+
+    async def _probe(self) -> bool:
+        """Prove motion and stop; False where contact was lost on the way."""
+        self._health.set("start", HeadState.STARTING, "the start-up probe runs")
+        try:
+            result = await probe_head(self._orders, self._wishes)
+        except PtzLeaseLost:
+            return False
+        except PtzError as error:
+            self._orders.contact.failed(error, "command")
+            return False
+        finally:
+            self._health.clear("start")
+        self._probed = True
+        self._latency_s = None if result.latency_s is None else round(result.latency_s, 3)
+        self.choices.extend(result.lines)
+        self._health.event("probe", "; ".join(result.lines))
+        if not result.moved:
+            self._wishes.never_moved(self._now(), result.lines[0])
+            self._rest()
+            return True
+        self._motion.proven = True
+        self._stop_proven = result.stop_way is not None
+        if result.stop_way is None:
+            self._health.set("stop", HeadState.DEGRADED, result.lines[-1])
+            self._begin_stop()
+        else:
+            self._orders.stop_way = result.stop_way
+            self._rest()
+        return await self._correct_signs(result)
+
+    async def _correct_signs(self, result: ProbeResult) -> bool:
+        options, lines = corrected(self._driver.options, result)
+        if options == self._driver.options:
+            return True
+        self.choices.extend(lines)
+        self._driver.options = options
+        self._motion.forget()
+        return await self._open()
+
+
+def _both(
+    one: Callable[[Any], None] | None, other: Callable[[Any], None] | None
+) -> Callable[[Any], None] | None:
+    if one is None or other is None:
+        return one or other
+
+    def both(value: Any) -> None:
+        one(value)
+        other(value)
+
+    return both

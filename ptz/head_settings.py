@@ -35,7 +35,7 @@ class HeadSettings:
     probe               prove motion and stop by one short move before the first turn
     probe_level         speed of that move, on the scale of `Levels`
 
-    Raises `PtzRefused` with one line for a value that cannot be meant: NaN, a limit the wrong way round, no time at all.
+    Raises `PtzRefused`, one line, for a value that cannot be meant: NaN, limits the wrong way round, no time at all.
     """
 
     window_s: float = 0.6

@@ -1,0 +1,446 @@
+"""Whether a head does what it was told: does it move, does it stand, does somebody else move it, is its report alive.
+
+Pure. Told what was sent, what the camera reports and, where somebody looks, how far pictures have shifted; times are
+arguments. Judges by movement over seconds, because a camera's report is rounded, late and sometimes wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from ptz.geometry import wrap_deg
+from ptz.types import Levels, Pose, Status, Velocity
+
+AXES = ("pan", "tilt", "zoom")
+SURE_LEVEL = 10
+"""Below this a camera may do nothing and be in order (dead band)."""
+MOVED_DEG = 0.3
+MOVED_OCTAVES = 0.12
+ENOUGH_DEG = 1.0
+ENOUGH_OCTAVES = 0.4
+STABLE_S = 0.3
+TREMBLE_S = 1.2
+STILL_DEG = 0.06
+REST_DEG = 0.12
+REST_OCTAVES = 0.04
+SLOW_DEG_S = 0.5
+FOREIGN_DEG = 0.6
+COMMAND_DELAY_S = 0.1
+GRACE_S = 1.0
+"""A head may still turn by an old command for so long after it was told to stop."""
+KEPT_S = 4.0
+
+
+@dataclass
+class AxisEvidence:
+    """What speaks for and against one axis turning in one direction, since it was last seen to move."""
+
+    sign: int = 0
+    since_s: float | None = None
+    turned_s: float = 0.0
+    expected: float = 0.0
+    seen: float = 0.0
+    last_s: float = 0.0
+
+    def begin(self, sign: int, now_s: float) -> None:
+        """Start again."""
+        self.sign, self.since_s, self.turned_s, self.expected, self.seen = sign, now_s, 0.0, 0.0, 0.0
+
+
+@dataclass
+class Report:
+    """A report of the position as it was believed."""
+
+    time_s: float
+    pose: Pose
+
+
+@dataclass
+class Motion:
+    """One head's motion as far as it can be known.
+
+    not_moving_s  an axis that was told to turn for so long, and did not, is stuck
+    refused       reports that were not believed, by reason
+    """
+
+    not_moving_s: float = 2.0
+    refused: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._reports: deque[Report] = deque()
+        self._images: deque[tuple[float, float, float]] = deque()
+        self._commands: deque[tuple[float, Velocity]] = deque([(-math.inf, Velocity())])
+        self._axes = {axis: AxisEvidence() for axis in AXES}
+        self._changed_s: deque[float] = deque(maxlen=6)
+        self._moving: bool | None = None
+        self._moving_s = -math.inf
+        self._told_to_s = -math.inf
+        self._rest: deque[Pose] = deque(maxlen=20)
+        self._displaced = 0
+        self._displaced_to = (0, 0)
+        self._contrary: tuple[float, float] | None = None
+        self._odd = 0
+        self._fought = False
+        self.moved_s: dict[tuple[str, int], float] = {}
+        """When each axis was last seen to turn as told, by axis and direction (-1, 1)."""
+        self._noise_deg = 0.0
+        self.frozen = False
+        """The report stands still although the head was seen to move."""
+        self.proven = False
+        """It was seen to move by a command of ours."""
+
+    # What happened
+
+    def sent(self, time_s: float, velocity: Velocity, levels: Levels) -> None:
+        """A turn (or a stop: zero) was sent."""
+        self._account(time_s)
+        self._commands.append((time_s, velocity))
+        while len(self._commands) > 1 and self._commands[1][0] < time_s - KEPT_S:
+            self._commands.popleft()
+        for axis, level in zip(AXES, (levels.pan, levels.tilt, levels.zoom), strict=True):
+            evidence, sign = self._axes[axis], _sign(level)
+            if abs(level) >= SURE_LEVEL or (axis == "zoom" and level):
+                if evidence.sign != sign or evidence.since_s is None:
+                    evidence.begin(sign, time_s)
+            elif level:
+                evidence.begin(0, time_s)
+            evidence.last_s = time_s
+        if not velocity.is_zero:
+            self._told_to_s = time_s
+
+    def going(self, time_s: float) -> None:
+        """It is on its way to a place, so that any motion is ours."""
+        self._told_to_s = max(self._told_to_s, time_s)
+
+    def reported(self, status: Status, time_s: float) -> Pose | None:
+        """The camera has told; returns the position where it is believed."""
+        if status.moving is not None:
+            self._moving, self._moving_s = status.moving, time_s
+        pose = status.pose
+        if pose is None:
+            return None
+        if (
+            not all(math.isfinite(value) for value in (pose.pan_deg, pose.tilt_deg, pose.zoom))
+            or pose.zoom <= 0
+        ):
+            self._refuse("not a number")
+            return None
+        before = self._reports[-1] if self._reports else None
+        if before and self._jumped(before.pose, pose, time_s - before.time_s):
+            self._odd += 1
+            if self._odd < 2:
+                self._refuse("jumped")
+                return None
+        self._odd = 0
+        self._account(time_s)
+        if before:
+            self._compare(before, pose, time_s)
+        self._reports.append(Report(time_s, pose))
+        while self._reports and self._reports[0].time_s < time_s - KEPT_S:
+            self._reports.popleft()
+        return pose
+
+    def image_moved(self, time_s: float, pan_deg: float, tilt_deg: float, now_s: float) -> None:
+        """Between the picture before and the one of `time_s` the view has turned by so much."""
+        if not (math.isfinite(pan_deg) and math.isfinite(tilt_deg)):
+            self._refuse("image motion is not a number")
+            return
+        self._account(now_s)
+        self._images.append((time_s, pan_deg, tilt_deg))
+        while self._images and self._images[0][0] < time_s - KEPT_S:
+            self._images.popleft()
+        for axis, shift in (("pan", pan_deg), ("tilt", tilt_deg)):
+            evidence = self._axes[axis]
+            if evidence.since_s is not None and time_s > evidence.since_s:
+                evidence.seen += shift * evidence.sign
+                if evidence.seen >= MOVED_DEG:
+                    self._moved(axis, now_s, by_image=True)
+
+    def forget(self) -> None:
+        """Whatever was known of times is not any more (the clock has jumped, the camera has restarted)."""
+        self._reports.clear()
+        self._images.clear()
+        self._commands = deque([(-math.inf, self._commands[-1][1])])
+        self._changed_s.clear()
+        self.foreign_over()
+        for evidence in self._axes.values():
+            evidence.since_s = None
+
+    # What follows from it
+
+    @property
+    def last(self) -> Report | None:
+        """The newest report that was believed."""
+        return self._reports[-1] if self._reports else None
+
+    def pose_at(self, now_s: float) -> Pose | None:
+        """The last position, moved on by what was sent since."""
+        if not self._reports:
+            return None
+        report = self._reports[-1]
+        pan, tilt, octaves = self._path(report.time_s, now_s)
+        pose = report.pose
+        return Pose(
+            now_s,
+            (pose.pan_deg + pan) % 360.0,
+            min(max(pose.tilt_deg + tilt, -90.0), 90.0),
+            pose.zoom * 2.0 ** min(max(octaves, -10.0), 10.0),
+        )
+
+    def age_s(self, now_s: float) -> float:
+        """Seconds since the last report that was believed."""
+        return now_s - self._reports[-1].time_s if self._reports else math.inf
+
+    def sees(self, now_s: float) -> bool:
+        """Something tells of motion at present: positions, or pictures."""
+        return self.age_s(now_s) < 3.0 or self._moving_s > now_s - 3.0 or self._sees_images(now_s)
+
+    def stuck(self, now_s: float) -> dict[str, int]:
+        """The axes that were told to turn and do not, with the direction (-1 or 1)."""
+        self._account(now_s)
+        if not self.sees(now_s):
+            return {}
+        return {
+            axis: evidence.sign for axis, evidence in self._axes.items() if self._is_stuck(axis, evidence)
+        }
+
+    def try_again(self, axis: str) -> None:
+        """What was held against an axis is forgotten."""
+        self._axes[axis].since_s = None
+
+    def at_rest(self, since_s: float, now_s: float) -> bool | None:
+        """Whether the head stands, judged by what came after `since_s`; None where nothing tells."""
+        by_image = self._image_rests(since_s)
+        if by_image is False or (by_image and self.frozen):
+            return by_image
+        by_position = None if self.frozen else self._position_rests(since_s, now_s)
+        if by_position is None and self._moving_s > since_s:
+            # A camera without positions; where it has both, MoveStatus is the one that lies (it may never say idle).
+            return None if self._moving is None else not self._moving
+        return by_position if by_position is not None else by_image
+
+    def shifted(self, since_s: float) -> tuple[float, float] | None:
+        """How far pictures taken since then have turned, right and up; None where there are none."""
+        after = [image for image in self._images if image[0] > since_s]
+        return (sum(image[1] for image in after), sum(image[2] for image in after)) if after else None
+
+    def speed_deg_s(self, since_s: float) -> float | None:
+        """Mean speed over the last reports after `since_s`, None where there are too few."""
+        reports = [report for report in self._reports if report.time_s >= since_s][-3:]
+        if len(reports) < 2:
+            return None
+        path = sum(_apart_deg(a.pose, b.pose) for a, b in pairwise(reports))
+        return path / max(reports[-1].time_s - reports[0].time_s, 1e-3)
+
+    def foreign(self) -> bool:
+        """Somebody else moves the head: it is elsewhere for three reports, or turns against us for a second."""
+        return self._displaced >= 3 or self._fought
+
+    def foreign_begun(self) -> bool:
+        """It is elsewhere than it was left: look again soon."""
+        return self._displaced > 0
+
+    def foreign_over(self) -> None:
+        """Look afresh."""
+        self._rest.clear()
+        self._displaced, self._contrary, self._fought = 0, None, False
+
+    # Inside
+
+    def _refuse(self, reason: str) -> None:
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+
+    def _jumped(self, before: Pose, pose: Pose, seconds: float) -> bool:
+        """No head turns at such a speed; believed when it is said twice."""
+        return _apart_deg(before, pose) > 400.0 * max(seconds, 0.0) + 5.0
+
+    def _compare(self, before: Report, pose: Pose, time_s: float) -> None:
+        moved = _apart_deg(before.pose, pose)
+        if moved > STILL_DEG:
+            self._changed_s.append(time_s)
+            self.frozen = False
+        for axis, shift in _shifts(before.pose, pose).items():
+            evidence = self._axes[axis]
+            if evidence.since_s is not None:
+                evidence.seen += shift * evidence.sign
+                if evidence.seen >= (
+                    MOVED_OCTAVES if axis == "zoom" else max(MOVED_DEG, 4 * self._noise_deg)
+                ):
+                    self._moved(axis, time_s)
+        if self._told_to_s > before.time_s - GRACE_S - self.refresh_s:
+            self._rest.clear()
+            self._displaced = 0
+            self._look_for_resistance(before, pose, time_s)
+        else:
+            self._look_for_others(pose)
+
+    def _look_for_others(self, pose: Pose) -> None:
+        """Nothing was told to turn: is it still where it was left?"""
+        if len(self._rest) < 2:
+            self._rest.append(pose)
+            return
+        beyond = []
+        for shifts in zip(*(_turned(self._rest[0], other) for other in (*self._rest, pose)), strict=True):
+            *rest, last = shifts
+            middle = sum(rest) / len(rest)
+            spread = math.sqrt(sum((value - middle) ** 2 for value in rest) / len(rest))
+            self._noise_deg = max(spread, 0.9 * self._noise_deg if len(rest) > 4 else self._noise_deg)
+            beyond.append(_sign(last - middle) if abs(last - middle) > max(FOREIGN_DEG, 4 * spread) else 0)
+        towards = (beyond[0], beyond[1])
+        if towards == (0, 0):
+            self._displaced = 0
+            self._rest.append(pose)
+        else:
+            self._displaced = self._displaced + 1 if towards == self._displaced_to else 1
+            self._displaced_to = towards
+
+    def _look_for_resistance(self, before: Report, pose: Pose, time_s: float) -> None:
+        """While it turns by our command it goes the other way, for a second or more."""
+        pan, tilt, _ = self._path(before.time_s - self.refresh_s, time_s)
+        against = sum(
+            abs(shift)
+            for shift, wanted in zip(_turned(before.pose, pose), (pan, tilt), strict=True)
+            if shift * wanted < 0 and abs(wanted) > 1.0 and abs(shift) > max(0.5, 4 * self._noise_deg)
+        )
+        if not against:
+            self._contrary = None
+            return
+        begun_s, sum_deg = self._contrary or (before.time_s, 0.0)
+        self._contrary = (begun_s, sum_deg + against)
+        self._fought = self._fought or (time_s - begun_s >= 1.0 and sum_deg + against >= 5.0)
+
+    def _moved(self, axis: str, now_s: float, by_image: bool = False) -> None:
+        evidence = self._axes[axis]
+        if by_image and evidence.turned_s >= self.not_moving_s and self._report_stands(evidence.since_s):
+            self.frozen = True
+        self.proven = True
+        self.moved_s[axis, evidence.sign] = now_s
+        evidence.begin(evidence.sign, now_s)
+
+    def _report_stands(self, since_s: float | None) -> bool:
+        """There are positions, and they have not changed since."""
+        reports = [report for report in self._reports if since_s is None or report.time_s >= since_s]
+        return len(reports) >= 3 and not any(time_s >= reports[0].time_s for time_s in self._changed_s)
+
+    def _is_stuck(self, axis: str, evidence: AxisEvidence) -> bool:
+        enough = ENOUGH_OCTAVES if axis == "zoom" else ENOUGH_DEG
+        return (
+            evidence.since_s is not None
+            and evidence.sign != 0
+            and evidence.turned_s >= max(self.not_moving_s, self.refresh_s + 0.7)
+            and evidence.expected >= enough
+        )
+
+    def _account(self, now_s: float) -> None:
+        """Book the time that has gone by as turned, where an axis was told to turn."""
+        last_s, velocity = self._commands[-1]
+        for axis, speed in zip(AXES, _speeds(velocity), strict=True):
+            evidence = self._axes[axis]
+            if evidence.since_s is None or not evidence.sign or speed * evidence.sign <= 0:
+                evidence.last_s = now_s
+                continue
+            seconds = max(0.0, now_s - max(evidence.last_s, last_s, evidence.since_s))
+            evidence.turned_s += seconds
+            evidence.expected += abs(speed) * seconds
+            evidence.last_s = now_s
+
+    def _path(self, from_s: float, to_s: float) -> tuple[float, float, float]:
+        """What was told between two moments, as degrees and octaves."""
+        totals = [0.0, 0.0, 0.0]
+        commands = list(self._commands)
+        for index, (time_s, velocity) in enumerate(commands):
+            begin = max(time_s + COMMAND_DELAY_S, from_s)
+            next_s = commands[index + 1][0] + COMMAND_DELAY_S if index + 1 < len(commands) else math.inf
+            seconds = min(next_s, to_s) - begin
+            if seconds > 0:
+                for axis, speed in enumerate(_speeds(velocity)):
+                    totals[axis] += speed * seconds
+        return totals[0], totals[1], totals[2]
+
+    @property
+    def refresh_s(self) -> float:
+        """How long a report may stay the same while the head turns: the longest time between changes lately."""
+        gaps = [b - a for a, b in pairwise(self._changed_s)]
+        return min(max((gap for gap in gaps if gap < 2.0), default=0.0), 1.5)
+
+    def _position_rests(self, since_s: float, now_s: float) -> bool | None:
+        after = [report for report in self._reports if report.time_s > since_s]
+        if len(after) < 2 or self.age_s(now_s) > 1.0:
+            return None
+        span_s = max(STABLE_S, 1.1 * self.refresh_s)
+        if after[-1].time_s - _tail(after)[0].time_s >= span_s - 1e-6:
+            return True
+        # A report that trembles is never stable: there it is enough that it leads nowhere.
+        return (
+            after[-1].time_s - after[0].time_s >= TREMBLE_S
+            and len(after) >= 5
+            and _drift_deg_s(after) < SLOW_DEG_S
+        )
+
+    def _sees_images(self, now_s: float) -> bool:
+        return bool(self._images) and self._images[-1][0] > now_s - 2.0
+
+    def _image_rests(self, since_s: float) -> bool | None:
+        after = [image for image in self._images if image[0] > since_s]
+        if len(after) < 3 or after[-1][0] - after[0][0] < STABLE_S:
+            return None
+        return (
+            sum(math.hypot(pan, tilt) for at_s, pan, tilt in after if at_s > after[-1][0] - STABLE_S - 1e-6)
+            < 0.15
+        )
+
+
+def _tail(reports: list[Report]) -> list[Report]:
+    """The last reports that all say the same place."""
+    end, same = reports[-1].pose, []
+    for report in reversed(reports):
+        if _apart_deg(report.pose, end) > REST_DEG or _octaves(report.pose, end) > REST_OCTAVES:
+            break
+        same.append(report)
+    return same[::-1]
+
+
+def _drift_deg_s(reports: list[Report]) -> float:
+    """Speed between the middles of the older and of the newer half."""
+    half = len(reports) // 2
+    older, newer = reports[:half], reports[-half:]
+    seconds = max((newer[0].time_s + newer[-1].time_s - older[0].time_s - older[-1].time_s) / 2, 1e-3)
+    first = older[0].pose
+
+    def middle(part: list[Report]) -> tuple[float, float]:
+        shifts = [_shifts(first, report.pose) for report in part]
+        return sum(s["pan"] for s in shifts) / half, sum(s["tilt"] for s in shifts) / half
+
+    (pan, tilt), (later_pan, later_tilt) = middle(older), middle(newer)
+    return max(abs(later_pan - pan), abs(later_tilt - tilt)) / seconds
+
+
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)
+
+
+def _speeds(velocity: Velocity) -> tuple[float, float, float]:
+    return velocity.pan_deg_s, velocity.tilt_deg_s, velocity.zoom_octaves_s
+
+
+def _octaves(one: Pose, other: Pose) -> float:
+    return abs(math.log2(one.zoom / other.zoom))
+
+
+def _apart_deg(one: Pose, other: Pose) -> float:
+    return max(abs(wrap_deg(one.pan_deg - other.pan_deg)), abs(one.tilt_deg - other.tilt_deg))
+
+
+def _turned(before: Pose, pose: Pose) -> tuple[float, float]:
+    return wrap_deg(pose.pan_deg - before.pan_deg), pose.tilt_deg - before.tilt_deg
+
+
+def _shifts(before: Pose, pose: Pose) -> dict[str, float]:
+    return {
+        "pan": wrap_deg(pose.pan_deg - before.pan_deg),
+        "tilt": pose.tilt_deg - before.tilt_deg,
+        "zoom": math.log2(pose.zoom / before.zoom),
+    }

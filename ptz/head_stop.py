@@ -1,0 +1,90 @@
+"""Stopping until it is seen: when a stop is repeated, when another way of stopping is tried, when it is an alarm.
+
+Pure. Says what is due; does not send.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+REPEAT_S = 0.5
+"""After the first stop the head brakes: so long until it is repeated."""
+AGAIN_S = 0.35
+UNSEEN = 3
+"""Stops where nothing tells whether the head stands."""
+ALARM_REPEAT_S = 1.0
+RETRY_S = 0.1
+
+
+@dataclass
+class Stopping:
+    """One stop, from the wish to the proof.
+
+    ways     of stopping, the one in use first
+    alarm_s  still turning so long after the wish is an alarm
+    """
+
+    ways: tuple[str, ...]
+    begun_s: float
+    alarm_s: float = 2.0
+    sent: int = 0
+    accepted_s: float | None = None
+    alarmed: bool = False
+    failure: str = ""
+
+    def __post_init__(self) -> None:
+        self._due_s = self.begun_s
+        self._way = 0
+        self._of_this_way = 0
+
+    @property
+    def way(self) -> str:
+        """How to stop next."""
+        return self.ways[self._way % len(self.ways)]
+
+    @property
+    def due_s(self) -> float:
+        """When the next stop is to be sent."""
+        return self._due_s
+
+    @property
+    def since_s(self) -> float:
+        """What was seen before this moment says nothing about whether it stands."""
+        return self.begun_s if self.accepted_s is None else self.accepted_s
+
+    def accepted(self, now_s: float) -> None:
+        """The camera has taken the stop."""
+        self.sent += 1
+        self._of_this_way += 1
+        self.failure = ""
+        if self.accepted_s is None:
+            self.accepted_s = now_s
+        self._due_s = now_s + (ALARM_REPEAT_S if self.alarmed else REPEAT_S if self.sent == 1 else AGAIN_S)
+
+    def failed(self, now_s: float, why: str, *, useless: bool) -> None:
+        """The camera has not taken it. `useless`: this way will not do at all, try the next at once."""
+        self.sent += 1
+        self.failure = why
+        if useless:
+            self._next_way()
+        self._due_s = now_s + (ALARM_REPEAT_S if self.alarmed else RETRY_S)
+
+    def still_turning(self) -> None:
+        """It was seen to turn on after a stop was taken: twice the same way, then the next."""
+        if self._of_this_way >= 2:
+            self._next_way()
+
+    def unseen(self, now_s: float) -> bool:
+        """Nothing tells, and it was said often enough."""
+        return self.accepted_s is not None and self.sent >= UNSEEN and now_s >= self._due_s
+
+    def alarm_due(self, now_s: float) -> bool:
+        """It is time for the alarm, once."""
+        if self.alarmed or now_s < self.begun_s + self.alarm_s:
+            return False
+        self.alarmed = True
+        return True
+
+    def _next_way(self) -> None:
+        self._way += 1
+        self._of_this_way = 0
