@@ -1,7 +1,7 @@
 """`engine-ptz`: find cameras with a head, try them, measure them, move them, and score how well they would follow.
 
-`--help` imports nothing heavy. Exit status: 0 done; 1 the camera cannot, or does not answer; 2 a flag or setting is wrong;
-130 interrupted (a head that moved has been stopped).
+`--help` imports nothing heavy. Exit status: 0 done; 1 the camera cannot, or does not answer; 2 a flag or setting is
+wrong; 130 interrupted (a head that moved has been stopped).
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-
 def _add_discover(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     discover = commands.add_parser("discover", help="ask the network which ONVIF cameras there are")
-    discover.add_argument("--timeout", type=float, default=3.0, metavar="S", help="how long to listen (default: 3)")
+    discover.add_argument(
+        "--timeout", type=float, default=3.0, metavar="S", help="how long to listen (default: 3)"
+    )
     discover.add_argument("--interface", default="", metavar="ADDRESS", help="address of ours to ask through")
     discover.add_argument("--address", default="", metavar="HOST", help="ask this host alone")
     discover.add_argument("--json", action="store_true", help="as JSON")
@@ -66,10 +67,16 @@ def _add_camera_commands(commands: argparse._SubParsersAction[argparse.ArgumentP
     move.add_argument("--zoom", type=float, default=0.0, metavar="OCTAVES_S", help="1 doubles in a second")
     move.add_argument("--seconds", type=float, default=0.5, metavar="S", help="for how long (default: 0.5)")
     move.add_argument(
-        "--to", type=float, nargs=3, metavar=("PAN", "TILT", "ZOOM"), help="go to this azimuth, elevation and zoom ratio"
+        "--to",
+        type=float,
+        nargs=3,
+        metavar=("PAN", "TILT", "ZOOM"),
+        help="go to this azimuth, elevation and zoom ratio",
     )
     move.add_argument("--stop", action="store_true", help="stop, and see that it stands")
-    move.add_argument("--take", action="store_true", help="take the head over from whoever has it on this machine")
+    move.add_argument(
+        "--take", action="store_true", help="take the head over from whoever has it on this machine"
+    )
     preset = add("preset", "list, call, store or forget stored places")
     preset.add_argument("action", choices=("list", "goto", "store", "remove"))
     preset.add_argument("preset", nargs="?", default="", help="its number (ISAPI) or token (ONVIF)")
@@ -77,20 +84,33 @@ def _add_camera_commands(commands: argparse._SubParsersAction[argparse.ArgumentP
     preset.add_argument(
         "--reserved", action="store_true", help="also a number that the camera reserves, whatever that does"
     )
-    calibrate = add("calibrate", "measure what its speed levels are in degrees a second; takes minutes, can go on later")
+    calibrate = add(
+        "calibrate", "measure what its speed levels are in degrees a second; takes minutes, can go on later"
+    )
     calibrate.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="where the speeds are kept; one that is there is gone on with"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="where the speeds are kept; one that is there is gone on with",
     )
     calibrate.add_argument("--quick", action="store_true", help="fewer levels, widest zoom only")
 
 
 def _add_simulated_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     score = commands.add_parser("score", help="how well a simulated camera follows, in numbers and plots")
-    score.add_argument("--scene", action="append", metavar="NAME", help="may be repeated (default: walk_across)")
-    score.add_argument("--profile", default="hik-8425ix", metavar="NAME", help="kind of camera (default: hik-8425ix)")
+    score.add_argument(
+        "--scene", action="append", metavar="NAME", help="may be repeated (default: walk_across)"
+    )
+    score.add_argument(
+        "--profile", default="hik-8425ix", metavar="NAME", help="kind of camera (default: hik-8425ix)"
+    )
     score.add_argument("--policy", default="group", metavar="NAME", help="whom it follows (default: group)")
     score.add_argument(
-        "--law", action="append", metavar="NAME", help="how it is steered; may be repeated (default: predictive)"
+        "--law",
+        action="append",
+        metavar="NAME",
+        help="how it is steered; may be repeated (default: predictive)",
     )
     score.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each (default: 3)")
     score.add_argument("--plots", type=Path, metavar="DIR", help="write PNGs there; needs camring[plots]")

@@ -17,10 +17,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
+from engine import ptz_setup
 from engine.config.cameras import cameras_from_file
 from engine.config.ptz import PtzConfig
-from engine.errors import ConfigError, PtzError, PtzNotMoving, PtzRefused, PtzUnreachable, PtzUnsupported
-from engine import ptz_setup
+from engine.errors import ConfigError, PtzNotMoving, PtzRefused, PtzUnreachable, PtzUnsupported
 from ptz.drivers.base import PtzDriver
 from ptz.head import Head
 from ptz.head_settings import HeadSettings
@@ -124,7 +124,10 @@ async def status(args: argparse.Namespace) -> int:
 
 def told_of(capabilities: Capabilities, where: Status | None) -> dict[str, Any]:
     """Capabilities and position in plain values."""
-    told = {key: sorted(value) if isinstance(value, frozenset) else value for key, value in asdict(capabilities).items()}
+    told = {
+        key: sorted(value) if isinstance(value, frozenset) else value
+        for key, value in asdict(capabilities).items()
+    }
     pose = where.pose if where is not None else None
     told["pose"] = None if pose is None else {
         "pan_deg": pose.pan_deg, "tilt_deg": pose.tilt_deg, "zoom": pose.zoom if where and where.zoomed else None,
@@ -180,14 +183,20 @@ async def probe(args: argparse.Namespace) -> int:
     config = camera_of(args)
     async with steered(config, replace(ptz_setup.head_settings_of(config), probe=True)) as head:
         told = head.told()
-    print(json.dumps(told, indent=2) if args.json else "\n".join(f"{key:<18}{value}" for key, value in told.items()))
+    print(
+        json.dumps(told, indent=2)
+        if args.json
+        else "\n".join(f"{key:<18}{value}" for key, value in told.items())
+    )
     return 0
 
 
 async def move(args: argparse.Namespace) -> int:
     """Turn for a while, go somewhere, or stop; then see that it stands."""
     if not 0 < args.seconds <= LONGEST_TURN_S:
-        raise ConfigError(f"--seconds must be more than 0 and at most {LONGEST_TURN_S:g}, found {args.seconds:g}")
+        raise ConfigError(
+            f"--seconds must be more than 0 and at most {LONGEST_TURN_S:g}, found {args.seconds:g}"
+        )
     config = camera_of(args)
     settings = replace(ptz_setup.head_settings_of(config), probe=False)
     async with steered(config, settings, take=args.take) as head:
@@ -248,7 +257,11 @@ async def preset(args: argparse.Namespace) -> int:
 async def _change_presets(driver: PtzDriver, args: argparse.Namespace) -> None:
     if args.action == "list":
         for each in await driver.presets():
-            pose = "" if each.pose is None else f"  {each.pose.pan_deg:.1f}° {each.pose.tilt_deg:.1f}° {each.pose.zoom:.2f}×"
+            pose = (
+                ""
+                if each.pose is None
+                else f"  {each.pose.pan_deg:.1f}° {each.pose.tilt_deg:.1f}° {each.pose.zoom:.2f}×"
+            )
             print(f"{each.preset:<6}{each.name}{pose}")
         return
     reserved = driver.capabilities.reserved_presets

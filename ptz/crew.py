@@ -1,9 +1,9 @@
-"""Several cameras over one scene: who owns a person, where the next camera waits for them, what fixed cameras show heads.
+"""Several cameras over one scene: who owns a person, where the next one waits for them, what fixed ones show heads.
 
 Each head goes on following by its own policy what it sees itself. The crew adds what no camera knows alone: a chosen
-person is chosen for all of them; the camera that sees them best owns them (`ptz.handoff`); and a head that has nobody is
-turned to where somebody is about to appear, told by the owner's view or by a fixed camera. Which direction of one camera is
-which of another is learned from people whom both see (`ptz.mapping`). Pure: times are arguments.
+person is chosen for all of them; the camera that sees them best owns them (`ptz.handoff`); and a head that has nobody
+is turned to where somebody is about to appear, told by the owner's view or by a fixed camera. Which direction of one
+camera is which of another is learned from people whom both see (`ptz.mapping`). Pure: times are arguments.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Crew:
         followers: Mapping[str, Follower],
         stations: Sequence[Station],
         guides: Mapping[str, Sequence[str]] | None = None,
-        settings: HandoffSettings = HandoffSettings(),
+        settings: HandoffSettings | None = None,
     ) -> None:
         self.followers = dict(followers)
         self.guides = {head: tuple(names) for head, names in (guides or {}).items()}
@@ -70,7 +70,7 @@ class Crew:
             for other in self.followers:
                 if other != head:
                     self.mappings[other, head] = Directions()
-        self.handoff = Handoff(settings, stations, self.mappings)
+        self.handoff = Handoff(settings or HandoffSettings(), stations, self.mappings)
         self.owned: list[Owned] = []
         """Whom who owns, as of the newest `tick`."""
         self._seen: dict[str, _Seen] = {}

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from math import atan, degrees
 from typing import Any, Final
 
+from engine import ptz_setup
 from engine.config import CameraConfig
+from engine.config.identity import OFF
 from engine.errors import ConfigError, PtzError
 from engine.types import PictureShift
-from engine import ptz_setup
 from engine.workers.runtime import Context
+from ptz.crew import Crew
 from ptz.drivers.base import PtzDriver
 from ptz.follower import Follower
 from ptz.geometry import focal_px
+from ptz.handoff import Station as Place
 from ptz.head import Head, HeadEvent
 from ptz.lease import Lease
 from ptz.lens import Lens
@@ -54,9 +57,10 @@ class Heads:
         """Raises `ConfigError` for settings that cannot be meant; nothing is connected yet."""
         self._context = context
         self._watchdog = WatchdogLink(self._now)
-        self.stations = {
-            camera.name: self._station(camera) for camera in context.config.cameras if camera.ptz is not None
-        }
+        heads = [camera for camera in context.config.cameras if camera.ptz is not None]
+        followers = {camera.name: _follower(camera) for camera in heads}
+        self.crews = crews_of(heads, followers)
+        self.stations = {camera.name: self._station(camera, followers[camera.name]) for camera in heads}
         self._picked: dict[str, frozenset[int]] = {}
         self._told: dict[str, Any] = {}
         self._loop = asyncio.new_event_loop()
@@ -68,12 +72,11 @@ class Heads:
     def _now(self) -> float:
         return self._context.clock.now_ns() / 1e9
 
-    def _station(self, camera: CameraConfig) -> Station:
+    def _station(self, camera: CameraConfig, follower: Follower) -> Station:
         config = camera.ptz
         assert config is not None
         try:
             driver = ptz_setup.driver_of(config, self._now)
-            follower = ptz_setup.follower_of(config)
             head = Head(
                 driver,
                 ptz_setup.head_settings_of(config),
@@ -85,7 +88,9 @@ class Heads:
         except (PtzError, ValueError) as error:
             raise ConfigError(f"camera {camera.name!r}, ptz: {error}") from None
         head.on_event = lambda event: self._log(camera.name, event)
-        pilot = Pilot(follower, head, self._now, ptz_setup.pilot_settings_of(config))
+        crew = next((crew for crew in self.crews if camera.name in crew.followers), None)
+        steering = follower if crew is None else crew.member(camera.name)
+        pilot = Pilot(steering, head, self._now, ptz_setup.pilot_settings_of(config))
         return Station(camera, Lens(config.hfov_deg, config.lens), driver, follower, head, pilot)
 
     def _log(self, camera: str, event: HeadEvent) -> None:
@@ -155,6 +160,9 @@ class Heads:
         station = self.stations.get(name)
         if station is not None:
             self._post(_observe, station, seen, shift)
+        for crew in self.crews:
+            if any(name in guides for guides in crew.guides.values()):
+                self._post(crew.observe, name, seen, self._now())
 
     def ask(self, work: Coroutine[Any, Any, dict[str, Any]]) -> Future[dict[str, Any]]:
         """Have something done by the loop; the answer comes in the future."""
@@ -180,6 +188,40 @@ class Heads:
             for name, told in self._told.items()
             if told["state"] not in fine
         ]
+
+
+def _follower(camera: CameraConfig) -> Follower:
+    assert camera.ptz is not None
+    try:
+        return ptz_setup.follower_of(camera.ptz)
+    except (PtzError, ValueError) as error:
+        raise ConfigError(f"camera {camera.name!r}, ptz: {error}") from None
+
+
+def crews_of(heads: Sequence[CameraConfig], followers: Mapping[str, Follower]) -> list[Crew]:
+    """A crew for every scene that cameras name, and one for each head that only has guides."""
+    scenes: dict[str, list[CameraConfig]] = {}
+    for camera in heads:
+        config = camera.ptz
+        assert config is not None
+        if config.scene != OFF or config.guides:
+            scenes.setdefault(f"scene {config.scene}" if config.scene != OFF else camera.name, []).append(
+                camera
+            )
+    return [
+        Crew(
+            {camera.name: followers[camera.name] for camera in cameras},
+            [_place(camera) for camera in cameras],
+            {camera.name: camera.ptz.guides for camera in cameras if camera.ptz is not None},
+        )
+        for cameras in scenes.values()
+    ]
+
+
+def _place(camera: CameraConfig) -> Place:
+    config = camera.ptz
+    assert config is not None
+    return Place(camera.name, config.pan_limits_deg, config.tilt_limits_deg or ptz_setup.ANY_TILT)
 
 
 def _observe(station: Station, seen: Sightings, shift: tuple[float, PictureShift] | None) -> None:
