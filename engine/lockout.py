@@ -182,9 +182,8 @@ class Governor:
 
 def _is_proven(secret: Secret, now_s: float, within_s: float = PROVEN_S) -> bool:
     """It was accepted lately, and not refused since."""
-    if secret.accepted_s is None or now_s - secret.accepted_s >= within_s:
-        return False
-    return not secret.refused_s or secret.refused_s[-1] < secret.accepted_s
+    lately = secret.accepted_s is not None and now_s - secret.accepted_s < within_s
+    return lately and not secret.in_a_row
 
 
 def _free(secret: Secret, now_s: float) -> int:

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import secrets
 import threading
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import PtzBusy
+
+_log = logging.getLogger(__name__)
 
 TAG_BYTES = 2
 """Of the hash of a password. Short on purpose: one in 65536 changed passwords is taken for the old one, and thousands
@@ -190,6 +193,7 @@ class Ledger:
             self.notes.append(
                 f"refused logins cannot be noted in {self.folder} ({error.strerror}): each process counts its own"
             )
+            _log.warning("%s", self.notes[0])
 
 
 def _lock(file: int) -> None:
