@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.errors import OutputError
 from ptz.metrics import Series
+from ptz.simulator.closed_loop import START_S, RunReport
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,11 +20,18 @@ if TYPE_CHECKING:
 HIT, TRUTH = "#1f6feb", "#c9510c"
 
 
-def plot_run(series: Series, title: str, file: Path, judged_from_s: float = 0.0) -> None:
-    """Write one PNG: pan, tilt and zoom over time with the truth, and histograms of the distance from the centre.
+def write_plots(report: RunReport, folder: Path) -> list[Path]:
+    """Write one PNG of a run: pan, tilt and zoom over time with the truth, and histograms of the error.
 
     Raises `OutputError` where matplotlib is missing or the file cannot be written.
     """
+    settings, script = report.settings, report.settings.script
+    profile, policy = settings.profile or script.heads[0].profile, settings.policy or script.policy
+    name = f"{settings.scene}-{report.camera}-{profile}-{policy}-{settings.law}-{settings.seed}"
+    if settings.video_delay_s is not None:
+        name += f"-video-{settings.video_delay_s:g}s"
+    file = folder / f"{name}.png"
+    series = report.series
     figure = _figure()
     axes: Any = figure.subplot_mosaic([["pan", "pan"], ["tilt", "tilt"], ["zoom", "zoom"], ["x", "y"]])
     times = series.time_s - series.time_s[0] if len(series) else series.time_s
@@ -37,17 +45,18 @@ def plot_run(series: Series, title: str, file: Path, judged_from_s: float = 0.0)
         axes[name].set_ylabel(unit)
         _shade_out(axes[name], times, series)
     axes["zoom"].set_xlabel("s")
-    judged = series.between(judged_from_s)
+    judged = series.between(START_S + settings.warm_up_s)
     for name, offsets, size in (("x", judged.offset_x, "width"), ("y", judged.offset_y, "height")):
         known = np.clip(offsets[np.isfinite(offsets) & judged.present] * 100, -50, 50)
         axes[name].hist(known, bins=np.linspace(-50, 50, 101), color=HIT)
         axes[name].set_xlabel(f"off the centre, % of the {size}")
-    figure.suptitle(title)
+    figure.suptitle(name)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, dpi=110)
     except OSError as error:
         raise OutputError(f"{file}: the plot cannot be written: {error}") from error
+    return [file]
 
 
 def _shade_out(axes: Any, times: Any, series: Series) -> None:
