@@ -16,6 +16,7 @@ SIBLINGS = ("sources", "models", "tracking", "identity", "outputs", "segmentatio
 
 HEAVY = {
     "onnxruntime": {"engine/models/ort.py"},
+    "matplotlib": {"engine/ptz_plots.py"},
     "scipy": {"engine/tracking/association.py"},
     "prometheus_client": {"engine/control/metrics.py", "engine/control/metrics_ptz.py"},
     "uvicorn": {"engine/control/server.py"},
