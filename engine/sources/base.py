@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from engine.errors import SourceUnsupported
 from engine.registry import import_siblings, nearest
 from engine.secrets import mask_url
-from engine.types import U8, ColourMatrix, Surface
+from engine.types import U8, ColourMatrix, PtzPose, Surface
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Picture:
     captured_ns    monotonic ns when the data of this picture arrived
     wall_ns        ns since the Unix epoch that belong to it
     pts_ns         presentation time in the source's own time, -1 if it has none
+    pose           where the camera looked, None where the source does not know
     """
 
     width: int
@@ -58,6 +59,7 @@ class Picture:
     matrix: ColourMatrix = ColourMatrix.BT601
     full_range: bool = False
     discontinuity: bool = False
+    pose: PtzPose | None = None
 
 
 class Source(ABC):

@@ -6,6 +6,7 @@ One person is drawn into a small BGRA picture of their own, far limbs first; `sc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -26,14 +27,13 @@ ARC = np.linspace(0.0, 1.0, 9)
 CLOTH = 0.84 + 0.32 * clouds(np.random.default_rng(5), 256, 256, 8)
 """Folds: float32 (256, 256) around 1."""
 
-TRUNK = (Part.TORSO_LEFT, Part.TORSO_RIGHT, Part.TORSO_MIDDLE, Part.SHOULDERS, Part.HIPS)
-ARMS_UPPER = (Part.UPPER_ARM_LEFT, Part.UPPER_ARM_RIGHT)
-FOREARMS = (Part.FOREARM_LEFT, Part.FOREARM_RIGHT)
-HANDS = (Part.HAND_LEFT, Part.HAND_RIGHT)
-THIGHS = (Part.THIGH_LEFT, Part.THIGH_RIGHT)
-SHINS = (Part.SHIN_LEFT, Part.SHIN_RIGHT)
-FEET = (Part.FOOT_LEFT, Part.FOOT_RIGHT)
-SKIRT = (Part.SKIRT_LEFT, Part.SKIRT_RIGHT)
+# Plain numbers: looking an enumeration's member up costs more than drawing it.
+_HEAD, _HAIR, _HAT, _HIPS, _TRUNK_MIDDLE = (
+    int(part) for part in (Part.HEAD, Part.HAIR, Part.HAT, Part.HIPS, Part.TORSO_MIDDLE)
+)
+_UPPER = [int(part) for part in (Part.TORSO_LEFT, Part.TORSO_RIGHT, Part.TORSO_MIDDLE, Part.SHOULDERS)]
+_FEET = [int(Part.FOOT_LEFT), int(Part.FOOT_RIGHT)]
+_SKIRT = [int(Part.SKIRT_LEFT), int(Part.SKIRT_RIGHT)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,9 @@ def lighting(pan_deg: float, tilt_deg: float) -> Lighting:
     return Lighting(float(SUN @ right), float(SUN @ down), float(-(SUN @ forward)))
 
 
-def outlines(start: np.ndarray, end: np.ndarray, start_radius: np.ndarray, end_radius: np.ndarray) -> np.ndarray:
+def outlines(
+    start: np.ndarray, end: np.ndarray, start_radius: np.ndarray, end_radius: np.ndarray
+) -> np.ndarray:
     """Outlines (m, 18, 2) of tapered capsules between points (m, 2) with these radii (m,)."""
     along = end - start
     length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-6)
@@ -80,14 +82,18 @@ def outlines(start: np.ndarray, end: np.ndarray, start_radius: np.ndarray, end_r
     around = np.concatenate([first, second], axis=1)
     unit = np.stack([np.cos(around), np.sin(around)], axis=-1)
     centres = np.concatenate([np.repeat(start[:, None], 9, 1), np.repeat(end[:, None], 9, 1)], axis=1)
-    radii = np.concatenate([np.repeat(start_radius[:, None], 9, 1), np.repeat(end_radius[:, None], 9, 1)], axis=1)
+    radii = np.concatenate(
+        [np.repeat(start_radius[:, None], 9, 1), np.repeat(end_radius[:, None], 9, 1)], axis=1
+    )
     return np.asarray(centres + unit * radii[..., None])
 
 
 class FigurePainter:
     """Draws the people of one frame."""
 
-    def __init__(self, bodies: Bodies, looks: tuple[Looks, ...], turns_deg: np.ndarray, light: Lighting) -> None:
+    def __init__(
+        self, bodies: Bodies, looks: tuple[Looks, ...], turns_deg: np.ndarray, light: Lighting
+    ) -> None:
         """`turns_deg` (n,): heading less the azimuth from the camera to the person; 180 = facing the camera."""
         self.bodies, self.looks, self.turns_deg, self.light = bodies, looks, turns_deg, light
 
@@ -134,23 +140,23 @@ class _Canvas:
         hulls = outlines(start, end, start_radius, end_radius)
         lit = outlines(lit_start, lit_end, 0.62 * start_radius, 0.62 * end_radius)
         depth = (bodies.from_px[person, :, 2] + bodies.to_px[person, :, 2]) / 2
-        depth[list(FEET)] += 0.02
-        trunk_depth = depth[Part.TORSO_MIDDLE]
+        depth[_FEET] += 0.02
         colours = _colours(wardrobe)
-        painted_trunk = False
-        for part in np.argsort(-depth):
-            if part in TRUNK:
-                continue
-            if not painted_trunk and depth[part] < trunk_depth:
+        worn = bodies.figures.worn[person]
+        trunk_depth, painted_trunk = depth[_TRUNK_MIDDLE], False
+        for part in np.argsort(-depth).tolist():
+            if not painted_trunk and depth[part] <= trunk_depth:
                 self._trunk(hulls, lit, wardrobe, facing)
                 painted_trunk = True
-            if bodies.figures.worn[person, part] and part not in (Part.HEAD, Part.HAIR, Part.HAT):
-                self._fill(hulls[part], lit[part], colours[Part(part)])
-        if not painted_trunk:
-            self._trunk(hulls, lit, wardrobe, facing)
+            if part in colours and worn[part]:
+                self._fill(hulls[part], lit[part], colours[part])
+        if worn[_SKIRT[0]]:
+            self._fill(
+                _hull(hulls[_SKIRT].reshape(-1, 2)), _hull(lit[_SKIRT].reshape(-1, 2)), wardrobe.trousers
+            )
         self._head(hulls, end, end_radius, wardrobe, facing)
-        if bodies.figures.worn[person, Part.HAT]:
-            self._fill(hulls[Part.HAT], lit[Part.HAT], wardrobe.carried)
+        if worn[_HAT]:
+            self._fill(hulls[_HAT], lit[_HAT], wardrobe.carried)
 
     def _polygon(self, points: np.ndarray, colour: Colour, brightness: float) -> None:
         fixed = np.round(points * (1 << SHIFT)).astype(np.int32)
@@ -161,22 +167,24 @@ class _Canvas:
         self._polygon(outline, colour, 0.66 + 0.14 * max(0.0, self.light.front))
         self._polygon(lit, colour, 0.9 + 0.22 * max(0.0, self.light.front))
 
-    def _trunk(self, hulls: np.ndarray, lit: np.ndarray, wardrobe: Wardrobe, facing: tuple[float, float]) -> None:
-        parts = list(TRUNK)
-        upper = [Part.TORSO_LEFT, Part.TORSO_RIGHT, Part.TORSO_MIDDLE, Part.SHOULDERS]
-        self._polygon(_hull(hulls[Part.HIPS]), wardrobe.trousers, 0.72)
-        self._polygon(_hull(hulls[upper].reshape(-1, 2)), wardrobe.top, 0.7)
-        self._polygon(_hull(lit[upper].reshape(-1, 2)), wardrobe.top, 0.95 + 0.15 * max(0.0, self.light.front))
+    def _trunk(
+        self, hulls: np.ndarray, lit: np.ndarray, wardrobe: Wardrobe, facing: tuple[float, float]
+    ) -> None:
+        self._polygon(_hull(hulls[_HIPS]), wardrobe.trousers, 0.72)
+        self._polygon(_hull(hulls[_UPPER].reshape(-1, 2)), wardrobe.top, 0.7)
+        self._polygon(
+            _hull(lit[_UPPER].reshape(-1, 2)), wardrobe.top, 0.95 + 0.15 * max(0.0, self.light.front)
+        )
         if wardrobe.pattern == "plain":
             return
-        points = hulls[parts].reshape(-1, 2)
+        points = hulls[_UPPER].reshape(-1, 2)
         low, high = np.floor(points.min(axis=0)).astype(int), np.ceil(points.max(axis=0)).astype(int)
         low = np.maximum(low, 0)
         high = np.minimum(high, (self.picture.shape[1], self.picture.shape[0]))
         if (high - low < 4).any():
             return
         area = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
-        cv2.fillConvexPoly(area, np.round(_hull(hulls[upper].reshape(-1, 2)) - low).astype(np.int32), 255)
+        cv2.fillConvexPoly(area, np.round(_hull(hulls[_UPPER].reshape(-1, 2)) - low).astype(np.int32), 255)
         down = np.arange(area.shape[0])[:, None] / area.shape[0]
         across = np.arange(area.shape[1])[None, :] / area.shape[1]
         chosen = (area > 0) & _pattern(wardrobe.pattern, down, across, facing)
@@ -191,9 +199,9 @@ class _Canvas:
     ) -> None:  # fmt: skip
         """Hair all round, and the face on the side that it looks to."""
         towards, aside = facing
-        self._polygon(_hull(np.concatenate([hulls[Part.HEAD], hulls[Part.HAIR]])), wardrobe.hair, 0.9)
-        chin = hulls[Part.HEAD].max(axis=0)[1]
-        crown, radius = end[Part.HEAD], float(end_radius[Part.HEAD])
+        self._polygon(_hull(np.concatenate([hulls[_HEAD], hulls[_HAIR]])), wardrobe.hair, 0.9)
+        chin = hulls[_HEAD].max(axis=0)[1]
+        crown, radius = end[_HEAD], float(end_radius[_HEAD])
         if towards < -0.75:
             return
         share = float(np.clip(0.55 + 0.45 * towards, 0.25, 1.0))
@@ -204,11 +212,11 @@ class _Canvas:
         self._polygon(centre + oval * axes, wardrobe.skin, 0.85)
         lit = centre + np.array([self.light.right, self.light.down]) * 0.2 * radius
         self._polygon(lit + oval * axes * 0.62, wardrobe.skin, 1.05)
-        if radius > 5 and towards > -0.2:
+        if radius > 9 and towards > -0.2:
             for eye in (-0.34, 0.34):
-                spot = centre + (eye * axes[0] + aside * 0.25 * radius, -0.12 * axes[1])
+                spot = centre + np.array([eye * axes[0] + aside * 0.25 * radius, -0.12 * axes[1]])
                 self._polygon(spot + oval * (0.13 * radius, 0.08 * radius), (50, 45, 45), 1.0)
-            mouth = centre + (aside * 0.25 * radius, 0.5 * axes[1])
+            mouth = centre + np.array([aside * 0.25 * radius, 0.5 * axes[1]])
             self._polygon(mouth + oval * (0.26 * radius, 0.06 * radius), (75, 80, 150), 1.0)
 
     def finished(self, seed: int, height_px: float) -> tuple[U8, U8]:
@@ -247,13 +255,19 @@ def _pattern(name: str, down: np.ndarray, across: np.ndarray, facing: tuple[floa
     return np.asarray((abs(across - 0.5) < wide) & (abs(down - 0.33) < 0.14))
 
 
-def _colours(wardrobe: Wardrobe) -> dict[Part, Colour]:
-    colours: dict[Part, Colour] = {Part.NECK: wardrobe.skin, Part.LONG_HAIR: wardrobe.hair}
+@lru_cache(maxsize=4096)
+def _colours(wardrobe: Wardrobe) -> dict[int, Colour]:
+    """Colours of the limbs that are painted one by one."""
     sleeve = wardrobe.skin if wardrobe.short_sleeves else wardrobe.top
-    for parts, colour in (
-        (ARMS_UPPER, wardrobe.top), (FOREARMS, sleeve), (HANDS, wardrobe.skin), (THIGHS, wardrobe.trousers),
-        (SHINS, wardrobe.skin if wardrobe.shorts else wardrobe.trousers), (FEET, wardrobe.shoes),
-        (SKIRT, wardrobe.trousers), ((Part.BACKPACK, Part.BAG), wardrobe.carried),
-    ):  # fmt: skip
-        colours.update(dict.fromkeys(parts, colour))
-    return colours
+    shin = wardrobe.skin if wardrobe.shorts else wardrobe.trousers
+    by_colour = {
+        (Part.NECK, Part.HAND_LEFT, Part.HAND_RIGHT): wardrobe.skin,
+        (Part.LONG_HAIR,): wardrobe.hair,
+        (Part.UPPER_ARM_LEFT, Part.UPPER_ARM_RIGHT): wardrobe.top,
+        (Part.FOREARM_LEFT, Part.FOREARM_RIGHT): sleeve,
+        (Part.THIGH_LEFT, Part.THIGH_RIGHT): wardrobe.trousers,
+        (Part.SHIN_LEFT, Part.SHIN_RIGHT): shin,
+        (Part.FOOT_LEFT, Part.FOOT_RIGHT): wardrobe.shoes,
+        (Part.BACKPACK, Part.BAG): wardrobe.carried,
+    }
+    return {int(part): colour for parts, colour in by_colour.items() for part in parts}

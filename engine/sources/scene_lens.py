@@ -54,11 +54,17 @@ class Backdrop:
             # Chroma lies between the four pixels of luma that it belongs to.
             half = (columns[::2, ::2] / 2 - np.float32(0.25), rows[::2, ::2] / 2 - np.float32(0.25))
         else:
-            maps = _enlarged(columns - 0.5, STEP_PX, self._y.shape), _enlarged(rows - 0.5, STEP_PX, self._y.shape)
+            maps = (
+                _enlarged(columns - 0.5, STEP_PX, self._y.shape),
+                _enlarged(rows - 0.5, STEP_PX, self._y.shape),
+            )
             half = (
                 _enlarged(columns / 2 - 0.5, STEP_PX // 2, shape), _enlarged(rows / 2 - 0.5, STEP_PX // 2, shape)
             )  # fmt: skip
-        for plane, out, (map_x, map_y) in ((self._panorama.y, self._y, maps), (self._panorama.uv, self._uv, half)):
+        for plane, out, (map_x, map_y) in (
+            (self._panorama.y, self._y, maps),
+            (self._panorama.uv, self._uv, half),
+        ):
             cv2.remap(plane, map_x, map_y, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_WRAP)
         self._view = view
 
@@ -89,7 +95,9 @@ def _middles(length: int, step: int) -> np.ndarray:
 def _enlarged(coarse: np.ndarray, step: int, shape: tuple[int, ...]) -> np.ndarray:
     """A map of every `step`-th pixel as one of all pixels, without its margin."""
     full = cv2.resize(
-        coarse.astype(np.float32), (coarse.shape[1] * step, coarse.shape[0] * step), interpolation=cv2.INTER_LINEAR
+        coarse.astype(np.float32),
+        (coarse.shape[1] * step, coarse.shape[0] * step),
+        interpolation=cv2.INTER_LINEAR,
     )
     return np.ascontiguousarray(np.asarray(full)[step : step + shape[0], step : step + shape[1]])
 

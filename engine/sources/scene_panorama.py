@@ -98,6 +98,7 @@ class _Painter:
                 np.asarray(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
             )
         first = int((self.elevations > -0.004).sum())
+        self.picture[int((self.elevations > 0).sum()) : first] = (212, 216, 214)
         side = painted.shape[0]
         for start in range(first, self.height, 32):
             band = slice(start, min(start + 32, self.height))
@@ -125,7 +126,8 @@ class _Painter:
         edges = np.linspace(0, 1, 12)
         outline = np.concatenate([
             quad.corner + edges[:, None] * quad.right, quad.corner + edges[:, None] * quad.down,
-            quad.corner + quad.right + edges[:, None] * quad.down, quad.corner + quad.down + edges[:, None] * quad.right,
+            quad.corner + quad.right + edges[:, None] * quad.down,
+            quad.corner + quad.down + edges[:, None] * quad.right,
         ]) - self.eye  # fmt: skip
         towards = quad.middle() - self.eye
         centre = math.atan2(towards[0], towards[1])
@@ -183,7 +185,7 @@ class _Painter:
     def planes(self) -> Panorama:
         """As luma and chroma."""
         converted = cv2.cvtColor(self.picture, cv2.COLOR_BGR2YUV_I420)
-        planar = np.asarray(converted)
+        planar = np.asarray(converted, np.uint8)
         luma = planar[: self.height]
         quarter = planar[self.height :].reshape(2, self.height // 2, self.width // 2)
         return Panorama(luma.copy(), np.ascontiguousarray(quarter.transpose(1, 2, 0)))

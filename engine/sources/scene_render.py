@@ -17,7 +17,7 @@ from engine.sources.scene_lens import Backdrop, smear
 from engine.sources.scene_panorama import PX_PER_DEG, SUN, box_corners, panorama
 from engine.types import U8
 from ptz.geometry import focal_px
-from ptz.simulator.truth import Bodies, Truth, bodies, may_hide, truth_of
+from ptz.simulator.truth import Bodies, bodies, may_hide
 from ptz.simulator.world import CameraMount, Occluder, People, World, project
 from ptz.types import View
 
@@ -59,8 +59,8 @@ class SceneRenderer:
         self._cut_outs = tuple(cut_outs)
         self._noise = np.zeros((0, 0), np.uint8)
 
-    def draw(self, shot: Shot, y: U8, uv: U8, instances: U8 | None = None) -> Truth:
-        """Write the frame into `y` (height, width) and `uv` (⌈height/2⌉, ⌈width/2⌉, 2); returns who is in it.
+    def draw(self, shot: Shot, y: U8, uv: U8, instances: U8 | None = None) -> None:
+        """Write the frame into `y` (height, width) and `uv` (⌈height/2⌉, ⌈width/2⌉, 2).
 
         instances  (height, width), receives the ID of the person that each pixel shows, 0 = none; IDs up to 255
         """
@@ -77,9 +77,18 @@ class SceneRenderer:
         painter = FigurePainter(
             seen, people.looks, people.heading_deg - azimuths, lighting(view.pan_deg, view.tilt_deg)
         )
-        order = [int(person) for person in np.argsort(-seen.depth_m) if self._reaches(seen, int(person), view)]
+        order = [
+            int(person) for person in np.argsort(-seen.depth_m) if self._reaches(seen, int(person), view)
+        ]
+        occluders = self.world.scene.occluders
+        hiding = may_hide(occluders, seen.middles_xyz_m, self.mount)
+        hidden_by = {
+            person: [outline for box in np.flatnonzero(hiding[person])
+                     if (outline := self._outline(occluders[box], view)) is not None]
+            for person in order
+        }  # fmt: skip
         for person in order:
-            self._shadow(people, seen, person, view, y)
+            self._shadow(seen, person, view, y, hidden_by[person])
         for person in order:
             moved_px = self._moved_px(people, person, seen, shot)
             margin = max(abs(moved_px[0]), abs(moved_px[1]))
@@ -88,14 +97,13 @@ class SceneRenderer:
                 continue
             if self._cut_outs:
                 sprite = self._cut_out(sprite, seen.full_boxes_xyxy[person], int(people.ids[person]))
-            self._hide(sprite.opacity, (sprite.left, sprite.top), seen.middles_xyz_m[person], view)
+            _hide(sprite.opacity, (sprite.left, sprite.top), hidden_by[person])
             if instances is not None:
                 _mark(sprite, int(people.ids[person]), instances)
             smear(sprite.bgr, moved_px)
             smear(sprite.opacity, moved_px)
             paste(sprite, y, uv)
         self._sensor(shot, y, uv)
-        return truth_of(people, seen, self.world.scene.occluders, self.mount, view)
 
     def _reaches(self, seen: Bodies, person: int, view: View) -> bool:
         """Somebody, or their shadow, may be in the picture."""
@@ -124,7 +132,7 @@ class SceneRenderer:
         )
         return turned[0] + float(after[0] - before[0]), turned[1] + float(after[1] - before[1])
 
-    def _shadow(self, people: People, seen: Bodies, person: int, view: View, y: U8) -> None:
+    def _shadow(self, seen: Bodies, person: int, view: View, y: U8, hidden_by: list[np.ndarray]) -> None:
         """What somebody takes of the sun's light on the ground."""
         figure = seen.figures
         worn = figure.worn[person]
@@ -145,20 +153,10 @@ class SceneRenderer:
         hulls = outlines(pixels[0, :, :2] - low, pixels[1, :, :2] - low, radii[0], radii[1])
         for hull in np.round(hulls * 4).astype(np.int32):
             cv2.fillConvexPoly(mask, hull, 255, cv2.LINE_AA, 2)
-        self._hide(mask, (int(low[0]), int(low[1])), people.feet_xyz_m[person], view)
+        _hide(mask, (int(low[0]), int(low[1])), hidden_by)
         window = y[low[1] : high[1], low[0] : high[0]]
         darkened = cv2.multiply(window, mask, scale=SHADE / 255)
         cv2.subtract(window, darkened, dst=window)
-
-    def _hide(self, opacity: U8, origin: tuple[int, int], place: np.ndarray, view: View) -> None:
-        """Cut out what boxes hide of somebody there."""
-        for occluder in self.world.scene.occluders:
-            if not may_hide(occluder, place, self.mount):
-                continue
-            outline = self._outline(occluder, view)
-            if outline is not None:
-                points = np.round((outline - origin) * 16).astype(np.int32)
-                cv2.fillConvexPoly(opacity, points, 0, cv2.LINE_8, 4)
 
     def _outline(self, occluder: Occluder, view: View) -> np.ndarray | None:
         """The outline of a box in the picture; None where part of it is behind the lens."""
@@ -197,14 +195,19 @@ class SceneRenderer:
         # The same noise elsewhere each time passes for new.
         down, right = shot.number * 29 % 64, shot.number * 47 % 64
         grain = self._noise[down : down + height, right : right + width]
-        cv2.add(y, grain, dst=y)
-        cv2.subtract(y, round(3 * NOISE_LEVELS), dst=y)
+        cv2.addWeighted(y, 1.0, grain, 1.0, -3 * NOISE_LEVELS, dst=y)
+
+
+def _hide(opacity: U8, origin: tuple[int, int], outlines_px: list[np.ndarray]) -> None:
+    """Cut these outlines out of something whose first pixel lies at `origin`."""
+    for outline in outlines_px:
+        cv2.fillConvexPoly(opacity, np.round((outline - origin) * 16).astype(np.int32), 0, cv2.LINE_8, 4)
 
 
 def paste(sprite: Sprite, y: U8, uv: U8) -> None:
     """Lay somebody over a frame."""
     height, width = sprite.opacity.shape
-    planar = np.asarray(cv2.cvtColor(sprite.bgr, cv2.COLOR_BGR2YUV_I420))
+    planar = np.asarray(cv2.cvtColor(sprite.bgr, cv2.COLOR_BGR2YUV_I420), np.uint8)
     opacity = sprite.opacity
     _blend(y[sprite.top : sprite.top + height, sprite.left : sprite.left + width], planar[:height], opacity)
     half = (width // 2, height // 2)

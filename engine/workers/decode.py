@@ -16,7 +16,7 @@ from engine.sources.base import Picture, Source, SourceOptions, create_source
 from engine.sources.poses import Poses
 from engine.sources.reconnect import Reconnector, Wait
 from engine.sources.timeline import GUESSED_FPS
-from engine.types import FrameFlag, FrameMeta, FrameNv12, Surface, nv12_geometry
+from engine.types import FrameFlag, FrameMeta, FrameNv12, PtzPose, Surface, nv12_geometry
 from engine.workers.feed import Writer
 from engine.workers.runtime import Context
 from ipc.pool import Slot
@@ -178,7 +178,7 @@ class Publisher:
             matrix=picture.matrix,
             full_range=picture.full_range,
             flags=flags,
-            pose=self.poses.at(picture.pts_ns / 1e9) if self.poses and picture.pts_ns >= 0 else None,
+            pose=self._pose(picture),
         )
         surface = None
         if has_pixels:
@@ -193,6 +193,12 @@ class Publisher:
         self._publish(writer, slot, meta, surface)
         self.next_index += 1
         self.rate.tick()
+
+    def _pose(self, picture: Picture) -> PtzPose | None:
+        """Where the camera looked: what the file of poses says, else what the source itself knows."""
+        if self.poses is not None:
+            return self.poses.at(picture.pts_ns / 1e9) if picture.pts_ns >= 0 else None
+        return picture.pose
 
     def publish_end(self) -> None:
         """Publish the end of the stream, which travels behind the last frame through every stage."""

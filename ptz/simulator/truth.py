@@ -6,6 +6,7 @@ Boxes are those of the limbs (`ptz.simulator.figure`), from which pictures are d
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -119,8 +120,10 @@ def truth_of(
     clipped = np.clip(full, 0.0, frame)
     touches = seen.in_front & (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
     visible, visibility = np.zeros_like(full), np.zeros(len(people))
+    hiding = may_hide(occluders, seen.middles_xyz_m, camera)
     for person in np.flatnonzero(touches):
-        visibility[person], visible[person] = _seen_part(int(person), seen, occluders, camera, view)
+        near = tuple(occluders[box] for box in np.flatnonzero(hiding[person]))
+        visibility[person], visible[person] = _seen_part(int(person), seen, near, camera, view)
     offset = seen.middles_xyz_m - (camera.x_m, camera.y_m, camera.z_m)
     ground = np.hypot(offset[:, 0], offset[:, 1])
     inside = (full[:, :2] >= 0).all(axis=1) & (full[:, 2:] <= frame[2:]).all(axis=1)
@@ -155,8 +158,7 @@ def _seen_part(
     for other in _nearer(person, seen):
         free &= ~on_body(points, seen, other)
     for occluder in occluders:
-        if may_hide(occluder, seen.middles_xyz_m[person], camera):
-            free &= ~hidden_by(occluder, points, seen.depth_m[person], camera, view)
+        free &= ~hidden_by(occluder, points, seen.depth_m[person], camera, view)
     visible = points[shown & free]
     if not len(visible):
         return 0.0, np.zeros(4)
@@ -193,19 +195,25 @@ def on_body(points_px: F64, seen: Bodies, person: int) -> Bools:
     return np.asarray(((away**2).sum(axis=-1) <= radius**2).any(axis=1))
 
 
-def may_hide(occluder: Occluder, place_xyz_m: F64, camera: CameraMount) -> bool:
-    """Whether a box could stand between the camera and somebody there, who is about a metre wide.
+def may_hide(occluders: tuple[Occluder, ...], places_xyz_m: F64, camera: CameraMount) -> Bools:
+    """(n, m): which of m boxes could stand between the camera and somebody at each of n places (n, 3).
 
-    Not where one of its faces has both on its outer side, or where it is far beside the line of sight.
+    Not where one of its sides has both on its outer side, nor where it is more than a metre beside the line of sight.
     """
-    eye = into_box(np.array([camera.x_m, camera.y_m, camera.z_m]), occluder)
-    there, half = into_box(place_xyz_m, occluder), half_sides(occluder)
-    if (((eye > half) | (eye < -half)) & (np.sign(eye) == np.sign(there)) & (abs(there) > half))[:2].any():
-        return False
-    along = there[:2] - eye[:2]
-    length = max(float(np.hypot(*along)), 1e-6)
-    beside = abs(along[0] * eye[1] - along[1] * eye[0]) / length
-    return bool(beside < np.hypot(half[0], half[1]) + 1.0)
+    if not occluders or not len(places_xyz_m):
+        return np.zeros((len(places_xyz_m), len(occluders)), bool)
+    eye = np.array([[camera.x_m, camera.y_m, camera.z_m]])
+    columns = []
+    for occluder in occluders:
+        half = half_sides(occluder)[:2]
+        both = into_box(np.concatenate([eye, places_xyz_m]), occluder)[:, :2]
+        seen_from, there = both[0], both[1:]
+        outside = (abs(seen_from) > half) & (np.sign(seen_from) == np.sign(there)) & (abs(there) > half)
+        along = there - seen_from
+        length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-6)
+        beside = abs(along[:, 0] * seen_from[1] - along[:, 1] * seen_from[0]) / length
+        columns.append(~outside.any(axis=1) & (beside < np.hypot(half[0], half[1]) + 1.0))
+    return np.stack(columns, axis=1)
 
 
 def hidden_by(occluder: Occluder, points_px: F64, depth_m: float, camera: CameraMount, view: View) -> Bools:
@@ -224,6 +232,7 @@ def hidden_by(occluder: Occluder, points_px: F64, depth_m: float, camera: Camera
     return np.asarray((near <= far) & (far > 0) & (near < depth_m))
 
 
+@lru_cache(maxsize=1024)
 def _axes(occluder: Occluder) -> F64:
     """(3, 3): unit vectors of its width, its depth and up, in the world."""
     angle = np.radians(occluder.heading_deg)
@@ -231,6 +240,7 @@ def _axes(occluder: Occluder) -> F64:
     return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
 
 
+@lru_cache(maxsize=1024)
 def half_sides(occluder: Occluder) -> F64:
     """(3,): half of its width, depth and height."""
     return np.array([occluder.width_m, occluder.depth_m, occluder.height_m - occluder.base_m]) / 2
