@@ -28,7 +28,7 @@ def ranged(name: str, low: Value, high: Value) -> Markup:
 
 def fixed(value: float, places: int) -> str:
     """A number with its decimals, as these cameras write it: 18.20."""
-    return f"{value:.{places}f}"
+    return f"{round(value, places) + 0.0:.{places}f}"
 
 
 class IsapiDocuments:

@@ -47,6 +47,8 @@ class IsapiMoves:
         levels = Levels(values.get("pan", 0), sign * values.get("tilt", 0), values.get("zoom", 0))
         if levels.is_zero and self._has("zero_rejected", now_s, PATHS + name):
             raise Refused(400, 6, "badParameters")
+        if levels.is_zero and self._has("zero_ignored", now_s, PATHS + name):
+            return
         turns_head = "pan" in values or "tilt" in values
         self._device.turn(levels, now_s, expires_s, pan_tilt=turns_head, zoom="zoom" in values)
 
