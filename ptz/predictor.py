@@ -38,12 +38,11 @@ class FilterSettings:
     """Noise of the filter. Standard deviations.
 
     body_m            what is followed is about this high: tells its distance
-    accel_m_s2        how quickly it changes its speed (people walking: 1.3)
+    accel_m_s2        how quickly it changes its speed; what changes faster fails the gate and restarts the filter
     jitter            of measurements, as a share of the size
     least_jitter_deg  and at least this
     timing_s          of the time of a picture against the head's pose: matters while the camera turns
-    start_m_s         speed at a start or restart, of which nothing is known
-    restart_m_s       the same at a restart with zero velocity
+    start_m_s         speed at a start, of which nothing is known
     gate              measurements further off than this many standard deviations are outliers
     outliers          this many in a row restart the filter
     forget_s          a gap longer than this restarts it
@@ -52,12 +51,11 @@ class FilterSettings:
     """
 
     body_m: float = 1.7
-    accel_m_s2: float = 1.3
+    accel_m_s2: float = 0.35
     jitter: float = 0.02
     least_jitter_deg: float = 0.03
     timing_s: float = 0.01
     start_m_s: float = 1.5
-    restart_m_s: float = 1.0
     gate: float = 3.0
     outliers: int = 2
     forget_s: float = 3.0
@@ -112,6 +110,11 @@ class _Axis:
         self.var *= 1 - gain
         self.cov *= 1 - gain
 
+    def start_velocity(self, moved: float, dt: float) -> None:
+        """Velocity and its covariance from two measurements, this one and one `dt` earlier, of the same noise."""
+        if dt > 0:
+            self.velocity, self.cov, self.velocity_var = moved / dt, self.var / dt, 2 * self.var / dt**2
+
 
 class TargetFilter:
     """One target: direction, velocity and size.
@@ -155,7 +158,7 @@ class TargetFilter:
         if not (all(map(math.isfinite, (time_s, pan_deg, tilt_deg, size_deg))) and size_deg > 0):
             return Outcome.IGNORED
         if not self.started:
-            self._begin(time_s, pan_deg, tilt_deg, size_deg, self.settings.start_m_s)
+            self._begin(time_s, pan_deg, tilt_deg, size_deg)
             return Outcome.STARTED
         if time_s <= self._time_s:
             self._late += 1
@@ -178,8 +181,9 @@ class TargetFilter:
         off = wrong_pan**2 / (pan.var + noise / narrow**2) + wrong_tilt**2 / (tilt.var + noise)
         if off > settings.gate**2:
             self._outliers += 1
+            before, self._outlier = self._outlier, (time_s, pan_deg, tilt_deg)
             if self._outliers >= settings.outliers:
-                return self._restart(time_s, pan_deg, tilt_deg, size_deg)
+                return self._restart(time_s, pan_deg, tilt_deg, size_deg, before)
             return Outcome.GATED
         self._outliers = 0
         self._pan, self._tilt = pan, tilt
@@ -196,20 +200,29 @@ class TargetFilter:
         self._size *= (size_deg / self._size) ** gain
         self._size_var = variance * (1 - gain)
 
-    def _restart(self, time_s: float, pan_deg: float, tilt_deg: float, size_deg: float) -> Outcome:
+    def _restart(
+        self,
+        time_s: float,
+        pan_deg: float,
+        tilt_deg: float,
+        size_deg: float,
+        before: tuple[float, float, float] | None = None,
+    ) -> Outcome:
+        """Begin again; the outlier before this one tells a first velocity."""
         self.restarts += 1
-        self._begin(time_s, pan_deg, tilt_deg, size_deg, self.settings.restart_m_s)
+        self._begin(time_s, pan_deg, tilt_deg, size_deg)
+        if before is not None:
+            self._pan.start_velocity(wrap_deg(pan_deg - before[1]), time_s - before[0])
+            self._tilt.start_velocity(tilt_deg - before[2], time_s - before[0])
         return Outcome.RESTARTED
 
-    def _begin(
-        self, time_s: float, pan_deg: float, tilt_deg: float, size_deg: float, speed_m_s: float
-    ) -> None:
+    def _begin(self, time_s: float, pan_deg: float, tilt_deg: float, size_deg: float) -> None:
         settings, narrow = self.settings, _narrow(tilt_deg)
         self.reset()
         self._time_s, self._size = time_s, size_deg
         self._size_var = settings.size_octaves**2
         noise = (settings.jitter * size_deg) ** 2 + settings.least_jitter_deg**2
-        speed = (speed_m_s * size_deg / settings.body_m) ** 2
+        speed = (settings.start_m_s * size_deg / settings.body_m) ** 2
         self._pan = _Axis(azimuth_deg(pan_deg), 0.0, noise / narrow**2, 0.0, speed / narrow**2)
         self._tilt = _Axis(tilt_deg, 0.0, noise, 0.0, speed)
 

@@ -1,8 +1,8 @@
 """The law that is used unless another is asked for: predicts target and head to the moment the command acts.
 
 Feed-forward of the target's velocity as far as it is significant, plus a proportional part on the predicted error, no
-faster than the head can brake. Commands are few: a dead zone with hysteresis on error and speed, and a velocity that is
-kept while it is about right. After P. Corke and G. Hager (visual servoing with feed-forward of target velocity).
+faster than the head can brake (after P. Corke and G. Hager's visual servoing with feed-forward). Few commands: a dead
+zone with hysteresis on error and speed, and a turn goes on unchanged while the error it leads to stays in a tube.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Any
 
 from ptz.geometry import STEEP_DEG, pan_share, tilt_in_plane, turn_deg
 from ptz.laws.base import Aim, Law
-from ptz.laws.zooming import Zooming, ZoomOptions
+from ptz.laws.zooming import Zooming
 from ptz.pose_log import PoseLog
-from ptz.types import Turn, Velocity
+from ptz.types import Pose, Turn, Velocity
+
+Pair = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,25 +25,45 @@ class PredictiveOptions:
     """Settings. Shares are of the picture's width, so that they mean the same at every zoom.
 
     gain            1/s on the predicted error
+    near_gain       the same while the error is less than `near_share`: what is that near is not worth a hurry
+    near_share
+    far_gain        1/s on what of the error is beyond `far_share`
+    far_share
     start_share     the head begins to turn when the error is larger than this
     look_ahead_s    ... or will be in so much time, by the target's significant velocity
     stop_share      it stands still again when the error is less than this
     stop_share_s    and the target slower than this, widths a second
-    hold_share_s    a change of speed smaller than this (widths a second), and
-    hold            smaller than this share of the speed, is not worth a command
+    tube_share      a turn goes on unchanged while its error stays within this
+    tube_s          ... and so much more for every width a second that the target does
+    tube_ahead_s    looking so far ahead
+    drift_share_s   and it drifts through the middle no faster than this, widths a second
+    beyond          a faster one may go past the middle by this share of the tube
+    least_approach  or while it brings the target nearer at no less than this share of the speed wanted
+    trail_share     the head stays at most so far behind a target that would be lost if it turned round, and only
+    trail_from      so far as its way back, seen too late by `trail_s` and the age of the picture, is longer than this
+    trail_s         time to notice that a target turned round, and to turn the head round
     horizon_s       velocity is not trusted for longer than this after the newest picture
-    accel_deg_s2    of braking that is counted on; 0 = the head's own
     """
 
-    gain: float = 2.5
+    gain: float = 2.2
+    near_gain: float = 1.0
+    near_share: float = 0.05
+    far_gain: float = 4.0
+    far_share: float = 0.12
     start_share: float = 0.055
     look_ahead_s: float = 0.25
     stop_share: float = 0.033
     stop_share_s: float = 0.04
-    hold_share_s: float = 0.03
-    hold: float = 0.1
+    tube_share: float = 0.04
+    tube_s: float = 0.08
+    tube_ahead_s: float = 0.2
+    drift_share_s: float = 0.08
+    beyond: float = 0.25
+    least_approach: float = 0.5
+    trail_share: float = 0.2
+    trail_from: float = 0.3
+    trail_s: float = 0.35
     horizon_s: float = 1.2
-    accel_deg_s2: float = 0.0
 
 
 class Predictive(Law, name="predictive"):
@@ -51,79 +73,106 @@ class Predictive(Law, name="predictive"):
 
     def __init__(self, options: Any = None) -> None:
         super().__init__(options)
-        self._zooming = Zooming(ZoomOptions())
+        self._zooming = Zooming()
         self.reset()
 
     def reset(self) -> None:
         self._turning = False
-        self._sent = (0.0, 0.0)
+        self._sent: Pair = (0.0, 0.0)
         self._zooming.reset()
 
     def decide(self, aim: Aim, log: PoseLog, now_s: float) -> Turn:
         options: PredictiveOptions = self.options
         ahead_s = now_s + log.command_latency_s
+        since_s = max(ahead_s - aim.time_s, 0.0)
+        speed = (0.0, 0.0)
+        if since_s < options.horizon_s:
+            speed = (
+                _significant(aim.pan_deg_s, aim.pan_sigma_deg_s),
+                _significant(aim.tilt_deg_s, aim.tilt_sigma_deg_s),
+            )
         pose = log.at(ahead_s)
-        since_s = min(max(ahead_s - aim.time_s, 0.0), options.horizon_s)
-        fade = 1.0 if ahead_s - aim.time_s < options.horizon_s else 0.0
-        speed = (
-            fade * _significant(aim.pan_deg_s, aim.pan_sigma_deg_s),
-            fade * _significant(aim.tilt_deg_s, aim.tilt_sigma_deg_s),
-        )
-        pan = turn_deg(pose.pan_deg, aim.pan_deg + since_s * aim.pan_deg_s, log.plant.pan_range_deg)
-        tilt_deg = aim.tilt_deg + since_s * aim.tilt_deg_s
+        error = self._error(aim, log, pose, min(since_s, options.horizon_s))
         share = pan_share(pose.tilt_deg)
-        if share < 1:
-            tilt_deg = tilt_in_plane(pan, tilt_deg)
-        low, high = log.plant.tilt_range_deg
-        error = (pan * share, min(max(tilt_deg, low), high) - pose.tilt_deg)
-        speed = (speed[0] * share, speed[1])
-        wanted = self._turn(aim, log, error, speed)
+        error, speed = (error[0] * share, error[1]), (speed[0] * share, speed[1])
+        narrow = math.cos(math.radians(min(abs(aim.tilt_deg), 80.0)))
+        error = (error[0] - self._trail(speed[0] * narrow, since_s, aim) / narrow, error[1])
+        self._sent = self._turn(aim, log, error, speed)
         if abs(pose.tilt_deg) > STEEP_DEG:
             most = log.plant.most_deg_s[0] / 2
-            wanted = (min(max(wanted[0], -most), most), wanted[1])
-        self._sent = wanted
-        return Turn(Velocity(*wanted, self._zooming.decide(aim, log, now_s)))
+            self._sent = (min(max(self._sent[0], -most), most), self._sent[1])
+        return Turn(Velocity(*self._sent, self._zooming.decide(aim, log, now_s)))
 
-    def _turn(
-        self, aim: Aim, log: PoseLog, error: tuple[float, float], speed: tuple[float, float]
-    ) -> tuple[float, float]:
+    def _error(self, aim: Aim, log: PoseLog, pose: Pose, since_s: float) -> Pair:
+        """How far target and head will be apart when the command acts: degrees of azimuth, degrees of elevation."""
+        pan_deg = aim.pan_deg + since_s * aim.pan_deg_s
+        pan = turn_deg(pose.pan_deg, pan_deg, log.plant.pan_range_deg)
+        tilt_deg = aim.tilt_deg + since_s * aim.tilt_deg_s
+        if abs(pose.tilt_deg) > STEEP_DEG:
+            tilt_deg = tilt_in_plane(pan, tilt_deg)
+        low, high = log.plant.tilt_range_deg
+        return pan, min(max(tilt_deg, low), high) - pose.tilt_deg
+
+    def _trail(self, speed: float, since_s: float, aim: Aim) -> float:
+        """How far to stay behind a target so fast that it would be out of the picture before its turning is noticed."""
+        options: PredictiveOptions = self.options
+        back = 2 * abs(speed) * (since_s + options.trail_s) - options.trail_from * aim.hfov_deg
+        return math.copysign(min(max(back, 0.0), options.trail_share * aim.hfov_deg), speed)
+
+    def _turn(self, aim: Aim, log: PoseLog, error: Pair, speed: Pair) -> Pair:
         """Pan and tilt speed for predicted errors and significant speeds of the target."""
-        options: PredictiveOptions = self.options
-        width = aim.hfov_deg
-        narrow = math.cos(math.radians(log_tilt(aim)))
-        seen = (error[0] * narrow, error[1])
-        off = math.hypot(*seen)
-        fast = math.hypot(speed[0] * narrow, speed[1])
-        later = math.hypot(
-            seen[0] + options.look_ahead_s * speed[0] * narrow, seen[1] + options.look_ahead_s * speed[1]
-        )
-        if self._turning:
-            self._turning = off > options.stop_share * width or fast > options.stop_share_s * width
-        else:
-            self._turning = max(off, later if fast > options.stop_share_s * width else 0.0) > (
-                options.start_share * width
-            )
-        if not self._turning:
+        if not self._turns(aim, error, speed):
             return 0.0, 0.0
-        accel = options.accel_deg_s2 or log.plant.decel_deg_s2
-        wanted = []
-        for axis in (0, 1):
-            most = abs(speed[axis]) + math.sqrt(accel * abs(error[axis]))
-            wanted.append(min(max(speed[axis] + options.gain * error[axis], -most), most))
-        return self._held((wanted[0], wanted[1]), width)
-
-    def _held(self, wanted: tuple[float, float], width: float) -> tuple[float, float]:
-        """What was decided before, while it is about right: every change is a command."""
-        options: PredictiveOptions = self.options
-        slack = max(options.hold_share_s * width, options.hold * math.hypot(*self._sent))
-        if any(self._sent) and math.dist(wanted, self._sent) < slack:
+        accel, width = log.plant.decel_deg_s2, aim.hfov_deg
+        pan, tilt = (self._wanted(error[axis], speed[axis], width, accel) for axis in (0, 1))
+        if any(self._sent) and all(
+            self._goes_on(axis, (error[axis], speed[axis], (pan, tilt)[axis]), width, accel)
+            for axis in (0, 1)
+        ):
             return self._sent
-        return wanted
+        return pan, tilt
 
+    def _turns(self, aim: Aim, error: Pair, speed: Pair) -> bool:
+        """Whether the head turns at all: the dead zone, wider to leave than to enter."""
+        options: PredictiveOptions = self.options
+        narrow = math.cos(math.radians(min(abs(aim.tilt_deg), 80.0)))
+        seen = (error[0] * narrow, error[1])
+        runs = (speed[0] * narrow, speed[1])
+        off, fast = math.hypot(*seen), math.hypot(*runs) > options.stop_share_s * aim.hfov_deg
+        if self._turning:
+            self._turning = off > options.stop_share * aim.hfov_deg or fast
+        else:
+            later = math.hypot(
+                seen[0] + options.look_ahead_s * runs[0], seen[1] + options.look_ahead_s * runs[1]
+            )
+            self._turning = (max(off, later) if fast else off) > options.start_share * aim.hfov_deg
+        return self._turning
 
-def log_tilt(aim: Aim) -> float:
-    """Elevation at which a degree of azimuth is measured in the picture, kept away from the pole."""
-    return min(abs(aim.tilt_deg), 80.0)
+    def _wanted(self, error: float, speed: float, width: float, accel: float) -> float:
+        """Speed of one axis."""
+        options: PredictiveOptions = self.options
+        size = abs(error)
+        gain = options.near_gain if size < options.near_share * width else options.gain
+        far = max(size - options.far_share * width, 0.0) * max(options.far_gain - options.gain, 0.0)
+        most = abs(speed) + math.sqrt(accel * size)
+        return min(max(speed + math.copysign(gain * size + far, error), -most), most)
+
+    def _goes_on(self, axis: int, now: tuple[float, float, float], width: float, accel: float) -> bool:
+        """Whether what an axis does need not be changed: every change is a command, and wear.
+
+        `now` is its predicted error, the target's speed and the speed that would be best.
+        """
+        options: PredictiveOptions = self.options
+        error, speed, wanted = now
+        nearing = self._sent[axis] - speed
+        after = error - nearing * (options.tube_ahead_s + abs(nearing) / (2 * accel))
+        tube = options.tube_share * width + options.tube_s * abs(speed)
+        slow = abs(nearing) < options.drift_share_s * width + options.tube_s * abs(speed)
+        if max(abs(after), abs(error)) < tube and (slow or after * error > 0):
+            return True
+        short = after * error > 0 or abs(after) < options.beyond * tube
+        enough = abs(nearing) >= options.least_approach * abs(wanted - speed)
+        return abs(after) < abs(error) and short and enough
 
 
 def _significant(speed: float, sigma: float) -> float:
