@@ -28,6 +28,8 @@ from ptz.types import Decision, FollowState, GoTo, GoToPreset, Pose, Sightings, 
 
 BLIND_S = 3.0
 """Without a believed report for this long, image motion corrects the pose."""
+CATCH_UP_S = 8.0
+"""Longest time that the head is on its way to a target that it cannot see from where it is."""
 
 
 class Follower:
@@ -244,7 +246,10 @@ class Follower:
         step = step_of(unseen_s, self._settings.loss)
         if step in (FollowState.FOLLOWING, FollowState.COASTING):
             return self._follow(framing, pose, unseen_s)
+        if unseen_s < CATCH_UP_S and self.aiming.catching_up(framing, pose):
+            return self._follow(framing, pose, SEEN_S + 1e-3)
         self._state = step
+        self.aiming.rule.lost()
         self._why = f"{framing.why}; not seen for {unseen_s:.1f} s"
         if step is FollowState.IDLE:
             return self._give_up(framing)

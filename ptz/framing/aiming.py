@@ -11,7 +11,7 @@ from dataclasses import replace
 from ptz.framing.base import Framing
 from ptz.framing.fence import Fence
 from ptz.framing.zoom import Sight, ZoomRule
-from ptz.geometry import angles_to_pixel, normalised_offset, wrap_deg
+from ptz.geometry import angles_to_pixel, normalised_offset, turn_deg, wrap_deg
 from ptz.laws.base import Aim
 from ptz.lens import Lens
 from ptz.settings import FollowSettings
@@ -19,6 +19,8 @@ from ptz.types import Pose, View
 
 RAMP_S = 0.15
 """Time in which a head comes to speed, as part of its reaction."""
+AT_STOP_SHARE = 0.38
+"""What is beyond a stop is watched from there until it is this share of the picture's width off the middle."""
 
 
 class Aiming:
@@ -32,6 +34,7 @@ class Aiming:
         self.view: View | None = None
         """The newest picture, with the direction it was taken in."""
         self._looked_s = -math.inf
+        self._going_round = False
 
     @property
     def widest_deg(self) -> float:
@@ -68,11 +71,18 @@ class Aiming:
             aspect=self.aspect,
         )  # fmt: skip
 
+    def catching_up(self, framing: Framing, now: Pose) -> bool:
+        """Whether the target cannot be seen because the head is still on its way to it."""
+        hfov_deg = self.lens.hfov_deg(now.zoom)
+        inside = self._inside(framing, now)
+        turn = turn_deg(now.pan_deg, inside.pan_deg, self.fence.pan_deg) * _flat(framing)
+        high = hfov_deg / self.aspect
+        return abs(turn) > 0.5 * hfov_deg or abs(inside.tilt_deg - now.tilt_deg) > 0.5 * high
+
     def _off_middle(self, framing: Framing, now: Pose, hfov_deg: float) -> float:
         """How far off the middle it will be, by what is known now, as a share of the picture's width."""
         passed_s = max(0.0, now.time_s - framing.time_s)
-        flat = math.cos(math.radians(framing.tilt_deg))
-        x = wrap_deg(framing.pan_deg + framing.pan_deg_s * passed_s - now.pan_deg) * flat
+        x = wrap_deg(framing.pan_deg + framing.pan_deg_s * passed_s - now.pan_deg) * _flat(framing)
         y = framing.tilt_deg + framing.tilt_deg_s * passed_s - now.tilt_deg
         return math.hypot(x, y) / hfov_deg
 
@@ -106,10 +116,24 @@ class Aiming:
             measured_tilt_deg=framing.measured_tilt_deg + above,
         )
 
+    def _reached(self, pan_deg: float, now: Pose) -> float:
+        """The azimuth to aim at for a target: behind a stop it is watched from there as long as it is seen from there,
+        and only then the head turns all the way round."""
+        near_deg = AT_STOP_SHARE * self.lens.hfov_deg(now.zoom)
+        behind = self.fence.way_round(now.pan_deg, pan_deg)
+        if behind is None:
+            self._going_round = False
+            return pan_deg
+        stop_deg, beyond_deg = behind
+        self._going_round = beyond_deg >= (0.6 if self._going_round else 1.0) * near_deg
+        return pan_deg if self._going_round else stop_deg
+
     def _inside(self, framing: Framing, now: Pose) -> Framing:
         """With the aim inside the limits; at a limit it does not move on."""
-        pan_deg, tilt_deg = self.fence.place(framing.pan_deg, framing.tilt_deg)
+        pan_deg, tilt_deg = self.fence.place(self._reached(framing.pan_deg, now), framing.tilt_deg)
         measured_pan, measured_tilt = self.fence.place(framing.measured_pan_deg, framing.measured_tilt_deg)
+        if abs(wrap_deg(pan_deg - framing.pan_deg)) > 0.01:
+            measured_pan = pan_deg
         if self.settings.scope == "p":
             tilt_deg = measured_tilt = now.tilt_deg
         stopped_pan = abs(wrap_deg(pan_deg - framing.pan_deg)) > 0.01
@@ -119,3 +143,8 @@ class Aiming:
             pan_deg_s=0.0 if stopped_pan else framing.pan_deg_s,
             tilt_deg_s=0.0 if tilt_deg != framing.tilt_deg else framing.tilt_deg_s,
         )  # fmt: skip
+
+
+def _flat(framing: Framing) -> float:
+    """Degrees seen for a degree of azimuth there."""
+    return math.cos(math.radians(framing.tilt_deg))

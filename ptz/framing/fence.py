@@ -37,6 +37,17 @@ class Fence:
             pan_deg = azimuth_deg(first + span / 2 + min(max(off_middle, -span / 2), span / 2))
         return pan_deg, min(max(tilt_deg, self.tilt_deg[0]), self.tilt_deg[1])
 
+    def way_round(self, from_deg: float, to_deg: float) -> tuple[float, float] | None:
+        """Where a stop is on the short way to an azimuth: that stop, and how far beyond it the azimuth is. None where
+        the short way is free."""
+        if self.pan_deg is None:
+            return None
+        short = wrap_deg(to_deg - from_deg)
+        if short * turn_deg(from_deg, self.place(to_deg, 0.0)[0], self.pan_deg) >= 0:
+            return None
+        stop_deg = self.pan_deg[1] if short > 0 else self.pan_deg[0]
+        return stop_deg % 360.0, abs(wrap_deg(to_deg - stop_deg))
+
     def ratio(self, zoom: float) -> float:
         """The nearest zoom ratio inside."""
         return min(max(zoom, self.zoom[0]), self.zoom[1])

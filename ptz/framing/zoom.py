@@ -72,6 +72,10 @@ class ZoomRule:
         """Somebody else is framed: what the last one did says nothing."""
         self.__init__(self.settings)  # type: ignore[misc]  # the same object, as new
 
+    def lost(self) -> None:
+        """The target is out of sight: where it will be found again says nothing about its straying."""
+        self._caught = False
+
     def saw(self, framing: Framing, x_deg: float, y_deg: float, sight: Sight) -> None:
         """Where a newly measured target was in its picture: degrees from the middle. Counts from when it was once
         near the middle, so that the first turn towards it is not taken for its doing."""
