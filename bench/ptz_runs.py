@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import multiprocessing
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
 from engine.ptz_plots import write_plots
@@ -41,17 +42,28 @@ def run_one(settings: LoopSettings, plots: Path | None = None) -> Outcome:
 def run_all(
     wanted: Iterable[LoopSettings], seeds: int, jobs: int, plots: Path | None = None
 ) -> Iterator[list[Outcome]]:
-    """Every setting with `seeds` seeds, as lists, in order. Processes are fresh ones."""
+    """Every setting with `seeds` seeds, as lists, in order."""
     settings = [replace(each, seed=seed) for each in wanted for seed in range(seeds)]
+    return grouped(in_processes(run_one, settings, jobs, plots), seeds)
+
+
+def in_processes(
+    run: Callable[..., Outcome], settings: list[LoopSettings], jobs: int, *arguments: object
+) -> Iterator[Outcome]:
+    """`run` of every setting with these arguments, so many at a time in fresh processes, in order."""
     if jobs <= 1:
-        outcomes: Iterable[Outcome] = (run_one(each, plots) for each in settings)
-        yield from _grouped(outcomes, seeds)
+        yield from (run(each, *arguments) for each in settings)
         return
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        yield from _grouped(pool.map(run_one, settings, [plots] * len(settings)), seeds)
+        yield from pool.map(partial(_run, run, arguments), settings)
 
 
-def _grouped(outcomes: Iterable[Outcome], seeds: int) -> Iterator[list[Outcome]]:
+def _run(run: Callable[..., Outcome], arguments: tuple[object, ...], settings: LoopSettings) -> Outcome:
+    return run(settings, *arguments)
+
+
+def grouped(outcomes: Iterable[Outcome], seeds: int) -> Iterator[list[Outcome]]:
+    """So many at a time."""
     group: list[Outcome] = []
     for outcome in outcomes:
         group.append(outcome)

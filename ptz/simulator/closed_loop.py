@@ -35,7 +35,7 @@ from ptz.simulator.scenes import SCENES
 from ptz.simulator.truth import Truth, truth
 from ptz.simulator.world import CameraMount, Scene, World
 from ptz.speed_table import SpeedTable
-from ptz.types import Pose, Sightings
+from ptz.types import Pose, Sightings, Velocity
 from ptz.virtual_time import run_virtual
 
 START_S = 1000.0
@@ -44,8 +44,9 @@ SHIFT_NOISE = 0.02
 """Standard deviation of measured image motion, as a share of it; and so many degrees besides."""
 SHIFT_NOISE_DEG = 0.01
 
-See = Callable[[Truth, Pose, float], Sightings]
-"""What is detected and tracked in a picture: its truth, the pose that it was taken at, and when it arrived."""
+See = Callable[[Truth, Pose, Velocity, float], Sightings]
+"""What is detected and tracked in a picture: its truth, the pose that it was taken at and how fast the head turned
+then, and when it arrived."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class Rig:
         self.profile = settings.device_profile(mount)
         self.device = Device(self.profile, settings.seed, Faults(settings.faults, settings.seed), now())
         oracle = Oracle(settings.seed)
-        self._see: See = see or (lambda seen, pose, arrived_s: oracle.sightings(seen, arrived_s))
+        self._see: See = see or (lambda seen, pose, turning, arrived_s: oracle.sightings(seen, arrived_s))
         self._random = np.random.default_rng(settings.seed)
         follow = self.follow_settings()
         lens = lens_of(self.profile, settings.calibrated)
@@ -213,7 +214,8 @@ class Rig:
             noisy = [part * (1 + self._noise(SHIFT_NOISE)) + self._noise(SHIFT_NOISE_DEG) for part in shift]
             loop.call_at(known_s, self.pilot.image_moved, before_s, arrived_s, noisy[0], noisy[1])
         self._last = (arrived_s, pose)
-        loop.call_at(known_s, self.pilot.observe, self._see(seen, pose, arrived_s))
+        turning = self.device.velocity(taken_s)
+        loop.call_at(known_s, self.pilot.observe, self._see(seen, pose, turning, arrived_s))
 
     def _arrival_s(self, taken_s: float) -> float | None:
         """When a picture is there, None where it never is. Pictures do not overtake each other."""
