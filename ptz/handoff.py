@@ -1,7 +1,7 @@
 """Which of several cameras over one scene follows a target, and where the next one should look beforehand.
 
-Pure: what the cameras see goes in, owners come out. A target is the same for two cameras by its identity (gid), or, where
-there is none, by where a learned mapping puts it. It does not know heads, processes or pictures.
+Pure: what the cameras see goes in, owners come out. A target is the same for two cameras by its identity (gid), or,
+where there is none, by where a learned mapping puts it. It does not know heads, processes or pictures.
 """
 
 from __future__ import annotations
