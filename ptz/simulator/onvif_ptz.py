@@ -123,8 +123,8 @@ class OnvifPtz(OnvifMoves):
         profile_number(asked)
         status = self._device.report(self.now_s)
         now = datetime.fromtimestamp(place.clock_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        place = [] if status.pose is None else [self._placed("tt:Position", status.pose, status.zoomed)]
-        told = [*place, *self._move_status(status.moving), element("tt:UtcTime", now)]
+        position = [] if status.pose is None else [self._placed("tt:Position", status.pose, status.zoomed)]
+        told = [*position, *self._move_status(status.moving), element("tt:UtcTime", now)]
         return answered("tptz", "GetStatus", element("tptz:PTZStatus", *told))
 
     def _placed(self, name: str, pose: Pose, zoomed: bool = True) -> Markup:
