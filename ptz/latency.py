@@ -20,6 +20,7 @@ from ptz.types import F64
 LATEST_S = 1.5
 """No picture is believed to be later than this."""
 STEP_S = 0.01
+EVERY_S = 1.0
 
 
 class Median:
@@ -114,7 +115,7 @@ class ImageLatency:
     head's speed looks like a change of theirs. Both say something only while the head changes its speed.
     """
 
-    def __init__(self, window_s: float = 6.0) -> None:
+    def __init__(self, window_s: float = 5.0) -> None:
         self.refused = 0
         self._window_s = window_s
         self._seen: deque[_Seen] = deque()
@@ -129,7 +130,7 @@ class ImageLatency:
         self._median.reset()
 
     def saw(self, arrived_s: float, pan_offset_deg: float, tilt_offset_deg: float, track: int = 0) -> None:
-        """A target, in a picture that arrived then, is so far right of and above the optical axis (in azimuth, elevation).
+        """In a picture that arrived then a target was so far right of and above the axis (in azimuth, elevation).
 
         Targets are kept apart by `track`; one is enough.
         """
@@ -142,13 +143,13 @@ class ImageLatency:
             self._turned.append(_Turned(from_s, to_s, pan_deg, tilt_deg))
 
     def estimate(self, log: PoseLog, now_s: float) -> float | None:
-        """The latency, or None while it is not known. Reckons once in half a window; call it as often as you like."""
+        """The latency, or None while it is not known. Reckons once a second; call it as often as you like."""
         while self._seen and self._seen[0].arrived_s < now_s - self._window_s:
             self._seen.popleft()
         while self._turned and self._turned[0].from_s < now_s - self._window_s:
             self._turned.popleft()
         if now_s >= self._next_s:
-            self._next_s = now_s + self._window_s / 2
+            self._next_s = now_s + EVERY_S
             found = self.once(log, now_s)
             self.refused += found is None
             self._median.add(found)
@@ -157,16 +158,16 @@ class ImageLatency:
     def once(self, log: PoseLog, now_s: float) -> float | None:
         """From the newest window alone; None where it says nothing."""
         start_s = now_s - self._window_s - LATEST_S
-        grid = start_s + STEP_S * np.arange(round((self._window_s + LATEST_S) / STEP_S) + 1)
+        grid: F64 = start_s + STEP_S * np.arange(round((self._window_s + LATEST_S) / STEP_S) + 1.0)
         poses = [log.at(float(time_s)) for time_s in grid]
-        pan = np.unwrap([pose.pan_deg for pose in poses], period=360.0)
+        pan: F64 = np.unwrap(np.array([pose.pan_deg for pose in poses]), period=360.0)
         tilt = np.array([pose.tilt_deg for pose in poses])
         change = (
             np.abs(np.diff(np.gradient(pan, STEP_S))).sum() + np.abs(np.diff(np.gradient(tilt, STEP_S))).sum()
         )
         if change < 12.0:
             return None
-        delays = np.arange(0.0, LATEST_S, 0.02)
+        delays: F64 = np.linspace(0.0, LATEST_S, round(LATEST_S / 0.02) + 1)
         if len(self._turned) >= 20:
             costs = np.array([self._disagreement(grid, pan, tilt, delay) for delay in delays])
         else:
