@@ -107,12 +107,12 @@ class AnswerReader:
         return data
 
     async def _rest(self) -> bytes:
-        while await self._stream.more():
-            if len(self._stream.buffer) > MOST_BODY_BYTES:
-                raise self._wrong(f"an answer of more than {MOST_BODY_BYTES} bytes")
-        data = bytes(self._stream.buffer[: MOST_BODY_BYTES + 1])
-        self._stream.buffer.clear()
-        return data
+        while len(self._stream.buffer) <= MOST_BODY_BYTES:
+            if not await self._stream.more():
+                data = bytes(self._stream.buffer)
+                self._stream.buffer.clear()
+                return data
+        raise self._wrong(f"an answer of more than {MOST_BODY_BYTES} bytes")
 
     async def _line(self) -> bytes:
         buffer = self._stream.buffer
