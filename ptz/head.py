@@ -32,6 +32,8 @@ __all__ = ["Head", "HeadEvent", "HeadSettings", "Sent"]
 
 LEASE_S = 1.0
 CLOCK_JUMP_S = 2.0
+BRAKE_S = 0.6
+"""What is reported so soon after a stop may still be braking."""
 OWN_S = 3.0
 """Motion so soon after a stop was taken for done is our own."""
 
@@ -193,7 +195,8 @@ class Head:
         """Log in and learn what the camera can do."""
         if self._now() < self._orders.contact.quiet_until_s or not await self._orders.open():
             return False
-        self._health.clear("start")
+        if self._probed:
+            self._health.clear("start")
         self._wishes.set_capabilities(self.capabilities)
         if self.capabilities.continuous:
             self._health.clear("continuous")
@@ -349,7 +352,7 @@ class Head:
             self._stop_seen(stopping)
         elif rests is None and not self._motion.sees(now_s) and stopping.unseen(now_s):
             self._rest()
-        elif stopping.alarm_due(now_s):
+        elif self._seems_to_turn(stopping, now_s) and stopping.alarm_due(now_s):
             tried = ", ".join(dict.fromkeys(stopping.ways))
             text = f"the head does not stop, tried: {tried}" + (
                 f" ({stopping.failure})" if stopping.failure else ""
@@ -360,6 +363,15 @@ class Head:
             speed = self._motion.speed_deg_s(stopping.accepted_s)
             if speed is not None and speed > 1.0:
                 stopping.still_turning()
+            elif speed is not None and now_s < stopping.begun_s + self.settings.stop_alarm_s:
+                stopping.settles(now_s)
+
+    def _seems_to_turn(self, stopping: Stopping, now_s: float) -> bool:
+        """Nothing speaks for rest: no stop was taken, or the last report is another than the one before."""
+        if stopping.accepted_s is None or not self._motion.sees(now_s):
+            return True
+        braked_s = stopping.accepted_s + BRAKE_S + stopping.blind_s
+        return self._motion.changed_since(max(braked_s, now_s - BRAKE_S - 1.2 * stopping.blind_s))
 
     def _stop_seen(self, stopping: Stopping) -> None:
         if stopping.way != self._orders.stop_way and not stopping.failure:
@@ -376,7 +388,7 @@ class Head:
     def _begin_stop(self) -> None:
         known = self._orders.stop_way
         ways = (known, *(way for way in self._driver.stop_ways if way != known))
-        self._stopping = Stopping(ways, self._now(), self.settings.stop_alarm_s)
+        self._stopping = Stopping(ways, self._now(), self.settings.stop_alarm_s, self._motion.refresh_s)
         self._wake.set()
 
     def _wants_stop(self) -> bool:

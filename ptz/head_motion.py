@@ -114,6 +114,8 @@ class Motion:
     def going(self, time_s: float) -> None:
         """It is on its way to a place, so that any motion is ours."""
         self._told_to_s = max(self._told_to_s, time_s)
+        for evidence in self._axes.values():
+            evidence.since_s = None
 
     def reported(self, status: Status, time_s: float) -> Pose | None:
         """The camera has told; returns the position where it is believed."""
@@ -155,7 +157,7 @@ class Motion:
         for axis, shift in (("pan", pan_deg), ("tilt", tilt_deg)):
             evidence = self._axes[axis]
             if evidence.since_s is not None and time_s > evidence.since_s:
-                evidence.seen += shift * evidence.sign
+                evidence.seen = max(evidence.seen + shift * evidence.sign, 0.0)
                 if evidence.seen >= MOVED_DEG:
                     self._moved(axis, now_s, by_image=True)
 
@@ -227,6 +229,10 @@ class Motion:
         after = [image for image in self._images if image[0] > since_s]
         return (sum(image[1] for image in after), sum(image[2] for image in after)) if after else None
 
+    def changed_since(self, time_s: float) -> bool:
+        """The reported position has changed since then."""
+        return bool(self._changed_s) and self._changed_s[-1] > time_s
+
     def speed_deg_s(self, since_s: float) -> float | None:
         """Mean speed over the last reports after `since_s`, None where there are too few."""
         reports = [report for report in self._reports if report.time_s >= since_s][-3:]
@@ -265,7 +271,7 @@ class Motion:
         for axis, shift in _shifts(before.pose, pose).items():
             evidence = self._axes[axis]
             if evidence.since_s is not None:
-                evidence.seen += shift * evidence.sign
+                evidence.seen = max(evidence.seen + shift * evidence.sign, 0.0)
                 if evidence.seen >= (
                     MOVED_OCTAVES if axis == "zoom" else max(MOVED_DEG, 4 * self._noise_deg)
                 ):

@@ -235,9 +235,13 @@ class Orders:
     def beat(self) -> None:
         """A sign of life to the watchdog, while there is something to watch."""
         now_s = self.now()
-        if self.watchdog is not None and self.may_turn and not 0 <= now_s - self._beaten_s < BEAT_S - 0.02:
-            self._beaten_s = now_s
+        if self.watchdog is None or 0 <= now_s - self._beaten_s < BEAT_S - 0.02:
+            return
+        self._beaten_s = now_s
+        if self.may_turn:
             self.watchdog.turning(self.stop_way)
+        else:
+            self.watchdog.check()
 
     def forget(self) -> None:
         """The clock has jumped."""
@@ -250,7 +254,8 @@ class Orders:
         now_s = self.now()
         self.may_turn = True
         # The watchdog must know before the camera does.
-        self.beat()
+        if self.watchdog is not None:
+            self.watchdog.turning(self.stop_way)
         if self._turning_from_s is None:
             self._turning_from_s = now_s
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 REPEAT_S = 0.5
 """After the first stop the head brakes: so long until it is repeated."""
 AGAIN_S = 0.35
+SETTLE_S = 0.2
 UNSEEN = 3
 """Stops where nothing tells whether the head stands."""
 ALARM_REPEAT_S = 1.0
@@ -22,11 +23,13 @@ class Stopping:
 
     ways     of stopping, the one in use first
     alarm_s  still turning so long after the wish is an alarm
+    blind_s  how long the camera's report stays the same while it turns
     """
 
     ways: tuple[str, ...]
     begun_s: float
     alarm_s: float = 2.0
+    blind_s: float = 0.0
     sent: int = 0
     accepted_s: float | None = None
     alarmed: bool = False
@@ -59,7 +62,8 @@ class Stopping:
         self.failure = ""
         if self.accepted_s is None:
             self.accepted_s = now_s
-        self._due_s = now_s + (ALARM_REPEAT_S if self.alarmed else REPEAT_S if self.sent == 1 else AGAIN_S)
+        wait_s = max(REPEAT_S if self.sent == 1 else AGAIN_S, 0.7 * self.blind_s)
+        self._due_s = now_s + (ALARM_REPEAT_S if self.alarmed else wait_s)
 
     def failed(self, now_s: float, why: str, *, useless: bool) -> None:
         """The camera has not taken it. `useless`: this way will not do at all, try the next at once."""
@@ -68,6 +72,10 @@ class Stopping:
         if useless:
             self._next_way()
         self._due_s = now_s + (ALARM_REPEAT_S if self.alarmed else RETRY_S)
+
+    def settles(self, now_s: float) -> None:
+        """It seems to stand, only not for long enough yet: no need to say it again now."""
+        self._due_s = max(self._due_s, now_s + SETTLE_S)
 
     def still_turning(self) -> None:
         """It was seen to turn on after a stop was taken: twice the same way, then the next."""

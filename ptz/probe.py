@@ -82,13 +82,19 @@ class _Track:
         self.tilt_deg.append(pose.tilt_deg - start.tilt_deg)
         return self.pan_deg[-1], self.tilt_deg[-1]
 
-    def onset_s(self) -> float | None:
-        """When it began to move, from two reports in motion carried back to the start."""
-        for index in range(1, len(self.times_s)):
-            first, second = abs(self.pan_deg[index - 1]), abs(self.pan_deg[index])
-            if first >= 0.05 and second - first >= 0.2:
-                speed = (second - first) / (self.times_s[index] - self.times_s[index - 1])
-                return self.times_s[index - 1] - first / speed
+    def latency_s(self, begun_s: float, stopped_s: float) -> float | None:
+        """From the command to the motion that is reported for it: half of the acceleration and a late report included.
+
+        The head goes as far as it would have gone at full speed in the time between command and stop, because it brakes
+        as late as it starts. So its speed is known, and the first report in motion tells when it began.
+        """
+        along = max((self.pan_deg, self.tilt_deg), key=lambda degrees: abs(degrees[-1]), default=[])
+        if len(along) < 2 or abs(along[-1]) < 2 * MOVED_DEG:
+            return None
+        speed = abs(along[-1]) / max(stopped_s - begun_s, 1e-3)
+        for time_s, shift in zip(self.times_s, along, strict=True):
+            if begun_s < time_s <= stopped_s and abs(shift) >= MOVED_DEG:
+                return max(0.0, time_s - abs(shift) / speed - begun_s)
         return None
 
 
@@ -121,8 +127,10 @@ class Probe:
         signs = directions(start, self._capabilities, at_stop)
         begun_s, moved, track = await self._move(start, signs)
         used = Levels(signs[0] * self._level, signs[1] * self._level)
-        stop_way = await self._stop(moved is not None and bool(moved))
-        result = self._judge(start, signs, (begun_s, moved, track), stop_way)
+        stopped_s = self._port.now()
+        stop_way = await self._stop(moved, start, track)
+        latency_s = track.latency_s(begun_s, stopped_s) if moved else None
+        result = self._judge(start, signs, (begun_s, moved, latency_s), stop_way)
         if start is not None and moved:
             await self._port.back(start, Levels(-used.pan, -used.tilt))
         return result
@@ -145,7 +153,7 @@ class Probe:
                 if seen and all(abs(value) >= MOVED_DEG for value in seen.values()):
                     self._blind_s = min(max(self._port.now() - first_s, 0.3), 1.2)
                     return begun_s, seen, track
-            if seen and any(abs(value) >= MOVED_DEG for value in seen.values()):
+            if seen is None or any(abs(value) >= MOVED_DEG for value in seen.values()):
                 break
         if seen is None:
             return begun_s, None, track
@@ -163,15 +171,16 @@ class Probe:
             return {"pan": shifted[0], "tilt": shifted[1]}
         return {"pan": 0.0, "tilt": 0.0} if pose is not None else None
 
-    async def _stop(self, moved: bool) -> str | None:
-        """Stop by the first way that is seen to work; the others are tried however it looks."""
+    async def _stop(self, moved: dict[str, float] | None, start: Pose | None, track: _Track) -> str | None:
+        """Stop by the first way that is seen to work; where nothing is seen all are used."""
         for way in self._ways:
             stopped_s = self._port.now()
-            if await self._port.stop(way) and await self._rests(stopped_s):
+            taken = await self._port.stop(way)
+            if moved is not None and taken and await self._rests(stopped_s, start, track):
                 return way if moved and self._port.now() < self._expires_s else None
         return None
 
-    async def _rests(self, since_s: float) -> bool:
+    async def _rests(self, since_s: float, start: Pose | None, track: _Track) -> bool:
         before: Pose | None = None
         since_same_s = since_s
         while self._port.now() - since_s < STOP_S:
@@ -182,6 +191,8 @@ class Probe:
                 if shifted is not None and max(map(abs, shifted)) < 0.15 and now_s - since_s > 0.6:
                     return True
                 continue
+            if start is not None:
+                track.add(now_s, start, pose)
             still = before is not None and (
                 abs(wrap_deg(pose.pan_deg - before.pan_deg)) <= 0.12
                 and abs(pose.tilt_deg - before.tilt_deg) <= 0.12
@@ -196,10 +207,10 @@ class Probe:
         self,
         start: Pose | None,
         signs: tuple[int, int],
-        motion: tuple[float, dict[str, float] | None, _Track],
+        motion: tuple[float, dict[str, float] | None, float | None],
         stop_way: str | None,
     ) -> ProbeResult:
-        begun_s, moved, track = motion
+        begun_s, moved, latency_s = motion
         if moved is None:
             return ProbeResult(
                 None, None, lines=("probe: nothing tells whether it moves: no position, no pictures",)
@@ -210,8 +221,6 @@ class Probe:
                 f" (a {kind}: is there a head, and is this its channel?)" if kind.upper() in RECORDERS else ""
             )
             return ProbeResult(frozenset(), None, lines=(f"probe: accepted and nothing moved{hint}",))
-        onset_s = track.onset_s()
-        latency_s = None if onset_s is None else max(0.0, onset_s - begun_s)
         wanted = {"pan": signs[0], "tilt": signs[1]}
         shifted = self._port.shifted(begun_s)
         seen = {"pan": shifted[0], "tilt": shifted[1]} if shifted else {}
