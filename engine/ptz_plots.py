@@ -41,15 +41,15 @@ def write_plots(report: RunReport, folder: Path) -> list[Path]:
     axes["tilt"].plot(times, series.tilt_deg, color=HIT)
     axes["zoom"].plot(times, series.zoom, color=HIT)
     axes["pan"].legend(loc="upper right")
-    for name, unit in (("pan", "pan, °"), ("tilt", "tilt, °"), ("zoom", "zoom, ×")):
-        axes[name].set_ylabel(unit)
-        _shade_out(axes[name], times, series)
+    for panel, unit in (("pan", "pan, °"), ("tilt", "tilt, °"), ("zoom", "zoom, ×")):
+        axes[panel].set_ylabel(unit)
+        _shade_out(axes[panel], times, series)
     axes["zoom"].set_xlabel("s")
     judged = series.between(START_S + settings.warm_up_s)
-    for name, offsets, size in (("x", judged.offset_x, "width"), ("y", judged.offset_y, "height")):
+    for panel, offsets, size in (("x", judged.offset_x, "width"), ("y", judged.offset_y, "height")):
         known = np.clip(offsets[np.isfinite(offsets) & judged.present] * 100, -50, 50)
-        axes[name].hist(known, bins=np.linspace(-50, 50, 101), color=HIT)
-        axes[name].set_xlabel(f"off the centre, % of the {size}")
+        axes[panel].hist(known, bins=np.linspace(-50, 50, 101), color=HIT)
+        axes[panel].set_xlabel(f"off the centre, % of the {size}")
     figure.suptitle(name)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
