@@ -17,6 +17,7 @@ from engine.config.files import configs_dir, read_table, unknown_name
 from engine.config.identity import OFF
 from engine.config.links import check_links, links_from_file
 from engine.config.regions import MOST_REGIONS_OF_RUN
+from engine.config.scenes import expand_scenes
 from engine.config.segment import DETECTOR_AS_SEGMENTER
 from engine.config.settings import (
     MOST_FRAMES_HELD,
@@ -73,7 +74,7 @@ def load_run_config(
     for layer in layers:
         for key, value, origin in layer:
             values[key], origins[key] = value, origin
-    cameras = _cameras(cameras_file, flags, variables)
+    cameras = _cameras(cameras_file, flags, variables, steered=not values.get("offline", False))
     origins.update((f"camera.{camera.name}", where) for camera, where in cameras)
     config = assemble(profile, tuple(camera for camera, _ in cameras), values)
     if cameras_file is not None:
@@ -147,13 +148,14 @@ def _from_flags(flags: Mapping[str, object]) -> Iterator[_Value]:
 
 
 def _cameras(
-    path: Path | None, flags: Mapping[str, object], environ: Mapping[str, str]
+    path: Path | None, flags: Mapping[str, object], environ: Mapping[str, str], *, steered: bool
 ) -> list[tuple[CameraConfig, str]]:
     sources = flags.get("source") or ()
     if isinstance(sources, str) or not isinstance(sources, Sequence):
         raise ConfigError(f"flag --source: must be a list of texts, found {type(sources).__name__}")
     found = [(camera, f"cameras file {path}") for camera in (cameras_from_file(path) if path else ())]
     found += [(camera, "flag --source") for camera in cameras_from_flags(sources)]
+    found = expand_scenes(found, steered=steered)
     check_cameras(found, environ)
     return [(with_flags(camera, flags), where) for camera, where in found]
 

@@ -66,13 +66,13 @@ class ServedHead:
     """A head that the engine reaches over HTTP.
 
     port            on loopback
-    user, password  its only account; an empty user = `admin` with an empty password
+    user, password  its only account; without a user anybody may steer it
     """
 
     def __init__(self, mount: CameraMount, port: int, user: str, password: str, seed: int) -> None:
         profile = replace(profile_of(mount), home=(mount.pan_deg % 360, mount.tilt_deg, mount.zoom))
         self.device = Device(profile, seed=seed, start_s=time.monotonic())
-        self._camera = SimulatedCamera(self.device, Accounts([User(user or "admin", password)]))
+        self._camera = SimulatedCamera(self.device, Accounts([User(user, password)] if user else []))
         self._port = port
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()

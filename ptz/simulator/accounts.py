@@ -160,8 +160,11 @@ _PARAMETER = re.compile(r'([A-Za-z-]{1,32})\s*=\s*(?:"([^"]{0,512})"|([^\s,"]{1,
 HASHES = {"MD5": "md5", "SHA-256": "sha256"}
 
 
+ANYBODY = User("anybody", "")
+
+
 class Accounts:
-    """Users and everything that happens at the door.
+    """Users and everything that happens at the door. Without users there is no door: anybody may do everything.
 
     `attempts` holds the last requests that carried credentials, over all protocols; `credentialed` counts them all.
     """
@@ -216,6 +219,8 @@ class Accounts:
         self, request: Request, now_s: float, host: str, protocol: str, strict: Strictness = USUAL
     ) -> Outcome:
         """The login in a request's Authorization header. `protocol` is "isapi" or "onvif"."""
+        if not self.users:
+            return Outcome(Login.OK, ANYBODY)
         header = request.header("Authorization")
         if header is None:
             return Outcome(Login.NONE)

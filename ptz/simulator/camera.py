@@ -256,6 +256,8 @@ class SimulatedCamera:
         self, request: Request, asked: Asked, label: str, now_s: float, peer: str
     ) -> Answer | None:
         """The refusal of a caller who is not let in, None for one who is."""
+        if not self.accounts.users:
+            return None
         host, way = peer.rpartition(":")[0] or peer, self.settings.onvif_login
         strict = self._wire.strictness(label, now_s)
         outcome = Outcome(Login.NONE)

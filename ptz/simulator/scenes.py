@@ -178,7 +178,7 @@ def _plaza() -> Scene:
         CameraMount("ptz3", -15.0, 11.0, 4.2, 60.0, -12.0, profile="hik-de7a432"),
     )
     about = "a square in a town: a dozen people walk, stand, run and meet"
-    return Scene("plaza", about, PLAZA_S, actors, cameras, occluders)
+    return Scene("plaza", about, PLAZA_S, actors, cameras, occluders, target_ids=(8,), policy="runner")
 
 
 SCENES: dict[str, Scene] = {scene.name: scene for scene in (*_suite(), _plaza())}
