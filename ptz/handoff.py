@@ -160,6 +160,7 @@ class Handoff:
         """Bids that were none: not finite, or of a camera that is not of this scene."""
         self._cases: dict[int, _Case] = {}
         self._next_own = -1
+        self._newest_s = -math.inf
 
     def bid(self, bid: Bid) -> None:
         """A camera sees a target, or says that it does not any more (`seen=False`)."""
@@ -175,6 +176,7 @@ class Handoff:
         if bid.camera not in self.stations or not all(map(math.isfinite, numbers)):
             self.dropped += 1
             return
+        self._newest_s = max(self._newest_s, bid.time_s)
         case = self._case_of(bid)
         before = case.bids.get(bid.camera)
         if before is not None and bid.time_s < before.time_s:
@@ -185,6 +187,7 @@ class Handoff:
 
     def decide(self, now_s: float) -> list[Owned]:
         """Who follows whom now; one camera per target, and one target per camera where there are enough."""
+        self._newest_s = min(self._newest_s, now_s)
         for target, case in list(self._cases.items()):
             if now_s - case.newest_s > self.settings.forget_s:
                 del self._cases[target]
@@ -247,11 +250,12 @@ class Handoff:
 
     def _decide(self, case: _Case, now_s: float) -> Owned:
         settings = self.settings
-        scores = {camera: self._score(bid, now_s) for camera, bid in case.bids.items()}
+        # Ages are measured from the newest sight, not from now: pictures of all cameras are late.
+        scores = {camera: self._score(bid) for camera, bid in case.bids.items()}
         scores = {camera: score for camera, score in scores.items() if score > 0}
         best = max(scores, key=lambda camera: (scores[camera], camera), default="")
         own = scores.get(case.owner, 0.0)
-        lost = now_s - case.seen_s.get(case.owner, -math.inf) > settings.lost_s
+        lost = case.newest_s - case.seen_s.get(case.owner, -math.inf) > settings.lost_s
         if not case.owner or (best and lost and best != case.owner):
             self._give(case, best, now_s)
         elif best and best != case.owner and scores[best] > own * (1.0 + settings.margin):
@@ -271,9 +275,9 @@ class Handoff:
         case.changes += bool(case.owner)
         case.owner, case.since_s, case.rival = camera, now_s, ""
 
-    def _score(self, bid: Bid, now_s: float) -> float:
+    def _score(self, bid: Bid) -> float:
         """0..1: how well this camera can follow, by size, calm, place and how fresh the sight is."""
-        age_s = now_s - bid.time_s
+        age_s = self._newest_s - bid.time_s
         if not bid.seen or age_s > STALE_S:
             return 0.0
         flat = math.cos(math.radians(bid.tilt_deg))
