@@ -37,7 +37,8 @@ class Follows(Protocol):
     @property
     def state(self) -> FollowState: ...
     def observe(self, sightings: Sightings, now_s: float | None = None) -> None: ...
-    def reported(self, pose: Pose) -> None: ...
+    def reported(self, pose: Pose, zoomed: bool = True) -> None: ...
+    def image_moved(self, from_s: float, to_s: float, pan_deg: float, tilt_deg: float) -> None: ...
     def commanded(self, time_s: float, velocity: Velocity) -> None: ...
     def went_to(self, time_s: float, pose: Pose) -> None: ...
     def decide(self, now_s: float) -> Decision: ...
@@ -96,6 +97,11 @@ class Pilot:
         """New boxes; a decision follows as soon as the rate allows."""
         self.follower.observe(sightings, self._now())
         self._news.set()
+
+    def image_moved(self, from_s: float, to_s: float, pan_deg: float, tilt_deg: float) -> None:
+        """Between the pictures of these two moments the view has turned by so much."""
+        self.head.image_moved(to_s, pan_deg, tilt_deg)
+        self.follower.image_moved(from_s, to_s, pan_deg, tilt_deg)
 
     # The operator
 
@@ -223,7 +229,7 @@ class Pilot:
 
     def _status(self, status: Status) -> None:
         if status.pose is not None:
-            self.follower.reported(status.pose)
+            self.follower.reported(status.pose, status.zoomed)
 
     def _sent(self, sent: Sent) -> None:
         if sent.velocity is not None:
