@@ -221,7 +221,8 @@ def crews_of(heads: Sequence[CameraConfig], followers: Mapping[str, Follower]) -
 def _place(camera: CameraConfig) -> Place:
     config = camera.ptz
     assert config is not None
-    return Place(camera.name, config.pan_limits_deg, config.tilt_limits_deg or ptz_setup.ANY_TILT)
+    height_m = config.position_m[2] if config.position_m is not None else 0.0
+    return Place(camera.name, config.pan_limits_deg, config.tilt_limits_deg or ptz_setup.ANY_TILT, height_m)
 
 
 def _observe(station: Station, seen: Sightings, shift: tuple[float, PictureShift] | None) -> None:

@@ -189,12 +189,13 @@ def publish_result(
     flags: FrameFlag = FrameFlag.NONE,
     next_track_id: int = 1,
     size: tuple[int, int] = (64, 48),
+    captured_ns: int | None = None,
 ) -> int:
     """Publish detections or tracks that speak of a frame; returns the record's sequence number."""
     slot = producer.begin()
     assert slot is not None, "the readers have not caught up"
     number = frame_seq - 1 if index is None else index
-    captured_ns = 1_000_000_000 + number * 40_000_000
+    captured_ns = 1_000_000_000 + number * 40_000_000 if captured_ns is None else captured_ns
     trace = Trace(captured_ns, captured_ns + 1_000_000, captured_ns + 2_000_000, captured_ns + 3_000_000)
     meta = ResultMeta(
         frame_seq, number, captured_ns + 10**18, *size, number * 40_000_000,
