@@ -287,7 +287,16 @@ def driver_of(name: str, device: Device, now: Callable[[], float]) -> PtzDriver:
 
     camera = SimulatedCamera(device, Accounts([User("operator", "simulated")]))
     transport = DeviceTransport(camera, now)
-    options = DriverOptions("http://192.0.2.10", "operator", "simulated")
+    profile = device.profile
+    # What a user sets for cameras whose protocol does not tell it.
+    options = DriverOptions(
+        "http://192.0.2.10",
+        "operator",
+        "simulated",
+        pan_range_deg=profile.pan_range_deg,
+        tilt_range_deg=profile.tilt_range_deg,
+        zoom_range=(1.0, profile.optics.most_zoom),
+    )
     kinds: dict[str, type[IsapiDriver] | type[OnvifDriver]] = {"hikvision": IsapiDriver, "onvif": OnvifDriver}
     return kinds[name](options, now, transport)
 
