@@ -56,6 +56,7 @@ class HttpClient:
     now             seconds of the event loop
     challenge_path  a path that is read (GET) to get a challenge before anything is changed; "" sends the request itself
                     without credentials first, with its whole body
+    lock_path       a path that tells, without a login, for how long an account is locked; "" = there is none
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class HttpClient:
         governor: Governor | None,
         now: Callable[[], float],
         challenge_path: str = "",
+        lock_path: str = "",
     ) -> None:
         self.label = mask_url(options.url).rstrip("/")
         self.now = now
@@ -76,6 +78,7 @@ class HttpClient:
         self._login = Credentials(options.user, options.password) if options.user else None
         self.governor = governor or _governor(options, now, isinstance(transport, SocketTransport))
         self._challenge_path = challenge_path
+        self._lock_path = lock_path
         self._session: _Session | None = None
         self.unknown_login = False
         """The camera refused a request without login and asked for none that is known: it may want another kind."""
@@ -278,9 +281,20 @@ class HttpClient:
         seconds = _lock_time(response)
         if seconds is not None and self._login is not None:
             self._session = None
-            self.governor.locked(seconds or None)
+            self.governor.locked(seconds or await self._told_lock_time(deadline_s) or None)
             self.governor.check()
         return response
+
+    async def _told_lock_time(self, deadline_s: float) -> int | None:
+        """What the camera says to somebody without a login of how long it stays locked."""
+        if not self._lock_path:
+            return None
+        request = Request("GET", self._lock_path, (("Accept", "*/*"),))
+        try:
+            answer = await self._transport.exchange(request, max(0.01, deadline_s - self.now()))
+        except (PtzUnreachable, PtzProtocolError):
+            return None
+        return _number(answer, b"unlockTime")
 
 
 def _governor(options: DriverOptions, now: Callable[[], float], shared: bool) -> Governor:

@@ -22,6 +22,7 @@ from ptz.http_socket import SocketTransport
 from ptz.types import Capabilities, Levels, Preset, Status
 from ptz.xml import Element, element
 
+USER_CHECK = "/ISAPI/Security/userCheck"
 LEAST_MOMENTARY_MS, LONGEST_MOMENTARY_MS = 20, 20_000
 SLOWEST_DEG_S = 0.1
 
@@ -42,7 +43,9 @@ class IsapiDriver(PtzDriver, names=("hikvision", "isapi")):
     ) -> None:
         super().__init__(options, now)
         transport = transport or SocketTransport(options.url, tls_fingerprint=options.tls_fingerprint)
-        self._client = HttpClient(transport, options, governor, now, challenge_path=DEVICE_INFO)
+        self._client = HttpClient(
+            transport, options, governor, now, challenge_path=DEVICE_INFO, lock_path=USER_CHECK
+        )
         self._wire = IsapiWire(self._client)
         self._head = f"/ISAPI/PTZCtrl/channels/{options.channel}"
         self._position_signs = Signs(options.position_pan_sign, options.position_tilt_sign)
