@@ -56,6 +56,8 @@ class IsapiDriver(PtzDriver, names=("hikvision", "isapi")):
         self._zoom = 1.0
 
     async def open(self) -> Capabilities:
+        # The start-up probe may have found a sign to be the other way round.
+        self._position_signs = Signs(self.options.position_pan_sign, self.options.position_tilt_sign)
         self._findings = await survey(self._wire, self._head, self.options.channel)
         self._scale = self._findings.scale
         self.capabilities = self._findings.capabilities(self._position_signs)
