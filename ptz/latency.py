@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ptz.delays import clear_lowest
 from ptz.geometry import wrap_deg
 from ptz.pose_log import Plant, PoseLog
 from ptz.types import F64
@@ -172,7 +173,7 @@ class ImageLatency:
             costs = np.array([self._disagreement(grid, pan, tilt, delay) for delay in delays])
         else:
             costs = np.array([self._roughness(grid, pan, tilt, delay) for delay in delays])
-        return _lowest(delays, costs)
+        return clear_lowest(delays, costs)
 
     def _disagreement(self, grid: F64, pan: F64, tilt: F64, delay: float) -> float:
         moves = np.array([(one.from_s, one.to_s, one.pan_deg, one.tilt_deg) for one in self._turned]).T
@@ -207,18 +208,3 @@ def _bends(times: F64, places: F64, apart: int = 3) -> F64:
     share = (now - start) / np.maximum(end - start, 1e-9)
     off = np.asarray(wrap_deg(middle - before - share * (after - before)))
     return off[(end - start) < 1.0]
-
-
-def _lowest(delays: F64, costs: F64) -> float | None:
-    """The delay of least cost where that is a clear valley inside the range; None otherwise."""
-    best = int(np.argmin(costs))
-    if not np.isfinite(costs).all() or best < 1 or best > len(costs) - 4:
-        return None
-    away = 5
-    walls = [costs[index] for index in (best - away, best + away) if 0 <= index < len(costs)]
-    if not walls or min(walls) < 1.15 * costs[best]:
-        return None
-    low, middle, high = costs[best - 1], costs[best], costs[best + 1]
-    bend = low - 2 * middle + high
-    shift = 0.5 * (low - high) / bend if bend > 0 else 0.0
-    return float(delays[best] + shift * (delays[1] - delays[0]))

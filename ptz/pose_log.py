@@ -13,6 +13,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 
 from ptz.axis_path import AxisPath
+from ptz.delays import report_age
 from ptz.geometry import azimuth_deg, turn_deg, wrap_deg
 from ptz.types import GoTo, Pose, Velocity
 
@@ -22,6 +23,8 @@ KEPT_S = 12.0
 FROZEN_S = 1.5
 """Reports that stay the same for longer than this while the head should have moved are not believed."""
 FROZEN_DEG = 2.0
+REMEMBERED_S = 6.0
+"""Reports of so long tell how old they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,9 @@ class Plant:
     pan_range_deg        (from, to) clockwise where there are stops, None = turns without end
     tilt_range_deg       (least, greatest) elevation
     zoom_range           (least, greatest) ratio
-    status_lag_s         how old a reported position is when it arrives
+    status_lag_s         how old a reported position is when it arrives: at first, then it is measured
     status_step_deg      smallest step of a reported position
-    status_jitter_s      how much that age varies (refresh of the camera, the way of asking)
+    status_jitter_s      how much that age varies (refresh of the camera, the way of asking): at first, then measured
 
     Raises ValueError for what no head can have.
     """
@@ -55,7 +58,7 @@ class Plant:
     pan_range_deg: tuple[float, float] | None = None
     tilt_range_deg: tuple[float, float] = (-90.0, 90.0)
     zoom_range: tuple[float, float] = (1.0, 1000.0)
-    status_lag_s: float = 0.05
+    status_lag_s: float = 0.1
     status_step_deg: float = 0.1
     status_jitter_s: float = 0.03
 
@@ -78,7 +81,8 @@ class PoseLog:
     refused      reports that were not believed, by reason: `not_a_number`, `out_of_range`, `out_of_order`, `jump`,
                  `frozen`; and those that say nothing new: `repeated` (position), `no_zoom`
     reanchored   how often the head was found somewhere else than our commands could have brought it
-    speed_ratio  how much faster than told it really turns, pan and tilt: learned from reports while it turns
+    speed_ratio  how much faster than told it really turns, pan and tilt: learned from reports while it turns evenly
+    status_lag_s, status_jitter_s  age of reports, as measured against the commands
     """
 
     def __init__(self, plant: Plant, start: Pose | None = None) -> None:
@@ -88,6 +92,9 @@ class PoseLog:
         self.reanchored = 0
         self.speed_ratio = [1.0, 1.0]
         self.last_command_s = -math.inf
+        self.status_lag_s = plant.status_lag_s
+        self.status_jitter_s = plant.status_jitter_s
+        self._aged_s = -math.inf
         self._known = start is not None
         pose = start or Pose(0.0, 0.0, min(max(0.0, plant.tilt_range_deg[0]), plant.tilt_range_deg[1]))
         self._paths = (AxisPath(pose.pan_deg), AxisPath(pose.tilt_deg), AxisPath(math.log2(pose.zoom)))
@@ -154,7 +161,7 @@ class PoseLog:
                 accel, jerk = plant.decel_deg_s2 if slower else plant.accel_deg_s2, plant.jerk_deg_s3
             path.turn(acts_s, speed, accel, jerk)
             path.stop_at(*self._limits(axis, acts_s), acts_s)
-            self._variance[axis] += ((plant.status_jitter_s + 0.01) * (speed - now)) ** 2
+            self._variance[axis] += ((self.status_jitter_s + 0.01) * (speed - now)) ** 2
 
     def went_to(self, time_s: float, place: Pose | GoTo) -> None:
         """A command to go to a place was sent. `time_s` of a `Pose` is not looked at."""
@@ -205,7 +212,7 @@ class PoseLog:
 
     def reported(self, pose: Pose, zoomed: bool = True) -> str:
         """What the camera told at `pose.time_s`. Returns "" or why it was not believed (also counted in `refused`)."""
-        time_s = pose.time_s - self.plant.status_lag_s
+        time_s = pose.time_s - self.status_lag_s
         reason = self._impossible(pose, time_s) or self._stale(pose, time_s)
         if not reason:
             reason = self._take(pose, time_s, zoomed)
@@ -229,7 +236,7 @@ class PoseLog:
         last, self._last = self._last, pose
         previous_s, self._checked_s = self._checked_s, time_s
         self._seen.append(pose)
-        while self._seen[0].time_s < pose.time_s - 3:
+        while self._seen[0].time_s < pose.time_s - REMEMBERED_S:
             self._seen.popleft()
         same = last is not None and (last.pan_deg, last.tilt_deg) == (pose.pan_deg, pose.tilt_deg)
         if not same or not self._known or previous_s > time_s:
@@ -258,15 +265,38 @@ class PoseLog:
             self._known, self._believed_s = True, time_s
             self._anchor(time_s, tuple(a + b for a, b in zip(fix, wrong, strict=True)), everywhere=True)
             return ""
-        speeds = [path.at(time_s)[1] for path in self._paths]
-        if self._far(wrong, speeds):
+        self._learn_age(pose.time_s)
+        if self._far(wrong, time_s):
             return self._jump(time_s, fix, wrong)
         self._jumped = None
-        self._correct(time_s, fix, wrong, speeds)
+        self._correct(time_s, fix, wrong)
         return ""
 
-    def _far(self, wrong: list[float], speeds: list[float]) -> bool:
-        return any(abs(wrong[axis]) > 3.0 + 0.2 * abs(speeds[axis]) for axis in (PAN, TILT))
+    def _far(self, wrong: list[float], time_s: float) -> bool:
+        """Whether a report is further off than explained by what is unsure: times, speeds, and how long it is alone."""
+        span_s = 0.2 + 3 * self.status_jitter_s
+        alone = 4.0 * min(max(time_s - self._believed_s - 0.5, 0.0), 10.0)
+        around = [time_s + span_s * step / 3 for step in range(-3, 4)]
+        return any(
+            abs(wrong[axis]) > 3.0 + alone + 0.25 * max(abs(self._paths[axis].at(at_s)[1]) for at_s in around)
+            for axis in (PAN, TILT)
+        )
+
+    def _learn_age(self, now_s: float) -> None:
+        """How old reports are, once a second: what changes the head's speed shows it."""
+        if now_s < self._aged_s + 1.0:
+            return
+        self._aged_s = now_s
+        reports = [
+            pose
+            for before, pose in zip(self._seen, list(self._seen)[1:], strict=False)
+            if (before.pan_deg, before.tilt_deg) != (pose.pan_deg, pose.tilt_deg)
+        ]
+        age = report_age(reports, lambda time_s: self._model(time_s)[:2])
+        if age is not None:
+            self.status_lag_s += 0.3 * (age.lag_s - self.status_lag_s)
+            jitter_s = min(max(age.jitter_s, 0.01), 0.3)
+            self.status_jitter_s += 0.3 * (jitter_s - self.status_jitter_s)
 
     def _jump(self, time_s: float, fix: tuple[float, ...], wrong: list[float]) -> str:
         """Once may be a lie; the same place twice is where the head is."""
@@ -282,9 +312,7 @@ class PoseLog:
         self._anchor(time_s, tuple(a + b for a, b in zip(fix, wrong, strict=True)))
         return ""
 
-    def _correct(
-        self, time_s: float, fix: tuple[float, ...], wrong: list[float], speeds: list[float]
-    ) -> None:
+    def _correct(self, time_s: float, fix: tuple[float, ...], wrong: list[float]) -> None:
         """Pull the model towards a report by as much as the report is the surer one of the two."""
         plant = self.plant
         since_s = min(max(self._believed_s, time_s - 5.0), time_s)
@@ -293,16 +321,25 @@ class PoseLog:
         for axis in (PAN, TILT, ZOOM):
             went = model[axis] - before[axis]
             self._variance[axis] += (0.1 * went) ** 2 + 1e-4 * (time_s - since_s)
-            noise = (plant.status_jitter_s * speeds[axis]) ** 2
+            speed = max(abs(self._paths[axis].at(at_s)[1]) for at_s in (since_s, time_s))
+            noise = (self.status_jitter_s * speed) ** 2
             noise += (plant.status_step_deg / 3) ** 2 if axis != ZOOM else 0.02**2
             gain = self._variance[axis] / (self._variance[axis] + noise)
             self._variance[axis] *= 1 - gain
             fixed.append(fix[axis] + gain * wrong[axis])
             if axis != ZOOM:
-                learned = self.speed_ratio[axis] + 0.1 * wrong[axis] * went / (went * went + 4.0)
-                self.speed_ratio[axis] = min(max(learned, 0.4), 2.5)
+                self._learn_ratio(axis, (since_s, time_s), went, wrong[axis])
         self._believed_s = time_s
         self._anchor(time_s, tuple(fixed))
+
+    def _learn_ratio(self, axis: int, span: tuple[float, float], went: float, wrong: float) -> None:
+        """How much faster than told an axis turns; only from even turning, where a wrong time changes nothing."""
+        earlier, start, end = (self._paths[axis].at(at_s)[1] for at_s in (span[0] - 0.3, *span))
+        even = max(abs(end - start), abs(end - earlier)) < 0.02 * abs(end)
+        blur = self.status_jitter_s * abs(end)
+        if even and abs(went) > 0.5:
+            learned = self.speed_ratio[axis] + 0.1 * wrong * went / (went * went + 4.0 + 4 * blur * blur)
+            self.speed_ratio[axis] = min(max(learned, 0.4), 2.5)
 
     def turned(self, from_s: float, to_s: float, pan_deg: float, tilt_deg: float) -> None:
         """Image motion says how far the head turned between two pictures: corrects the model where reports fail.
@@ -334,7 +371,7 @@ class PoseLog:
             since = path.rests_since
             if since is None or since > now_s - stable_s:
                 return False
-        recent = [pose for pose in self._seen if pose.time_s > now_s - stable_s - self.plant.status_lag_s]
+        recent = [pose for pose in self._seen if pose.time_s > now_s - stable_s - self.status_lag_s]
         step = max(1.5 * self.plant.status_step_deg, 0.15)
         return all(
             abs(wrap_deg(pose.pan_deg - recent[-1].pan_deg)) <= step
