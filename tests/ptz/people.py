@@ -38,9 +38,10 @@ def sight(people: Sequence[Person], time_s: float, pose: Pose | None = None) -> 
     shown, boxes = [], []
     for person in people:
         u, v, in_front = angles_to_pixel(person.pan_deg, person.tilt_deg, view)
-        left, right = (_beside(u, WIDTH, focal, turn * person.height_deg / 6) for turn in (-1, 1))
-        top, bottom = (_beside(v, HEIGHT, focal, turn * person.height_deg / 2) for turn in (-1, 1))
-        box = (left, top, right, bottom)
+        # A body of this angular height is as far along the optical axis as its distance times this cosine.
+        cosine = focal / math.hypot(u - WIDTH / 2, v - HEIGHT / 2, focal)
+        high = focal * math.radians(person.height_deg) / cosine
+        box = (u - high / 6, v - high / 2, u + high / 6, v + high / 2)
         if in_front and box[0] < WIDTH and box[2] > 0 and box[1] < HEIGHT and box[3] > 0:
             shown.append(person)
             boxes.append(
@@ -55,8 +56,3 @@ def sight(people: Sequence[Person], time_s: float, pose: Pose | None = None) -> 
         seen=np.array([person.seen for person in shown], bool),
         class_ids=np.array([person.class_id for person in shown], np.int32),
     )  # fmt: skip
-
-
-def _beside(pixel: float, size: int, focal: float, turn_deg: float) -> float:
-    """The pixel `turn_deg` further along an axis of the picture."""
-    return size / 2 + focal * math.tan(math.atan((pixel - size / 2) / focal) + math.radians(turn_deg))
