@@ -58,7 +58,7 @@ def test_positions() -> None:
     whole = told(
         status("", f'<Position><PanTilt x="-0.5" y="1" space="{SPACES}P"/><Zoom x="0.25"/></Position>')
     )
-    assert whole.pan_tilt == (-0.5, 1) and whole.pan_tilt_space == SPACES + "P" and whole.zoom == 0.25
+    assert whole.pan_tilt == (-0.5, 1.0) and whole.pan_tilt_space == SPACES + "P" and whole.zoom == 0.25
     assert told(status("", "<Position><Zoom x='1'/></Position>")).pan_tilt is None
     assert told(status("", "<Position/>")).zoom is None
     assert told(status("")).pan_tilt is None
