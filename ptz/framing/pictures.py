@@ -33,19 +33,20 @@ class PictureClock:
         self._arrived_s = arrived_s
         self._unheard = True
         if now_s is not None:
-            self._heard_s = now_s
+            self._hear(now_s)
 
     def tick(self, now_s: float) -> None:
         """It is `now_s`."""
         if self._unheard:
-            self._unheard = False
-            self._heard_s = (
-                now_s if now_s < self._heard_s or self._heard_s < self._arrived_s else self._heard_s
-            )
-            late_s = min(max(now_s - self._arrived_s, 0.0), 2.0)
-            self.processing_s += SLOWLY * (late_s - self.processing_s)
+            self._hear(now_s)
         elif now_s < self._heard_s - 1.0:
             self._heard_s = now_s  # the clock was set back
+
+    def _hear(self, now_s: float) -> None:
+        self._unheard = False
+        self._heard_s = now_s
+        late_s = min(max(now_s - self._arrived_s, 0.0), 2.0)
+        self.processing_s += SLOWLY * (late_s - self.processing_s)
 
     def silent_s(self, now_s: float, loss: LossSettings) -> float:
         """How long pictures have been missing, beyond what is usual; 0 where they come."""
