@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import PtzUnauthorized
+from ptz.discovery import discover
 from ptz.drivers.base import DriverOptions
 from ptz.drivers.onvif import OnvifDriver
 from ptz.types import Levels
@@ -121,3 +122,8 @@ def test_a_wrong_password(ipycam: Ipycam) -> None:
         await driver.close()
 
     asyncio.run(scene())
+
+
+def test_it_is_discovered(ipycam: Ipycam) -> None:
+    found = asyncio.run(discover(0.4, address="127.0.0.1"))
+    assert f"{ipycam.url}/onvif/device_service" in [device.url for device in found]
