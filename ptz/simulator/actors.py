@@ -247,7 +247,7 @@ def wander(
         return before
 
     home = goal((math.inf, math.inf)) if not area.blocked else _free_place(random, area)
-    times, places = [0.0], [home]
+    times, places = [0.0, 0.5], [home, home]
     while True:
         place = goal(places[-1])
         pause_s = float(random.uniform(0, longest_pause_s)) if random.random() < 0.6 else 0.0

@@ -72,7 +72,7 @@ def _group() -> list[Path]:
 
 
 def _suite() -> list[Scene]:
-    wall = Occluder("wall", 0.0, 9.0, 3.0, 0.3, 3.0)
+    wall = Occluder("wall", 0.0, 9.0, 2.0, 0.3, 3.0)
     limited = CameraMount("ptz", 0.0, 0.0, 4.0, 160.0, -15.0, hfov_wide_deg=99.4, profile="hik-de2a404")
     steep = CameraMount("ptz", 0.0, 0.0, 6.0, 0.0, -30.0, hfov_wide_deg=59.0, profile="hik-2sf8c442")
     left = CameraMount("left", -14.0, 0.0, 4.5, 20.0, -12.0, profile="hik-8425ix")
@@ -162,7 +162,9 @@ def _plaza() -> Scene:
     ]
     lane = waypoints([(-15.0, 26.8), (14.0, 26.8)], 29.0 / 20.0, until_s=PLAZA_S, smooth_s=0.8)
     lap = [(-10.0, 11.3), (10.0, 11.3), (10.0, 15.6), (-10.0, 15.2)]
-    runner = waypoints(lap, 48.5 / 13.3, until_s=PLAZA_S, smooth_s=0.6)
+    # Nine laps exactly, so that the end is the beginning.
+    lap_m = sum(math.dist(lap[corner - 1], lap[corner]) for corner in range(4))
+    runner = waypoints(lap, 9 * lap_m / PLAZA_S, until_s=PLAZA_S, smooth_s=0.6)
     friends = journey(
         [(0, -3, 20), (8, -3, 20), (24, 5, 11), (44, 5, 11), (62, -7, 14.5), (84, -7, 14.5), (104, -3, 20),
          (120, -3, 20)],
