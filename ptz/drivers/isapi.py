@@ -48,20 +48,27 @@ class IsapiDriver(PtzDriver, names=("hikvision", "isapi")):
         )
         self._wire = IsapiWire(self._client)
         self._head = f"/ISAPI/PTZCtrl/channels/{options.channel}"
-        self._position_signs = Signs(options.position_pan_sign, options.position_tilt_sign)
         self._findings = Findings()
         self._scale = Scale()
         self._is_mixed = True
+        self._refuses_momentary = False
+        self._learnt: list[str] = []
         self._stop_way = "continuous"
         self._zoom = 1.0
 
     async def open(self) -> Capabilities:
-        # The start-up probe may have found a sign to be the other way round.
-        self._position_signs = Signs(self.options.position_pan_sign, self.options.position_tilt_sign)
         self._findings = await survey(self._wire, self._head, self.options.channel)
         self._scale = self._findings.scale
-        self.capabilities = self._findings.capabilities(self._position_signs)
+        found = self._findings.capabilities(self._signs)
+        expires = found.self_expiring and not self._refuses_momentary
+        choices = (*found.choices, *self._learnt, *self._client.governor.ledger.notes)
+        self.capabilities = replace(found, self_expiring=expires, choices=choices)
         return self.capabilities
+
+    @property
+    def _signs(self) -> Signs:
+        """Read anew each time: the start-up probe may find a sign wrong and change the options."""
+        return Signs(self.options.position_pan_sign, self.options.position_tilt_sign)
 
     async def move(self, levels: Levels, ttl_s: float) -> None:
         """Momentary where the camera has it, else continuous: then the turn lasts until something else is sent."""
@@ -71,7 +78,8 @@ class IsapiDriver(PtzDriver, names=("hikvision", "isapi")):
                 await self._turn("momentary", levels, duration_ms)
                 return
             except PtzUnsupported:
-                self._remember(f"moves do not end by themselves: the camera refuses momentary ({self._head})")
+                self._refuses_momentary = True
+                self._remember("moves do not end by themselves: the camera refuses momentary ones")
                 self.capabilities = replace(self.capabilities, self_expiring=False)
         await self._turn("continuous", levels)
 
@@ -113,7 +121,7 @@ class IsapiDriver(PtzDriver, names=("hikvision", "isapi")):
         place = await self._where_it_points()
         if place.zoom is not None:
             self._zoom = max(1.0, place.zoom)
-        pose = self._position_signs.pose(place, (sent_s + self.now()) / 2, self._zoom)
+        pose = self._signs.pose(place, (sent_s + self.now()) / 2, self._zoom)
         return Status(pose, moving=None, zoomed=place.zoom is not None)
 
     async def _where_it_points(self) -> Place:
@@ -134,7 +142,7 @@ class IsapiDriver(PtzDriver, names=("hikvision", "isapi")):
         """By absoluteEx, which knows speeds and hundredths, else by absolute; within what the camera can reach."""
         if not self.capabilities.absolute:
             raise PtzUnsupported(f"{self._client.label}: the camera has no absolute moves")
-        place = self._findings.reachable(self._position_signs.place(pan_deg, tilt_deg, zoom))
+        place = self._findings.reachable(self._signs.place(pan_deg, tilt_deg, zoom))
         if self._findings.is_exact:
             try:
                 await self._wire.put(
@@ -266,7 +274,7 @@ class IsapiDriver(PtzDriver, names=("hikvision", "isapi")):
             return None
         pose = None
         if entry.find("AbsoluteHigh") is not None and self.capabilities.status:
-            pose = self._position_signs.pose(self._place(entry), self.now(), 1.0)
+            pose = self._signs.pose(self._place(entry), self.now(), 1.0)
         return Preset(str(number), entry.text_of("presetName", f"Preset {number}"), pose)
 
     def _need_presets(self) -> None:
@@ -295,4 +303,5 @@ class IsapiDriver(PtzDriver, names=("hikvision", "isapi")):
         return free
 
     def _remember(self, choice: str) -> None:
+        self._learnt.append(choice)
         self.capabilities = replace(self.capabilities, choices=(*self.capabilities.choices, choice))
