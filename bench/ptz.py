@@ -4,7 +4,8 @@
     python -m bench.ptz --scene NAME … [--profile NAME …] [--policy NAME …] [--law NAME …]
 
 All in virtual time (`ptz.simulator.closed_loop`): boxes from an oracle at 15 fps (2 % noise, 5 % missed, 0.5 % false),
-video 0.25 s late, 80 ms of inference, commands, motors and reports as the profile says. Nothing here is measured on a
+video 0.25 s late, 80 ms of inference, commands, motors and reports as the profile says. Requests that renew
+a running turn before its end are counted apart from commands. Nothing here is measured on a
 real camera. The first 6 s of a run (start-up probe, first zoom) are not judged. Goals are judged by the worst seed.
 
 Without --scene: the goals with the default profile; then every law on every scene, every profile on every scene, every
@@ -36,7 +37,7 @@ DEAF = "encoder-mh6171"
 """Does not move: there is nothing to score."""
 HEADS = (
     "scene", "profile", "policy", "law", "in frame", "all of the body", "RMS % W", "p95 % W", "RMS % H",
-    "size, octaves", "lag s", "back in s", "commands/s", "turns back/min", "moving", "jerk °/s³",
+    "size, octaves", "lag s", "back in s", "commands/s", "renewals/s", "turns back/min", "moving", "jerk °/s³",
 )  # fmt: skip
 
 
@@ -51,7 +52,8 @@ def row(outcomes: Sequence[Outcome]) -> tuple[object, ...]:
     script = settings.script
     numbers = (
         100 * scores.rms_x, 100 * scores.p95_x, 100 * scores.rms_y, scores.size_error_octaves, scores.lag_s,
-        scores.reacquire_s, scores.commands_s, scores.reversals_per_minute,
+        scores.reacquire_s, scores.commands_s, scores.renewals_s,
+        scores.reversals_per_minute,
     )  # fmt: skip
     return (
         settings.scene, settings.profile or script.heads[0].profile, settings.policy or script.policy, settings.law,

@@ -93,7 +93,8 @@ class Scores:
     lag_s                       by which the head's turning follows the target's, by cross-correlation
     reacquire_s                 mean time from out of the picture to in it again
     lost_per_minute             times that somebody left the picture, a minute
-    commands_s                  control requests a second
+    commands_s                  control requests a second that change what the head shall do
+    renewals_s                  those that only renew a turn before its end, a second
     moving                      share of time in which the head turned
     reversals_per_minute        changes of direction of pan and of tilt
     jerk_rms_deg_s3             of pan
@@ -113,6 +114,7 @@ class Scores:
     reacquire_s: float
     lost_per_minute: float
     commands_s: float
+    renewals_s: float
     moving: float
     reversals_per_minute: float
     jerk_rms_deg_s3: float
@@ -129,11 +131,12 @@ class Step:
     settle_s: float
 
 
-def score(series: Series, turning: Turning, commands_s: Sequence[float]) -> Scores:
-    """Figures of a run. `commands_s` are the times of control requests; those outside the series do not count."""
+def score(
+    series: Series, turning: Turning, commands_s: Sequence[float], renewals_s: Sequence[float] = ()
+) -> Scores:
+    """Figures of a run. `commands_s` and `renewals_s` are times of requests; those outside the series do not count."""
     judged = series.present
     minutes = max(_duration_s(series), 1e-9) / 60
-    within = [at for at in commands_s if len(series) and series.time_s[0] <= at <= series.time_s[-1]]
     spread_x, spread_y = (_spread(np.abs(values[judged])) for values in (series.offset_x, series.offset_y))
     reversals = reversals_of(turning.pan_deg_s) + reversals_of(turning.tilt_deg_s)
     lost, reacquire_s = _losses(series)
@@ -150,7 +153,8 @@ def score(series: Series, turning: Turning, commands_s: Sequence[float]) -> Scor
         lag_s=lag_s(series, turning),
         reacquire_s=reacquire_s,
         lost_per_minute=lost / minutes,
-        commands_s=len(within) / (60 * minutes),
+        commands_s=_within(series, commands_s) / (60 * minutes),
+        renewals_s=_within(series, renewals_s) / (60 * minutes),
         moving=_mean(np.hypot(turning.pan_deg_s, turning.tilt_deg_s) > STANDS_DEG_S),
         reversals_per_minute=reversals / minutes,
         jerk_rms_deg_s3=_jerk(turning),
@@ -206,6 +210,10 @@ def lag_s(series: Series, turning: Turning) -> float:
 
 def _duration_s(series: Series) -> float:
     return float(series.time_s[-1] - series.time_s[0]) if len(series) > 1 else 0.0
+
+
+def _within(series: Series, times_s: Sequence[float]) -> int:
+    return sum(1 for at in times_s if len(series) and series.time_s[0] <= at <= series.time_s[-1])
 
 
 def _mean(values: NDArray[np.bool_]) -> float:

@@ -26,7 +26,7 @@ from ptz.metrics import Scores, Series, Step, Turning, score, steps
 from ptz.pilot import Pilot
 from ptz.pose_log import Plant
 from ptz.settings import FollowSettings
-from ptz.simulator.device import Device
+from ptz.simulator.device import Command, Device
 from ptz.simulator.faults import Fault, Faults
 from ptz.simulator.oracle import Oracle
 from ptz.simulator.profiles import PROFILES, DeviceProfile
@@ -240,12 +240,25 @@ class Rig:
         """What was recorded, and its figures."""
         series, turning = self.recorder.series()
         judged = series.between(START_S + self.settings.warm_up_s)
-        commands_s = [at_s for at_s, _ in self.device.history]
-        scores = score(judged, turning.between(START_S + self.settings.warm_up_s), commands_s)
+        commands_s, renewals_s = told_apart(list(self.device.history))
+        turned = turning.between(START_S + self.settings.warm_up_s)
+        scores = score(judged, turned, commands_s, renewals_s)
         return RunReport(
             self.settings, self.mount.name, scores, tuple(steps(judged)), series, turning, tuple(self._states),
             self.pilot.told(),
         )  # fmt: skip
+
+
+def told_apart(history: list[tuple[float, Command]]) -> tuple[list[float], list[float]]:
+    """Times of the commands that change what a head shall do, and of those that repeat a turn before its end."""
+    commands_s: list[float] = []
+    renewals_s: list[float] = []
+    before: Command | None = None
+    for at_s, command in history:
+        renews = before is not None and command.kind == "turn" and command.values == before.values
+        (renewals_s if renews else commands_s).append(at_s)
+        before = command
+    return commands_s, renewals_s
 
 
 def lens_of(profile: DeviceProfile, calibrated: bool) -> Lens:
