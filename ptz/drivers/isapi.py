@@ -240,8 +240,8 @@ class IsapiDriver(PtzDriver, names=("hikvision", "isapi")):
     def _exact(self, place: Place, max_deg_s: float | None) -> list[str]:
         assert place.zoom is not None
         content = [
-            element("elevation", f"{place.elevation_deg:.2f}"),
-            element("azimuth", f"{place.azimuth_deg:.2f}"),
+            element("elevation", f"{round(place.elevation_deg, 2) + 0.0:.2f}"),
+            element("azimuth", f"{round(place.azimuth_deg, 2) % 360.0:.2f}"),
             element("absoluteZoom", f"{place.zoom:.2f}"),
         ]
         if max_deg_s is not None:
