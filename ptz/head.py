@@ -235,6 +235,8 @@ class Head:
             if self._wishes.place_due:
                 return self._send_place()
             new = levels != orders.levels
+            if not new:
+                self._wishes.settled()
             renewal = now_s >= self._renewal_s() - 1e-6 and not self._wishes.trying
             if not levels.is_zero and (new or renewal):
                 return self._send_turn()
@@ -422,7 +424,7 @@ class Head:
             return
         self._stopping = self._going = None
         if await self._orders.turn(levels, self._wishes.velocity(levels, pose)):
-            self._wishes.sent(levels)
+            self._wishes.settled()
 
     async def _send_place(self) -> None:
         wanted = self._wishes.take_place()
@@ -464,7 +466,7 @@ class Head:
         if self._stopping is None:
             self._begin_stop()
         until_s = self._now() + self.settings.stop_alarm_s + 0.5
-        while self._stopping is not None and self._now() < until_s:
+        while self._stopping is not None and self._now() < until_s and not self._orders.contact.locked:
             self._judge_stopping(self._stopping, self._now())
             step = self._next_step() if self._stopping is not None else None
             await (self._pause(min(self._until_next(), BEAT_S)) if step is None else step)

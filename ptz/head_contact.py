@@ -35,7 +35,7 @@ class Contact:
 
     def __init__(self, now: Callable[[], float], health: Health, wear: Wear) -> None:
         self._now, self._health, self._wear = now, health, wear
-        self._commands, self._reach, self._questions = Backoff(0.1, 2.0), Backoff(0.1, 1.0), Backoff(0.5, 2.5)
+        self._commands, self._reach, self._questions = Backoff(0.1, 2.0), Backoff(0.1, 0.5), Backoff(0.5, 2.5)
         self._refusals = 0
         self._logins = 0
 

@@ -29,6 +29,8 @@ REST_OCTAVES = 0.04
 SLOW_DEG_S = 0.5
 FOREIGN_DEG = 0.6
 COMMAND_DELAY_S = 0.1
+PULSES_S = 5.0
+"""Turns with no longer pauses than this are judged together."""
 GRACE_S = 1.0
 """A head may still turn by an old command for so long after it was told to stop."""
 KEPT_S = 4.0
@@ -36,18 +38,28 @@ KEPT_S = 4.0
 
 @dataclass
 class AxisEvidence:
-    """What speaks for and against one axis turning in one direction, since it was last seen to move."""
+    """What speaks for and against one axis turning, since it was last seen to move.
+
+    sign      direction that it is told to turn in now, 0 = none that counts
+    signs     all that it was told
+    turned_s, expected  for how long, and how far it should have gone by that
+    seen, seen_in_pictures  how far it went
+    """
 
     sign: int = 0
+    signs: set[int] = field(default_factory=set)
     since_s: float | None = None
     turned_s: float = 0.0
     expected: float = 0.0
     seen: float = 0.0
-    last_s: float = 0.0
+    seen_in_pictures: float = 0.0
+    last_s: float = -math.inf
+    told_s: float = -math.inf
 
-    def begin(self, sign: int, now_s: float) -> None:
+    def begin(self, now_s: float) -> None:
         """Start again."""
-        self.sign, self.since_s, self.turned_s, self.expected, self.seen = sign, now_s, 0.0, 0.0, 0.0
+        self.since_s, self.last_s, self.signs = now_s, now_s, {self.sign} - {0}
+        self.turned_s = self.expected = self.seen = self.seen_in_pictures = 0.0
 
 
 @dataclass
@@ -101,13 +113,13 @@ class Motion:
         while len(self._commands) > 1 and self._commands[1][0] < time_s - KEPT_S:
             self._commands.popleft()
         for axis, level in zip(AXES, (levels.pan, levels.tilt, levels.zoom), strict=True):
-            evidence, sign = self._axes[axis], _sign(level)
-            if abs(level) >= SURE_LEVEL or (axis == "zoom" and level):
-                if evidence.sign != sign or evidence.since_s is None:
-                    evidence.begin(sign, time_s)
-            elif level:
-                evidence.begin(0, time_s)
-            evidence.last_s = time_s
+            evidence = self._axes[axis]
+            evidence.sign = _sign(level) if abs(level) >= SURE_LEVEL or axis == "zoom" else 0
+            if evidence.sign:
+                if evidence.since_s is None or time_s - evidence.told_s > PULSES_S:
+                    evidence.begin(time_s)
+                evidence.signs.add(evidence.sign)
+                evidence.told_s = time_s
         if not velocity.is_zero:
             self._told_to_s = time_s
 
@@ -157,9 +169,9 @@ class Motion:
         for axis, shift in (("pan", pan_deg), ("tilt", tilt_deg)):
             evidence = self._axes[axis]
             if evidence.since_s is not None and time_s > evidence.since_s:
-                evidence.seen = max(evidence.seen + shift * evidence.sign, 0.0)
-                if evidence.seen >= MOVED_DEG:
-                    self._moved(axis, now_s, by_image=True)
+                evidence.seen_in_pictures += shift
+                if abs(evidence.seen_in_pictures) >= MOVED_DEG:
+                    self._moved(axis, evidence.seen_in_pictures, now_s, by_image=True)
 
     def forget(self) -> None:
         """Whatever was known of times is not any more (the clock has jumped, the camera has restarted)."""
@@ -200,8 +212,8 @@ class Motion:
         """Something tells of motion at present: positions, or pictures."""
         return self.age_s(now_s) < 3.0 or self._moving_s > now_s - 3.0 or self._sees_images(now_s)
 
-    def stuck(self, now_s: float) -> dict[str, int]:
-        """The axes that were told to turn and do not, with the direction (-1 or 1)."""
+    def stuck(self, now_s: float) -> set[tuple[str, int]]:
+        """The axes that were told to turn and do not, with the directions (-1 or 1) that they were told."""
         self._account(now_s)
         if not self.sees(now_s):
             return {}
@@ -271,11 +283,10 @@ class Motion:
         for axis, shift in _shifts(before.pose, pose).items():
             evidence = self._axes[axis]
             if evidence.since_s is not None:
-                evidence.seen = max(evidence.seen + shift * evidence.sign, 0.0)
-                if evidence.seen >= (
-                    MOVED_OCTAVES if axis == "zoom" else max(MOVED_DEG, 4 * self._noise_deg)
-                ):
-                    self._moved(axis, time_s)
+                evidence.seen += shift
+                enough = MOVED_OCTAVES if axis == "zoom" else max(MOVED_DEG, 4 * self._noise_deg)
+                if abs(evidence.seen) >= enough:
+                    self._moved(axis, evidence.seen, time_s)
         if self._told_to_s > before.time_s - GRACE_S - self.refresh_s:
             self._rest.clear()
             self._displaced = 0
@@ -318,13 +329,13 @@ class Motion:
         self._contrary = (begun_s, sum_deg + against)
         self._fought = self._fought or (time_s - begun_s >= 1.0 and sum_deg + against >= 5.0)
 
-    def _moved(self, axis: str, now_s: float, by_image: bool = False) -> None:
+    def _moved(self, axis: str, shift: float, now_s: float, by_image: bool = False) -> None:
         evidence = self._axes[axis]
-        if by_image and evidence.turned_s >= self.not_moving_s and self._report_stands(evidence.since_s):
+        if by_image and evidence.turned_s >= self.not_moving_s / 2 and self._report_stands(evidence.since_s):
             self.frozen = True
         self.proven = True
-        self.moved_s[axis, evidence.sign] = now_s
-        evidence.begin(evidence.sign, now_s)
+        self.moved_s[axis, _sign(shift)] = now_s
+        evidence.begin(now_s)
 
     def _report_stands(self, since_s: float | None) -> bool:
         """There are positions, and they have not changed since."""
@@ -335,7 +346,6 @@ class Motion:
         enough = ENOUGH_OCTAVES if axis == "zoom" else ENOUGH_DEG
         return (
             evidence.since_s is not None
-            and evidence.sign != 0
             and evidence.turned_s >= max(self.not_moving_s, self.refresh_s + 0.7)
             and evidence.expected >= enough
         )
@@ -345,12 +355,10 @@ class Motion:
         last_s, velocity = self._commands[-1]
         for axis, speed in zip(AXES, _speeds(velocity), strict=True):
             evidence = self._axes[axis]
-            if evidence.since_s is None or not evidence.sign or speed * evidence.sign <= 0:
-                evidence.last_s = now_s
-                continue
-            seconds = max(0.0, now_s - max(evidence.last_s, last_s, evidence.since_s))
-            evidence.turned_s += seconds
-            evidence.expected += abs(speed) * seconds
+            if evidence.since_s is not None and evidence.sign:
+                seconds = max(0.0, now_s - max(evidence.last_s, last_s, evidence.since_s))
+                evidence.turned_s += seconds
+                evidence.expected += abs(speed) * seconds
             evidence.last_s = now_s
 
     def _path(self, from_s: float, to_s: float) -> tuple[float, float, float]:

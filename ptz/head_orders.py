@@ -168,10 +168,6 @@ class Orders:
             done = await self._line.call(
                 self._take_status(), STATUS_TIMEOUT_S, self.urgent, OVERTAKE_QUESTION_S
             )
-        except PtzUnsupported:
-            self.asks = False
-            self._no_position()
-            return
         except PtzError as error:
             self.contact.failed(error, "question", commands_work=self.accepted_s > self.now() - 1.0)
             return

@@ -191,8 +191,8 @@ class Wishes:
         """What levels stand for at this pose."""
         return self.speeds.velocity(levels, 1.0 if pose is None else pose.zoom)
 
-    def sent(self, levels: Levels) -> None:
-        """The camera has taken these."""
+    def settled(self) -> None:
+        """The latest wish is in force."""
         self._pending = False
 
     @property
@@ -283,7 +283,7 @@ class Wishes:
 
     def judge(self, now_s: float, pose: Pose | None, proven: bool) -> None:
         """Hold back what does not move, and try it again now and then."""
-        for axis, sign in self.motion.stuck(now_s).items():
+        for axis, sign in sorted(self.motion.stuck(now_s)):
             if (axis, sign) not in self._held:
                 self._hold(axis, sign, now_s, self.at_stop(axis, sign, pose))
             self.motion.try_again(axis)
