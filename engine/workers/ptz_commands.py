@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError, PtzError, PtzLocked, PtzRefused, PtzUnreachable, PtzUnsupported
-from engine.workers.ptz_heads import Heads, Station
+from engine.workers.ptz_heads import Heads, Station, told_of
 from engine.workers.runtime import Context
 from ipc.channel import Message
 from ptz.types import GoTo, Preset, Velocity
@@ -102,14 +102,14 @@ def failure_of(error: PtzError) -> str:
 
 async def state(station: Station, command: Message) -> dict[str, Any]:
     """How the head is doing, and whom it follows."""
-    return station.pilot.told()
+    return dict(told_of(station))
 
 
 async def move(station: Station, command: Message) -> dict[str, Any]:
     """An operator turns the head."""
     velocity = Velocity(command["pan_deg_s"], command["tilt_deg_s"], command["zoom_octaves_s"])
     station.pilot.operate(velocity, command["ttl_s"])
-    return station.pilot.told()
+    return dict(told_of(station))
 
 
 async def go_to(station: Station, command: Message) -> dict[str, Any]:
@@ -123,19 +123,19 @@ async def go_to(station: Station, command: Message) -> dict[str, Any]:
     here = {"pan_deg": pose.pan_deg, "tilt_deg": pose.tilt_deg, "zoom": pose.zoom} if pose is not None else {}
     place = {key: here[key] if value is None else float(value) for key, value in wanted.items()}
     station.pilot.go_to(GoTo(**place))
-    return station.pilot.told()
+    return dict(told_of(station))
 
 
 async def stop(station: Station, command: Message) -> dict[str, Any]:
     """An operator stops it."""
     station.pilot.operator_stop()
-    return station.pilot.told()
+    return dict(told_of(station))
 
 
 async def resume(station: Station, command: Message) -> dict[str, Any]:
     """Follow again."""
     station.pilot.resume()
-    return station.pilot.told()
+    return dict(told_of(station))
 
 
 async def presets(station: Station, command: Message) -> dict[str, Any]:
@@ -158,14 +158,14 @@ async def change_presets(station: Station, command: Message) -> dict[str, Any]:
 async def policy(station: Station, command: Message) -> dict[str, Any]:
     """Another policy of framing."""
     station.pilot.set_policy(command["policy"], **command["options"])
-    return station.pilot.told()
+    return dict(told_of(station))
 
 
 async def select(station: Station, command: Message) -> dict[str, Any]:
     """Follow this one."""
-    key = station.follower.select(track_id=command.get("track_id"), gid=command.get("gid"))
+    key = station.steering.select(track_id=command.get("track_id"), gid=command.get("gid"))
     station.pilot.resume()
-    return {"target": key, **station.pilot.told()}
+    return {"key": key, **told_of(station)}
 
 
 WORK: Mapping[str, Work] = {

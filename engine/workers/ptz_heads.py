@@ -18,10 +18,11 @@ from typing import Any, Final
 from engine import ptz_setup
 from engine.config import CameraConfig
 from engine.config.identity import OFF
+from engine.control.status import PtzStatus
 from engine.errors import ConfigError, PtzError
 from engine.types import PictureShift
 from engine.workers.runtime import Context
-from ptz.crew import Crew
+from ptz.crew import Crew, Member
 from ptz.drivers.base import PtzDriver
 from ptz.follower import Follower
 from ptz.geometry import focal_px
@@ -30,7 +31,7 @@ from ptz.head import Head, HeadEvent
 from ptz.lease import Lease
 from ptz.lens import Lens
 from ptz.pilot import Pilot
-from ptz.types import HeadState, Sightings
+from ptz.types import FollowState, HeadState, Sightings
 from ptz.watchdog_link import WatchdogLink
 
 TELL_INTERVAL_S: Final = 0.25
@@ -40,12 +41,16 @@ STOP_PATIENCE_S: Final = 1.2
 
 @dataclass
 class Station:
-    """One camera's head and what steers it. Belongs to the loop's thread once that runs."""
+    """One camera's head and what steers it. Belongs to the loop's thread once that runs.
+
+    steering  the follower, or where cameras share a scene what the crew makes of it
+    """
 
     camera: CameraConfig
     lens: Lens
     driver: PtzDriver
     follower: Follower
+    steering: Follower | Member
     head: Head
     pilot: Pilot
 
@@ -62,7 +67,7 @@ class Heads:
         self.crews = crews_of(heads, followers)
         self.stations = {camera.name: self._station(camera, followers[camera.name]) for camera in heads}
         self._picked: dict[str, frozenset[int]] = {}
-        self._told: dict[str, Any] = {}
+        self._told: dict[str, PtzStatus] = {}
         self._loop = asyncio.new_event_loop()
         self._main: asyncio.Task[None] | None = None
         self._started = threading.Event()
@@ -87,11 +92,11 @@ class Heads:
             )
         except (PtzError, ValueError) as error:
             raise ConfigError(f"camera {camera.name!r}, ptz: {error}") from None
-        head.on_event = lambda event: self._log(camera.name, event)
+        head.listen(on_event=lambda event: self._log(camera.name, event))
         crew = next((crew for crew in self.crews if camera.name in crew.followers), None)
-        steering = follower if crew is None else crew.member(camera.name)
+        steering: Follower | Member = follower if crew is None else crew.member(camera.name)
         pilot = Pilot(steering, head, self._now, ptz_setup.pilot_settings_of(config))
-        return Station(camera, Lens(config.hfov_deg, config.lens), driver, follower, head, pilot)
+        return Station(camera, Lens(config.hfov_deg, config.lens), driver, follower, steering, head, pilot)
 
     def _log(self, camera: str, event: HeadEvent) -> None:
         level = "warning" if event.kind in ("not_moving", "stop_alarm", "lease", "watchdog") else "info"
@@ -127,9 +132,7 @@ class Heads:
 
     async def _tell(self) -> None:
         while True:
-            watchdog = self._watchdog.told()
-            self._told = {name: {**station.pilot.told(), "watchdog": watchdog}
-                          for name, station in self.stations.items()}  # fmt: skip
+            self._told = {name: told_of(station) for name, station in self.stations.items()}
             await asyncio.sleep(TELL_INTERVAL_S)
 
     # The main thread.
@@ -176,7 +179,7 @@ class Heads:
         """Those who were chosen."""
         return self._picked.get(name, frozenset())
 
-    def told(self) -> dict[str, Any]:
+    def told(self) -> dict[str, PtzStatus]:
         """What there is to say of every head, by camera; at most a quarter of a second old."""
         return self._told
 
@@ -188,6 +191,33 @@ class Heads:
             for name, told in self._told.items()
             if told["state"] not in fine
         ]
+
+
+def told_of(station: Station) -> PtzStatus:
+    """A head's state for `/health`, from what its parts tell."""
+    told = station.pilot.told()
+    follow, counters, watchdog = told["follow"], told["counters"], told["watchdog"] or {}
+    targets = follow["targets"]
+    latency_s, image_latency_s = told["command_latency_s"], follow["image_latency_s"]
+    return {
+        "state": told["state"],
+        "reason": told["reason"],
+        "device": told["device"],
+        "choices": [*told["choices"]],
+        "pose": told["pose"],
+        "following": FollowState.MANUAL if told["operator"]["has_it"] else follow["state"],
+        "policy": follow["policy"],
+        "target": targets[0]["track_id"] if targets else None,
+        "why": f"{told['operator']['who']} has the head"
+        if told["operator"]["has_it"]
+        else station.steering.explain(),
+        "counts": {key: value for key, value in counters.items() if isinstance(value, int)},
+        "commands_s": told["commands_per_s"],
+        "moving_s": 60.0 * counters["moving_minutes"],
+        "command_latency_ms": None if latency_s is None else round(1e3 * latency_s, 1),
+        "image_latency_ms": round(1e3 * image_latency_s, 1),
+        "watchdog": watchdog.get("head", "off"),
+    }
 
 
 def _follower(camera: CameraConfig) -> Follower:
