@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from engine.errors import PtzRefused, PtzUnreachable, PtzUnsupported
 from engine.lockout import Governor
 from ptz.drivers.base import DriverOptions, PtzDriver
+from ptz.drivers.isapi_capabilities import RESERVED_PRESETS
 from ptz.drivers.onvif_forms import (
     ABSOLUTE_HERE,
     BOTH_AXES,
@@ -56,7 +57,8 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
         utc: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(options, now)
-        self._http = HttpClient(transport or SocketTransport(options.url), options, governor, now)
+        transport = transport or SocketTransport(options.url, tls_fingerprint=options.tls_fingerprint)
+        self._http = HttpClient(transport, options, governor, now)
         self._soap = SoapClient(self._http, options, now, utc)
         path = urlsplit(options.url).path
         if path not in ("", "/"):
@@ -67,7 +69,7 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
         self._all_forms_refused = False
         self._turning = False
         self._zoom_x: float | None = None
-        self._learned: list[str] = []
+        self._learned: dict[str, str] = {}
 
     async def open(self) -> Capabilities:
         """Clock, services, profile, spaces and limits of the camera; see `PtzDriver.open`."""
@@ -79,8 +81,8 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
             timeout="none" if none_taken else "fraction",
             both_axes="reolink" in found.maker.lower(),
         )
-        self._learned = [f"profile: {found.profile.name or found.profile.token}", f"turns: {self._form}"]
-        self._tell()
+        self._learned = {"profile": found.profile.name or found.profile.token}
+        self._learn("turns", str(self._form))
         return self.capabilities
 
     async def move(self, levels: Levels, ttl_s: float) -> None:
@@ -113,7 +115,7 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
             answer = await self._stop_by(way)
             if not isinstance(answer, Fault):
                 if first is not None:
-                    self._learn(f"stop: {way}, {self._stop_way} was refused ({first})")
+                    self._learn("stop", f"{way}, {self._stop_way} was refused ({first})")
                     self._stop_way = way
                 return
             first = first or answer
@@ -126,7 +128,7 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
         ways = [STOP, ZERO_WITH_SPACES, ZERO]
         if self._survey is not None and self._survey.spaces.translations:
             ways.append(RELATIVE_ZERO)
-        if self._survey is not None and self._survey.scales and self._survey.position:
+        if self._survey is not None and self._survey.spaces.positions and self._survey.position:
             ways.append(ABSOLUTE_HERE)
         return tuple(ways)
 
@@ -136,7 +138,7 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
             raise PtzUnsupported(f"{self.options.url}: no way of stopping {way!r}")
         if way != self._stop_way:
             self._stop_way = way
-            self._learn(f"stop: {way}")
+            self._learn("stop", way)
 
     @property
     def move_ways(self) -> tuple[str, ...]:
@@ -149,7 +151,7 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
             raise PtzUnsupported(f"{self.options.url}: no way of turning {way!r}")
         if (way == BOTH_AXES) != self._form.both_axes:
             self._form = replace(self._form, both_axes=way == BOTH_AXES)
-            self._learn(f"turns: {self._form}")
+            self._learn("turns", str(self._form))
 
     async def status(self) -> Status:
         """GetStatus. The time is the middle of asking."""
@@ -164,7 +166,7 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
     async def absolute(self, pan_deg: float, tilt_deg: float, zoom: float, max_deg_s: float | None) -> None:
         """AbsoluteMove; `max_deg_s` where the camera takes speeds in degrees."""
         found = self._found
-        if not found.scales:
+        if not found.spaces.positions:
             raise PtzUnsupported(f"{self.options.url}: the camera has no absolute moves")
         scale = found.scales[0]
         parts = [vector("Position", scale.position(pan_deg, tilt_deg), *self._zoom_position(zoom, scale))]
@@ -317,23 +319,20 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
         self._all_forms_refused = False
         if refused is not None:
             self._form = form
-            self._learn(f"turns: {form}, another form was refused ({refused})")
+            self._learn("turns", f"{form}, another form was refused ({refused})")
 
-    def _learn(self, choice: str) -> None:
-        self._learned.append(choice)
-        self._tell()
-
-    def _tell(self) -> None:
-        """Renew the capabilities: choices, and whether turns end by themselves."""
-        reserved: frozenset[int] = frozenset()
+    def _learn(self, topic: str, choice: str) -> None:
+        """Renew the capabilities: what was chosen, and whether turns end by themselves."""
+        self._learned[topic] = choice
+        reserved = RESERVED_PRESETS if "hikvision" in self._found.maker.lower() else frozenset[int]()
         known = self._found.capabilities(self._form.timeout != "none", reserved)
-        self.capabilities = replace(known, choices=(*self._soap.choices, *known.choices, *self._learned))
+        learned = (f"{name}: {choice}" for name, choice in self._learned.items())
+        self.capabilities = replace(known, choices=(*self._soap.choices, *known.choices, *learned))
 
     def _pose(self, time_s: float, place: Told) -> Pose | None:
-        scale = None if place.pan_tilt is None else self._found.scale_of(place.pan_tilt_space)
-        if scale is None or place.pan_tilt is None:
+        if place.pan_tilt is None:
             return None
-        pan_deg, tilt_deg = scale.degrees(*place.pan_tilt)
+        pan_deg, tilt_deg = self._found.scale_of(place.pan_tilt_space).degrees(*place.pan_tilt)
         return Pose(time_s, pan_deg, tilt_deg, max(self._ratio(place) or 1.0, 1.0))
 
     def _ratio(self, place: Told) -> float | None:

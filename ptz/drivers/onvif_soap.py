@@ -192,6 +192,10 @@ class SoapClient:
             answer = await self._ask(path, service, operation, content)
         if isinstance(answer, Fault) and answer.any_of(UNAUTHORIZED | WRONG_TOKEN):
             self._login, self.choices = before[0], list(before[1])
+            if not self._options.user:
+                raise PtzUnauthorized(
+                    f"{self._where(operation)}: the camera wants a login; set user and password"
+                )
             raise error_of(Fault(("NotAuthorized", *answer.codes), answer.reason), self._where(operation))
         return answer
 

@@ -15,6 +15,8 @@ from ptz.xml import Element
 
 Range = tuple[float, float]
 UNIT: Range = (-1.0, 1.0)
+PAN_TILT_GENERIC = "http://www.onvif.org/ver10/tptz/PanTiltSpaces/PositionGenericSpace"
+ZOOM_GENERIC = "http://www.onvif.org/ver10/tptz/ZoomSpaces/PositionGenericSpace"
 ZOOM_SCALES = ("ratio", "log", "linear")
 TOLERANCE_DEG = 0.5
 """A direction this far outside of a range is taken as its end: ranges are rounded."""

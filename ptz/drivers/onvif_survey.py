@@ -22,7 +22,16 @@ from ptz.drivers.onvif_messages import (
     told,
 )
 from ptz.drivers.onvif_soap import DEVICE, MEDIA, MEDIA2, PTZ, Fault, SoapClient
-from ptz.drivers.onvif_spaces import PanTiltScale, Range, Space, ZoomScale, degrees_scale, zoom_scales
+from ptz.drivers.onvif_spaces import (
+    PAN_TILT_GENERIC,
+    ZOOM_GENERIC,
+    PanTiltScale,
+    Range,
+    Space,
+    ZoomScale,
+    degrees_scale,
+    zoom_scales,
+)
 from ptz.types import Capabilities
 from ptz.xml import Element, Markup, element
 
@@ -59,16 +68,16 @@ class Survey:
     @property
     def moves(self) -> frozenset[str]:
         """Axes that turn."""
-        pan_tilt = {"pan", "tilt"} if self.spaces.velocity or self.scales else set()
+        pan_tilt = {"pan", "tilt"} if self.spaces.velocity or self.spaces.positions else set()
         zoom = {"zoom"} if self.spaces.zoom_velocity or self.spaces.zoom_positions else set()
         return frozenset(pan_tilt | zoom)
 
-    def scale_of(self, uri: str) -> PanTiltScale | None:
+    def scale_of(self, uri: str) -> PanTiltScale:
         """How to read a position in this space; "" = the default of the profile."""
         wanted = uri or self.profile.position_space
         same = [scale for scale in self.scales if scale.space.uri == wanted]
         plain = [scale for scale in self.scales if not scale.space.in_degrees]
-        return next(iter([*same, *plain, *self.scales]), None)
+        return [*same, *plain, *self.scales][0]
 
     def zoom_scale_of(self, uri: str) -> ZoomScale | None:
         """How to read a zoom position in this space; "" = the generic one."""
@@ -78,13 +87,13 @@ class Survey:
 
     def capabilities(self, self_expiring: bool, reserved: frozenset[int]) -> Capabilities:
         """The same for everybody."""
-        scale = self.scales[0] if self.scales else None
+        scale = self.scales[0]
         fastest = self.spaces.velocity_deg_s
         return Capabilities(
             device=self.device,
             continuous=self.spaces.velocity is not None or self.spaces.zoom_velocity is not None,
             self_expiring=self_expiring,
-            absolute=scale is not None,
+            absolute=bool(self.spaces.positions),
             relative_fov=self.spaces.fov is not None,
             status=self.position,
             moving=self.moving,
@@ -92,8 +101,8 @@ class Survey:
             home=self.node.home,
             most_presets=self.node.most_presets,
             reserved_presets=reserved,
-            pan_range_deg=None if scale is None or scale.endless else _turned(scale.pan_deg),
-            tilt_range_deg=FULL_TILT if scale is None else scale.tilt_deg,
+            pan_range_deg=None if scale.endless else _turned(scale.pan_deg),
+            tilt_range_deg=scale.tilt_deg,
             zoom_range=self.zoom_scales[0].ratios if self.zoom_scales else (1.0, 1.0),
             most_deg_s=None if fastest is None else (fastest.x[1], fastest.y[1]),
             moves=self.moves,
@@ -118,11 +127,18 @@ async def survey(soap: SoapClient, options: DriverOptions) -> Survey:
     if configured is None and node.spaces is None:
         spaces = Spaces(velocity=Space(""), zoom_velocity=Space(""))
         choices.append("spaces: the camera lists none, turning at speeds from -1 to 1 is tried")
-    scales = _scales(spaces, options, choices)
-    zooms = zoom_scales(spaces.zoom_positions, options.zoom_range, options.zoom_scale)
+    scales = _scales(spaces, options)
+    told_zooms = spaces.zoom_positions or (Space(ZOOM_GENERIC, (0.0, 1.0)),)
+    zooms = zoom_scales(told_zooms, options.zoom_range, options.zoom_scale)
     if spaces.zoom_positions and not zooms:
         choices.append("zoom: positions without a meaning; set zoom_range to the lens's ratios to use them")
     position, moving = await _tells(soap, paths[PTZ], profile, choices)
+    if position and not scales[0].space.in_degrees and not (options.pan_range_deg and options.tilt_range_deg):
+        (left, right), (bottom, top) = scales[0].pan_deg, scales[0].tilt_deg
+        choices.append(
+            f"positions: without degrees; taken for pan {left:g}..{right:g}° and tilt {bottom:g}..{top:g}°, "
+            "set pan_range_deg and tilt_range_deg where that is wrong"
+        )
     return Survey(
         maker=maker,
         device=device,
@@ -133,15 +149,16 @@ async def survey(soap: SoapClient, options: DriverOptions) -> Survey:
         timeout_s=limits,
         scales=scales,
         zoom_scales=zooms,
-        position=position and bool(scales),
+        position=position,
         moving=moving,
         choices=tuple(choices),
     )
 
 
-async def _optional(soap: SoapClient, path: str, operation: str, *content: Markup) -> Element | None:
+async def _optional(
+    soap: SoapClient, path: str, service: str, operation: str, *content: Markup
+) -> Element | None:
     """An answer that can be done without: None where the camera has no such call, or garbles it."""
-    service = DEVICE if path == soap.device_path else PTZ
     try:
         answer = await soap.ask(path, service, operation, *content)
     except (PtzProtocolError, PtzUnsupported):
@@ -151,7 +168,9 @@ async def _optional(soap: SoapClient, path: str, operation: str, *content: Marku
 
 async def _paths(soap: SoapClient) -> dict[str, str]:
     """Namespace → path of the services; PTZ is among them."""
-    answer = await _optional(soap, soap.device_path, "GetServices", element("IncludeCapability", False))
+    answer = await _optional(
+        soap, soap.device_path, DEVICE, "GetServices", element("IncludeCapability", False)
+    )
     paths = {} if answer is None else service_paths(answer)
     if PTZ not in paths:
         named = capability_paths(
@@ -182,7 +201,7 @@ async def _profile(soap: SoapClient, paths: dict[str, str], options: DriverOptio
 
 
 async def _device(soap: SoapClient, choices: list[str]) -> tuple[str, str]:
-    answer = await _optional(soap, soap.device_path, "GetDeviceInformation")
+    answer = await _optional(soap, soap.device_path, DEVICE, "GetDeviceInformation")
     if answer is None:
         choices.append("device: the camera does not say what it is")
         return "", ""
@@ -196,7 +215,7 @@ async def _options(
 ) -> tuple[Element | None, Range | None]:
     """The list of spaces of the configuration, and (least, greatest) Timeout."""
     answer = await _optional(
-        soap, path, "GetConfigurationOptions", element("ConfigurationToken", profile.configuration)
+        soap, path, PTZ, "GetConfigurationOptions", element("ConfigurationToken", profile.configuration)
     )
     if answer is None:
         choices.append("spaces: those of the node, the camera tells no options of its configuration")
@@ -206,14 +225,14 @@ async def _options(
 
 
 async def _node(soap: SoapClient, path: str, profile: Profile, choices: list[str]) -> Node:
-    answer = await _optional(soap, path, "GetNodes")
+    answer = await _optional(soap, path, PTZ, "GetNodes")
     if answer is None:
         choices.append("node: the camera tells none; presets are tried, home is not")
         return Node()
     return node_of(answer, profile.node)
 
 
-def _scales(spaces: Spaces, options: DriverOptions, choices: list[str]) -> tuple[PanTiltScale, ...]:
+def _scales(spaces: Spaces, options: DriverOptions) -> tuple[PanTiltScale, ...]:
     """What positions mean: spaces in degrees first, which also tell what the generic one means."""
     exact = [
         degrees_scale(space, options.position_pan_sign, options.position_tilt_sign)
@@ -226,14 +245,9 @@ def _scales(spaces: Spaces, options: DriverOptions, choices: list[str]) -> tuple
         raise PtzRefused("pan_range_deg and tilt_range_deg must rise")
     generic = [
         PanTiltScale(space, pan_deg, tilt_deg, options.position_pan_sign, options.position_tilt_sign)
-        for space in spaces.positions
+        for space in spaces.positions or (Space(PAN_TILT_GENERIC),)  # a head may tell what it cannot be told
         if not space.in_degrees
     ]
-    if generic and not exact and not (options.pan_range_deg and options.tilt_range_deg):
-        choices.append(
-            f"positions: without degrees; taken for pan {pan_deg[0]:g}..{pan_deg[1]:g}° and tilt "
-            f"{tilt_deg[0]:g}..{tilt_deg[1]:g}°, set pan_range_deg and tilt_range_deg where that is wrong"
-        )
     return (*exact, *generic)
 
 
@@ -244,12 +258,12 @@ def _clockwise(span: Range | None) -> Range | None:
 
 async def _tells(soap: SoapClient, path: str, profile: Profile, choices: list[str]) -> tuple[bool, bool]:
     """Whether positions and moves are told: what an answer holds counts, then what the service says of itself."""
-    answer = await _optional(soap, path, "GetServiceCapabilities")
+    answer = await _optional(soap, path, PTZ, "GetServiceCapabilities")
     claims = answer.find("Capabilities") if answer is not None else None
     claimed = claims.attributes if claims is not None else {}
     position, moving = (claimed.get(name, "").lower() == "true" for name in ("StatusPosition", "MoveStatus"))
     try:
-        status = await _optional(soap, path, "GetStatus", element("ProfileToken", profile.token))
+        status = await _optional(soap, path, PTZ, "GetStatus", element("ProfileToken", profile.token))
         seen = None if status is None else told(status)
     except PtzProtocolError:
         seen = None
