@@ -216,9 +216,12 @@ class Motion:
         """The axes that were told to turn and do not, with the directions (-1 or 1) that they were told."""
         self._account(now_s)
         if not self.sees(now_s):
-            return {}
+            return set()
         return {
-            axis: evidence.sign for axis, evidence in self._axes.items() if self._is_stuck(axis, evidence)
+            (axis, sign)
+            for axis, evidence in self._axes.items()
+            if self._is_stuck(axis, evidence)
+            for sign in evidence.signs
         }
 
     def try_again(self, axis: str) -> None:
