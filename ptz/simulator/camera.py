@@ -6,6 +6,7 @@ requests at the same times give the same answers.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ from ptz.simulator.wire_faults import WireFaults
 
 USER_CHECK = "/ISAPI/Security/userCheck"
 MOST_REQUEST_BYTES = 1 << 20
+AUTHORITY = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,10 +249,8 @@ class SimulatedCamera:
 
     @staticmethod
     def _authority(request: Request) -> str:
-        host = request.header("Host") or "127.0.0.1"
-        return (
-            host if host.isascii() and len(host) < 256 and not set(host) & set("/<>\"'&\\ @") else "127.0.0.1"
-        )
+        host = request.header("Host") or ""
+        return host if AUTHORITY.fullmatch(host) else "127.0.0.1"
 
     def _onvif_login(
         self, request: Request, asked: Asked, label: str, now_s: float, peer: str

@@ -51,7 +51,7 @@ class IsapiDocuments:
         """ResponseStatus: what became of a request."""
         return self.whole(
             "ResponseStatus",
-            element("requestURL", path[:256]),
+            element("requestURL", "".join(letter for letter in path[:256] if letter.isprintable())),
             element("statusCode", code),
             element("statusString", STATUS_STRINGS.get(code, "Additional Error")),
             element("subStatusCode", sub),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ptz.http import Request, Response
 from ptz.simulator.accounts import Accounts, LoginSettings, User, expected_response
 from ptz.simulator.answer import Answer
@@ -83,8 +85,8 @@ class Visitor:
 
 def parameters(challenge: str) -> dict[str, str]:
     """Of a challenge: realm, nonce, and qop and algorithm if any."""
-    words = dict(word.split("=", 1) for word in challenge.removeprefix("Digest ").split(", "))
-    return {key: value.strip('"') for key, value in words.items() if key != "stale"}
+    words = re.findall(r'(\w+)\s*=\s*("[^"]*"|[^\s,]+)', challenge)
+    return {key.lower(): value.strip('"') for key, value in words if key.lower() != "stale"}
 
 
 def document_of(response: Response) -> Element:
