@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeGuard
 
 from engine.errors import (
     PtzBusy,
@@ -184,13 +185,13 @@ class SoapClient:
 
     async def ask(self, path: str, service: str, operation: str, *content: Markup) -> Element | Fault:
         """Call, and return the answer's element, or a fault other than a refused login."""
-        answer = await self._ask(path, service, operation, content)
-        if not isinstance(answer, Fault) or not answer.any_of(UNAUTHORIZED | WRONG_TOKEN):
-            return answer
         before = self._login, tuple(self.choices)
-        if await self._other_login(answer):
+        answer = await self._ask(path, service, operation, content)
+        for _ in range(2):  # no login → token → password as text, or → the camera's new time
+            if not _wants_login(answer) or not await self._other_login(answer):
+                break
             answer = await self._ask(path, service, operation, content)
-        if isinstance(answer, Fault) and answer.any_of(UNAUTHORIZED | WRONG_TOKEN):
+        if _wants_login(answer):
             self._login, self.choices = before[0], list(before[1])
             if not self._options.user:
                 raise PtzUnauthorized(
@@ -260,11 +261,16 @@ class SoapClient:
         return self._utc() if self._offset_s is None else self._now() + self._offset_s
 
     def _choose(self, choice: str) -> None:
-        if choice not in self.choices:
-            self.choices.append(choice)
+        """Of each topic the latest choice is kept."""
+        topic = choice.partition(":")[0]
+        self.choices = [kept for kept in self.choices if kept.partition(":")[0] != topic] + [choice]
 
     def _where(self, operation: str) -> str:
         return f"{self._options.url} ONVIF {operation}"
+
+
+def _wants_login(answer: Element | Fault) -> TypeGuard[Fault]:
+    return isinstance(answer, Fault) and answer.any_of(UNAUTHORIZED | WRONG_TOKEN)
 
 
 def _refuses(response: Response, where: str) -> bool:
