@@ -15,6 +15,7 @@ from engine.errors import PtzRefused
 from ptz.framing.aiming import RAMP_S, Aiming
 from ptz.framing.base import Framing, Moment, create_policy
 from ptz.framing.fence import Fence
+from ptz.framing.latency_meter import LatencyMeter
 from ptz.framing.loss import SEEN_S, Ladder, coasting_share, step_of
 from ptz.framing.pictures import PictureClock
 from ptz.framing.placing import view_of
@@ -47,8 +48,7 @@ class Follower:
         """Where the head pointed and will point; shared with what calibrates."""
         self.targets = Targets(settings.targets)
         self.pictures = PictureClock()
-        self.image_latency_s = settings.image_latency_s
-        """How old a picture is when it arrives; may be changed while it runs."""
+        self.latency = LatencyMeter(settings.image_latency_s)
         self._state = FollowState.IDLE
         self._why = ""
         self._followed: Framing | None = None
@@ -91,14 +91,14 @@ class Follower:
     @settings.setter
     def settings(self, settings: FollowSettings) -> None:
         if settings.image_latency_s != self._settings.image_latency_s:
-            self.image_latency_s = settings.image_latency_s
+            self.latency = LatencyMeter(settings.image_latency_s)
         self._take(settings)
 
     def observe(self, sightings: Sightings, now_s: float | None = None) -> None:
         """The objects of one picture; `sightings.time_s` is when it arrived, `now_s` when its result did (None: by the
         next `decide`). Late, doubled and older pictures and boxes that are none are dropped and counted.
         """
-        taken = replace(sightings, time_s=sightings.time_s - self.image_latency_s)
+        taken = replace(sightings, time_s=self.latency.taken_s(sightings.time_s))
         if not self.targets.accepts(taken):
             return
         self.pictures.came(sightings.time_s, now_s)
@@ -106,6 +106,12 @@ class Follower:
         self.targets.observe(taken, pose, self.lens, math.hypot(velocity.pan_deg_s, velocity.tilt_deg_s))
         self.aiming.view = view_of(taken, pose, self.lens)
         self._sightings = taken
+        self.latency.saw(sightings.time_s, self.targets.people, pose)
+
+    @property
+    def image_latency_s(self) -> float:
+        """How old a picture is when it arrives: as set at first, measured since the head first moved."""
+        return self.latency.latency_s
 
     def reported(self, pose: Pose, zoomed: bool = True) -> None:
         """What the camera said of its head, when it said so. `zoomed`: the zoom was told, and not assumed."""
@@ -124,9 +130,10 @@ class Follower:
         position; what is not finite or not in order is left out."""
         if not (math.isfinite(pan_deg) and math.isfinite(tilt_deg) and from_s < to_s):
             self.targets.dropped["image motion that is none"] += 1
-        elif self.log.reports_since(to_s) > BLIND_S:
-            latency_s = self.image_latency_s
-            self.log.turned(from_s - latency_s, to_s - latency_s, pan_deg, tilt_deg)
+            return
+        self.latency.turned(from_s, to_s, pan_deg, tilt_deg)
+        if self.log.reports_since(to_s) > BLIND_S:
+            self.log.turned(from_s - self.image_latency_s, to_s - self.image_latency_s, pan_deg, tilt_deg)
 
     def operator(self, now_s: float) -> None:
         """An operator has just commanded the head: hands off until `manual.resume_s` later."""
@@ -193,6 +200,7 @@ class Follower:
             raise ValueError(f"the time must be a number, not {now_s}")
         self._now_s = now_s
         self.pictures.tick(now_s)
+        self.latency.measure(self.log, now_s)
         if self.targets.newest_s > now_s + 0.5:
             self.targets.dropped["clock ahead"] += 1
             self.targets.forget()
@@ -371,6 +379,7 @@ class Follower:
             ],
             "known": len(self.targets),
             "image_latency_s": round(self.image_latency_s, 3),
+            "image_latency_measured": self.latency.measured,
             "dropped": dict(self.targets.dropped),
             "reports_refused": dict(self.log.refused),
         }

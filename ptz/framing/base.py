@@ -121,8 +121,7 @@ def framing_of(target: Target, time_s: float, why: str) -> Framing:
     return Framing(
         members=(target.key,), time_s=now.time_s, seen_s=target.time_s,
         pan_deg=now.pan_deg, tilt_deg=now.tilt_deg,
-        measured_pan_deg=target.pan_deg if target.seen else now.pan_deg,
-        measured_tilt_deg=target.tilt_deg if target.seen else now.tilt_deg,
+        measured_pan_deg=target.pan_deg, measured_tilt_deg=target.tilt_deg,
         width_deg=target.width_deg, height_deg=target.height_deg, why=why,
         pan_deg_s=now.pan_deg_s, tilt_deg_s=now.tilt_deg_s,
         pan_sigma_deg=now.pan_sigma_deg, tilt_sigma_deg=now.tilt_sigma_deg,

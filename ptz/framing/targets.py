@@ -22,6 +22,8 @@ from ptz.types import Pose, Sightings
 SPEED_MEMORY_S = 2.0
 FADE_S = 0.6
 """Time in which a speed is forgotten that is not seen any more."""
+MOST_BODIES_S = 6.0
+"""Nobody who is out of sight is faster than so many heights of their body a second."""
 LATE_RUN = 5
 """So many pictures in a row that are older than the newest mean that the clock was set back."""
 SIZE_GAIN = 0.2
@@ -77,15 +79,18 @@ class Target:
             return now
         left = max(0.0, 1.0 - gone_s / (2.0 * FADE_S))
         way_s = FADE_S * (1.0 - left * left)
-        unsure_s = gone_s
+        flat = max(0.1, math.cos(math.radians(now.tilt_deg)))
+        fast = math.hypot(now.pan_deg_s * flat, now.tilt_deg_s) / (MOST_BODIES_S * self.height_deg)
+        if fast > 1.0:
+            way_s, left = way_s / fast, left / fast
         return Estimate(
             time_s=time_s,
             pan_deg=(now.pan_deg + now.pan_deg_s * way_s) % 360.0,
             tilt_deg=now.tilt_deg + now.tilt_deg_s * way_s,
             pan_deg_s=now.pan_deg_s * left,
             tilt_deg_s=now.tilt_deg_s * left,
-            pan_sigma_deg=math.hypot(now.pan_sigma_deg, now.pan_sigma_deg_s * unsure_s),
-            tilt_sigma_deg=math.hypot(now.tilt_sigma_deg, now.tilt_sigma_deg_s * unsure_s),
+            pan_sigma_deg=math.hypot(now.pan_sigma_deg, now.pan_sigma_deg_s * gone_s),
+            tilt_sigma_deg=math.hypot(now.tilt_sigma_deg, now.tilt_sigma_deg_s * gone_s),
             pan_sigma_deg_s=now.pan_sigma_deg_s,
             tilt_sigma_deg_s=now.tilt_sigma_deg_s,
             size_deg=now.size_deg,

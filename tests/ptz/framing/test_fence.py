@@ -48,7 +48,8 @@ def test_no_speed_carries_the_head_across_a_limit() -> None:
         for step in range(600):
             if step % 10 == 0:
                 ahead = Pose(0.0, (pan + 0.1 * speed[0]) % 360.0, tilt + 0.1 * speed[1], zoom)
-                wished = Velocity(*(random.choice([-80.0, 80.0, 3.0], 2)), random.choice([-1.0, 1.0]))
+                pan_wish, tilt_wish = (float(value) for value in random.choice([-80.0, 80.0, 3.0], 2))
+                wished = Velocity(pan_wish, tilt_wish, float(random.choice([-1.0, 1.0])))
                 asked = ENDS.speed(wished, ahead)
             goal = np.array([asked.pan_deg_s, asked.tilt_deg_s, asked.zoom_octaves_s])
             change = np.array([200.0, 200.0, 12.0]) * 0.01

@@ -25,7 +25,7 @@ def wanted(framing: Framing = PERSON, sight: Sight = SIGHT, settings: ZoomSettin
 
 def test_a_person_takes_the_wanted_share_of_the_height() -> None:
     assert wanted() == pytest.approx(SIZE_DEG)
-    assert SIZE_DEG == pytest.approx(31.0, abs=0.3)  # 8° of a vertical 17.7°
+    assert wanted() == pytest.approx(31.0, abs=0.3)  # 8° of a vertical 17.7°
     assert wanted(settings=ZoomSettings(body_height=0.35)) > SIZE_DEG
 
 
