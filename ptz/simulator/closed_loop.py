@@ -23,7 +23,7 @@ from ptz.head import Head, HeadSettings
 from ptz.laws.base import create_law
 from ptz.lens import Lens
 from ptz.metrics import Scores, Series, Step, Turning, score, steps
-from ptz.pilot import Pilot
+from ptz.pilot import Follows, Pilot
 from ptz.pose_log import Plant
 from ptz.settings import FollowSettings
 from ptz.simulator.device import Command, Device
@@ -124,6 +124,7 @@ def run_scene(settings: LoopSettings, see: See | None = None) -> RunReport:
 
     async def run() -> RunReport:
         rig = Rig(settings, mount, asyncio.get_running_loop().time, see)
+        rig.take_off()
         await rig.run(duration_s)
         return rig.report()
 
@@ -154,13 +155,19 @@ class Rig:
             speeds_of(self.profile, settings.calibrated),
             now,
         )
-        self.pilot = Pilot(self.follower, self.head, now)
+        self.pilot: Pilot
+        self.seen: Truth
+        """Of the newest picture."""
         if follow.policy == "selected":
             self.follower.select(gid=(settings.script.target_ids or (1,))[0])
         self.recorder = Recorder(settings.script.target_ids, follow.zoom.body_height)
         self._states: list[tuple[float, str, str]] = []
         self._arrived_s = -math.inf
         self._last: tuple[float, Pose] | None = None
+
+    def take_off(self, member: Follows | None = None) -> None:
+        """Give the head its pilot. `member` speaks for the follower where several cameras work together."""
+        self.pilot = Pilot(member or self.follower, self.head, self._now)
 
     def follow_settings(self) -> FollowSettings:
         """The follower's settings for this run."""
@@ -202,6 +209,7 @@ class Rig:
         pose = self.device.true_pose(taken_s)
         view = self.profile.optics.view(pose)
         seen = truth(self.world, self.mount, view, scene_s % self.settings.script.duration_s)
+        self.seen = seen
         self.recorder.picture(pose, seen, taken_s)
         arrived_s = self._arrival_s(taken_s)
         if arrived_s is None:
