@@ -23,6 +23,7 @@ KEPT_S = 12.0
 FROZEN_S = 1.5
 """Reports that stay the same for longer than this while the head should have moved are not believed."""
 FROZEN_DEG = 2.0
+CLOCK_SET_S = 1.0
 REMEMBERED_S = 6.0
 """Reports of so long tell how old they are."""
 
@@ -186,7 +187,9 @@ class PoseLog:
             self._variance[axis] += (0.02 * turns[axis]) ** 2 + (0.1 if turns[axis] else 0.0)
 
     def _act(self, time_s: float) -> float:
-        """When a command takes effect: never before the one that was sent before it."""
+        """When a command takes effect: never before the one that was sent before it, unless the clock was set back."""
+        if time_s < self.last_command_s - CLOCK_SET_S:
+            self.last_command_s = self._acts_s = -math.inf
         self.last_command_s = max(time_s, self.last_command_s)
         self._acts_s = max(time_s + self._latency_s, self._acts_s)
         for path in self._paths:
@@ -228,6 +231,9 @@ class PoseLog:
         if time_s <= self._checked_s and self._disorder < 3:
             self._disorder += 1
             return "out_of_order"
+        if self._disorder >= 3:
+            self._believed_s = self._aged_s = -math.inf
+            self._seen.clear()
         self._disorder = 0
         return ""
 
@@ -352,7 +358,7 @@ class PoseLog:
         wrong_pan = wrap_deg(pan_deg - wrap_deg(after.pan_deg - before.pan_deg))
         wrong_tilt = tilt_deg - (after.tilt_deg - before.tilt_deg)
         pan, tilt, zoom = self._fix(to_s)
-        self._anchor(to_s, (pan + 0.7 * wrong_pan, tilt + 0.7 * wrong_tilt, zoom))
+        self._anchor(to_s, (pan + 0.8 * wrong_pan, tilt + 0.8 * wrong_tilt, zoom))
 
     # Where it points
 
