@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import signal
 import sys
@@ -86,9 +87,12 @@ def fault_of(text: str) -> Fault:
     if kind not in KINDS:
         raise ConfigError(f"--fault {text}: no such kind{nearest(kind, KINDS)}")
     try:
-        return Fault(kind, value=float(value or 0))
+        number = float(value or 0)
     except ValueError:
-        raise ConfigError(f"--fault {text}: {value!r} is no number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise ConfigError(f"--fault {text}: {value!r} is no number")
+    return Fault(kind, value=number)
 
 
 def camera_of(args: argparse.Namespace) -> SimulatedCamera:
@@ -106,6 +110,8 @@ def camera_of(args: argparse.Namespace) -> SimulatedCamera:
     for name, port in (("--http", args.http), ("--control", args.control or 0)):
         if not 0 <= port <= 65_535:
             raise ConfigError(f"{name} {port}: a port is a number from 0 to 65535")
+    if not (math.isfinite(args.lock_s) and args.lock_s >= 0):
+        raise ConfigError(f"--lock-s {args.lock_s:g}: seconds, 0 or more")
     faults = Faults([fault_of(text) for text in args.fault], args.seed)
     accounts = Accounts(
         [User(args.user, password_of(args.password_env))],

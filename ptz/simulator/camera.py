@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ptz.http import Request, Response
 from ptz.simulator import pictures
 from ptz.simulator.accounts import Accounts, Login, Outcome, Strictness
-from ptz.simulator.answer import Answer, Wire, cut_off
+from ptz.simulator.answer import NOTHING, Answer, Wire, cut_off
 from ptz.simulator.device import Device
 from ptz.simulator.faults import Fault
 from ptz.simulator.isapi_documents import NAMESPACE, IsapiDocuments
@@ -129,7 +129,7 @@ class SimulatedCamera:
             except SoapFault as fault:
                 asked = fault
         answer = self._answer(request, asked, label, now_s, peer)
-        answer = answer if answer.wire in (Wire.HANG, Wire.RESET, Wire.REFUSED) else self._timed(answer)
+        answer = answer if answer.response is NOTHING else self._timed(answer)
         self._wire.started(answer, now_s)
         status = answer.response.status
         self.log.append(LogEntry(now_s, peer, request.method[:16], label[:256], status, answer.wire))
