@@ -50,12 +50,19 @@ class Shot:
 class SceneRenderer:
     """Draws what one camera of a world sees.
 
-    cut_outs  BGRA pictures of people that stand in for the drawn ones, stretched to their boxes
+    cut_outs    BGRA pictures of people that stand in for the drawn ones, stretched to their boxes
+    px_per_deg  resolution of what stands still
     """
 
-    def __init__(self, world: World, mount: CameraMount, cut_outs: Sequence[U8] = ()) -> None:
+    def __init__(
+        self,
+        world: World,
+        mount: CameraMount,
+        cut_outs: Sequence[U8] = (),
+        px_per_deg: int = PX_PER_DEG,
+    ) -> None:
         self.world, self.mount = world, mount
-        self._backdrop = Backdrop(panorama(world.scene, mount), PX_PER_DEG)
+        self._backdrop = Backdrop(panorama(world.scene, mount, px_per_deg), px_per_deg)
         self._cut_outs = tuple(cut_outs)
         self._noise = np.zeros((0, 0), np.uint8)
 

@@ -295,6 +295,20 @@ def test_a_picture_without_a_time_has_no_pose(house: House) -> None:
     assert [meta.pose for _, meta, _ in frames_in(house.reader("frames:gate"))] == [None]
 
 
+def test_a_source_may_know_where_its_camera_looks(house: House) -> None:
+    """A file of poses is believed before the source."""
+    publisher = Publisher(house.start("decode:gate").context, loop=False)
+    house.create_frame_pool("gate", 64, 48)
+    source = slides(house)
+    for poses in (None, Poses((0.0, 1e9), (PtzPose(0, 0, 60), PtzPose(0, 0, 60)))):
+        publisher.poses = poses
+        item = source.grab()
+        assert isinstance(item, Picture)
+        publisher.publish(replace(item, pts_ns=5, pose=PtzPose(20, 0, 50)), source)
+    poses_out = [meta.pose for _, meta, _ in frames_in(house.reader("frames:gate"))]
+    assert poses_out == [PtzPose(20, 0, 50), PtzPose(0, 0, 60)]
+
+
 def test_poses_that_cannot_be_read_fail_the_camera(open_house: OpenHouse, tmp_path: Path) -> None:
     path = tmp_path / "poses.csv"
     path.write_text("nonsense\n")
