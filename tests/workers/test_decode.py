@@ -300,7 +300,7 @@ def test_a_source_may_know_where_its_camera_looks(house: House) -> None:
     publisher = Publisher(house.start("decode:gate").context, loop=False)
     house.create_frame_pool("gate", 64, 48)
     source = slides(house)
-    for poses in (None, Poses((0.0, 1e9), (PtzPose(0, 0, 60), PtzPose(0, 0, 60)))):
+    for poses in (None, Poses((0.0, 1.0), (PtzPose(0, 0, 60), PtzPose(0, 0, 60)))):
         publisher.poses = poses
         item = source.grab()
         assert isinstance(item, Picture)
