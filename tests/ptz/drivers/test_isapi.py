@@ -199,6 +199,12 @@ async def test_bodies(world: World) -> None:
                           "<verticalSpeed>40.00</verticalSpeed>")  # fmt: skip
     await driver.absolute(359.999, 0, 1, None)
     assert world.last[2].startswith("<elevation>0.00</elevation><azimuth>0.00</azimuth>")
+    await driver.store_preset("7", "Gate")
+    assert world.last == (
+        "PUT",
+        f"{HEAD}/presets/7",
+        "<enabled>true</enabled><id>7</id><presetName>Gate</presetName>",
+    )
     await driver.go_to_preset("7")
     assert world.last == ("PUT", f"{HEAD}/presets/7/goto", "")
     await driver.home()
