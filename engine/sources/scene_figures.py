@@ -32,7 +32,15 @@ _HEAD, _HAIR, _HAT, _HIPS, _TRUNK_MIDDLE = (
     int(part) for part in (Part.HEAD, Part.HAIR, Part.HAT, Part.HIPS, Part.TORSO_MIDDLE)
 )
 _UPPER = [int(part) for part in (Part.TORSO_LEFT, Part.TORSO_RIGHT, Part.TORSO_MIDDLE, Part.SHOULDERS)]
-_FEET = [int(Part.FOOT_LEFT), int(Part.FOOT_RIGHT)]
+_CHAINS: list[tuple[int, ...]] = [
+    tuple(int(part) for part in chain)
+    for chain in (
+        (Part.FOOT_LEFT, Part.SHIN_LEFT, Part.THIGH_LEFT), (Part.FOOT_RIGHT, Part.SHIN_RIGHT, Part.THIGH_RIGHT),
+        (Part.HAND_LEFT, Part.FOREARM_LEFT, Part.UPPER_ARM_LEFT),
+        (Part.HAND_RIGHT, Part.FOREARM_RIGHT, Part.UPPER_ARM_RIGHT),
+        (Part.NECK,), (Part.LONG_HAIR,), (Part.BACKPACK,), (Part.BAG,),
+    )
+]  # fmt: skip
 _SKIRT = [int(Part.SKIRT_LEFT), int(Part.SKIRT_RIGHT)]
 
 
@@ -126,6 +134,8 @@ class _Canvas:
     def __init__(self, origin: tuple[int, int], size: tuple[int, int], scale: int, light: Lighting) -> None:
         self.origin, self.scale, self.light = np.array(origin, float), scale, light
         self.picture: U8 = np.zeros((size[1] * scale, size[0] * scale, 4), np.uint8)
+        front = max(0.0, light.front)
+        self._dark, self._bright = 0.64 + 0.14 * front, 0.92 + 0.2 * front
 
     def draw(self, bodies: Bodies, person: int, wardrobe: Wardrobe, facing: tuple[float, float]) -> None:
         """All limbs, the far ones first."""
@@ -140,23 +150,41 @@ class _Canvas:
         hulls = outlines(start, end, start_radius, end_radius)
         lit = outlines(lit_start, lit_end, 0.62 * start_radius, 0.62 * end_radius)
         depth = (bodies.from_px[person, :, 2] + bodies.to_px[person, :, 2]) / 2
-        depth[_FEET] += 0.02
+        depth[_TRUNK_MIDDLE] += 0.01
         colours = _colours(wardrobe)
         worn = bodies.figures.worn[person]
-        trunk_depth, painted_trunk = depth[_TRUNK_MIDDLE], False
-        for part in np.argsort(-depth).tolist():
-            if not painted_trunk and depth[part] <= trunk_depth:
+        chains = [chain for chain in _CHAINS if worn[chain[0]]]
+        trunk = len(chains)
+        depths = [float(depth[list(chain)].mean()) for chain in chains] + [float(depth[_TRUNK_MIDDLE])]
+        for chosen in np.argsort(-np.array(depths)).tolist():
+            if chosen == trunk:
                 self._trunk(hulls, lit, wardrobe, facing)
-                painted_trunk = True
-            if part in colours and worn[part]:
-                self._fill(hulls[part], lit[part], colours[part])
+            else:
+                self._chain(chains[chosen], hulls, lit, colours)
         if worn[_SKIRT[0]]:
             self._fill(
                 _hull(hulls[_SKIRT].reshape(-1, 2)), _hull(lit[_SKIRT].reshape(-1, 2)), wardrobe.trousers
             )
+        self._soften(float(end_radius[_HEAD]))
         self._head(hulls, end, end_radius, wardrobe, facing)
         if worn[_HAT]:
             self._fill(hulls[_HAT], lit[_HAT], wardrobe.carried)
+
+    def _chain(
+        self, chain: tuple[int, ...], hulls: np.ndarray, lit: np.ndarray, colours: dict[int, Colour]
+    ) -> None:
+        """Limbs that hang together: the dark sides of all before the bright ones, so that no joint shows."""
+        for part in chain:
+            self._polygon(hulls[part], colours[part], self._dark)
+        for part in chain:
+            self._polygon(lit[part], colours[part], self._bright)
+
+    def _soften(self, head_px: float) -> None:
+        """Round limbs have no edges between light and shade."""
+        side = max(1, round(0.45 * head_px))
+        if side > 1:
+            colours = np.ascontiguousarray(self.picture[..., :3])
+            self.picture[..., :3] = cv2.blur(colours, (side, side))
 
     def _polygon(self, points: np.ndarray, colour: Colour, brightness: float) -> None:
         fixed = np.round(points * (1 << SHIFT)).astype(np.int32)
@@ -164,14 +192,14 @@ class _Canvas:
         cv2.fillConvexPoly(self.picture, fixed, shade, cv2.LINE_AA, SHIFT)
 
     def _fill(self, outline: np.ndarray, lit: np.ndarray, colour: Colour) -> None:
-        self._polygon(outline, colour, 0.66 + 0.14 * max(0.0, self.light.front))
-        self._polygon(lit, colour, 0.9 + 0.22 * max(0.0, self.light.front))
+        self._polygon(outline, colour, self._dark)
+        self._polygon(lit, colour, self._bright)
 
     def _trunk(
         self, hulls: np.ndarray, lit: np.ndarray, wardrobe: Wardrobe, facing: tuple[float, float]
     ) -> None:
-        self._polygon(_hull(hulls[_HIPS]), wardrobe.trousers, 0.72)
-        self._polygon(_hull(hulls[_UPPER].reshape(-1, 2)), wardrobe.top, 0.7)
+        self._polygon(_hull(hulls[_HIPS]), wardrobe.trousers, self._dark)
+        self._polygon(_hull(hulls[_UPPER].reshape(-1, 2)), wardrobe.top, self._dark)
         self._polygon(
             _hull(lit[_UPPER].reshape(-1, 2)), wardrobe.top, 0.95 + 0.15 * max(0.0, self.light.front)
         )
