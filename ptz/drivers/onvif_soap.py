@@ -248,6 +248,11 @@ class SoapClient:
             self._choose(f"login: WS-UsernameToken, the camera refuses calls without one ({fault})")
             return True
         if self._login == "token" and fault.any_of(WRONG_TOKEN):
+            if not self.url.lower().startswith("https:"):
+                raise PtzUnauthorized(
+                    f"{self.url}: the camera takes the password only as text ({fault}); it is not sent in the clear "
+                    "unless login = token_text is set, or over https"
+                )
             self._login = "token_text"
             self._choose(f"login: the password as text, the camera refuses its digest ({fault})")
             return True

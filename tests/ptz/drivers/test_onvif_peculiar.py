@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from engine.errors import PtzRefused, PtzUnsupported
+from engine.errors import PtzRefused, PtzUnauthorized, PtzUnsupported
 from ptz.drivers.base import DriverOptions
 from ptz.drivers.onvif import OnvifDriver
 from ptz.http import Request, Response, Transport
@@ -31,7 +31,7 @@ class Peculiar(Transport):
 
     before  operation → answer instead of the camera's, or None to let the request through
     after   operation → (what to replace, by what) in the camera's answer
-    asked   the operations and their bodies, in order
+    asked   the operations and their bodies, in order; `sent` are whole requests
     """
 
     def __init__(self, inner: Transport) -> None:
@@ -39,6 +39,7 @@ class Peculiar(Transport):
         self.before: dict[str, Callable[[Element, bytes], Response | None]] = {}
         self.after: dict[str, list[tuple[str, str]]] = {}
         self.asked: list[tuple[str, Element]] = []
+        self.sent: list[bytes] = []
 
     def last(self, operation: str) -> Element:
         return next(body for name, body in reversed(self.asked) if name == operation)
@@ -46,6 +47,7 @@ class Peculiar(Transport):
     async def exchange(self, request: Request, timeout_s: float) -> Response:
         body = parse(request.body, "driver").need("Body").children[0]
         self.asked.append((body.name, body))
+        self.sent.append(request.body)
         instead = self.before.get(body.name)
         answer = instead(body, request.body) if instead else None
         if answer is not None:
@@ -65,7 +67,13 @@ class Peculiar(Transport):
 Scene = Callable[[OnvifDriver, Peculiar, Device], Awaitable[None]]
 
 
-def run(scene: Scene, profile: str = "onvif-generic", login: str = "both", zoom: bool = True) -> None:
+def run(
+    scene: Scene,
+    profile: str = "onvif-generic",
+    login: str = "both",
+    zoom: bool = True,
+    url: str = "http://192.0.2.7",
+) -> None:
     async def main() -> None:
         now = asyncio.get_running_loop().time
         kind = PROFILES[profile]
@@ -75,7 +83,7 @@ def run(scene: Scene, profile: str = "onvif-generic", login: str = "both", zoom:
         )
         peculiar = Peculiar(DeviceTransport(camera, now))
         options = DriverOptions(
-            "http://192.0.2.7", "operator", "s3cret", pan_range_deg=(0.0, 350.0), tilt_range_deg=(-90.0, 15.0),
+            url, "operator", "s3cret", pan_range_deg=(0.0, 350.0), tilt_range_deg=(-90.0, 15.0),
             zoom_range=(1.0, kind.optics.most_zoom) if zoom else None,
         )  # fmt: skip
         driver = OnvifDriver(options, now, peculiar, utc=lambda: START_S + now())
@@ -239,7 +247,9 @@ def test_a_turn_that_is_refused_in_every_form_is_not_tried_in_every_form_again()
     run(scene)
 
 
-def test_a_camera_that_wants_the_password_as_text() -> None:
+@pytest.mark.parametrize("url", ["http://192.0.2.7", "https://192.0.2.7"])
+def test_a_camera_that_wants_the_password_as_text(url: str) -> None:
+    """Whoever sits between could ask for it: it is not sent in the clear unless somebody says so."""
     refusal = faulted(SoapFault("wsse:UnsupportedSecurityToken"))
 
     async def scene(driver: OnvifDriver, peculiar: Peculiar, device: Device) -> None:
@@ -248,11 +258,16 @@ def test_a_camera_that_wants_the_password_as_text() -> None:
 
         for operation in ("GetProfiles", "ContinuousMove", "Stop", "GetStatus"):
             peculiar.before[operation] = refuse
+        if url.startswith("http:"):
+            with pytest.raises(PtzUnauthorized, match=r"only as text .* unless login = token_text is set"):
+                await driver.open()
+            assert not any(b"s3cret" in body for body in peculiar.sent)
+            return
         told = await driver.open()
         assert any(choice.startswith("login: the password as text") for choice in told.choices)
         assert await turned(driver, device) > 10
 
-    run(scene, login="token")
+    run(scene, login="token", url=url)
 
 
 def test_focal_lengths_and_speeds_in_degrees() -> None:
