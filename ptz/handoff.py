@@ -196,9 +196,10 @@ class Handoff:
     def _case_of(self, bid: Bid) -> _Case:
         if bid.target:
             if bid.target not in self._cases:
-                self._cases[bid.target] = self._adopted(bid) or _Case(bid.target)
-                self._cases[bid.target].target = bid.target
-                self._bound()
+                case = self._adopted(bid) or _Case(bid.target)
+                case.target = bid.target
+                self._make_room()
+                self._cases[bid.target] = case
             return self._cases[bid.target]
         best, nearest = None, 1.0
         for case in self._cases.values():
@@ -207,9 +208,9 @@ class Handoff:
                 best, nearest = case, distance
         if best is None:
             best = _Case(self._next_own)
+            self._make_room()
             self._cases[self._next_own] = best
             self._next_own -= 1
-            self._bound()
         return best
 
     def _adopted(self, bid: Bid) -> _Case | None:
@@ -219,8 +220,8 @@ class Handoff:
                 return self._cases.pop(target)
         return None
 
-    def _bound(self) -> None:
-        while len(self._cases) > MOST_TARGETS:
+    def _make_room(self) -> None:
+        while len(self._cases) >= MOST_TARGETS:
             oldest = min(self._cases, key=lambda target: self._cases[target].newest_s)
             del self._cases[oldest]
 

@@ -15,6 +15,8 @@ from ptz.settings import ZoomSettings
 
 SURE = 2.0
 """So many standard deviations of a place are kept inside the picture."""
+CAUGHT = 0.1
+"""A target that was once within this share of the width from the middle has been caught: from then on it strays."""
 
 
 @dataclass(slots=True)
@@ -79,9 +81,8 @@ class ZoomRule:
     def saw(self, framing: Framing, x_deg: float, y_deg: float, sight: Sight) -> None:
         """Where a newly measured target was in its picture: degrees from the middle. Counts from when it was once
         near the middle, so that the first turn towards it is not taken for its doing."""
-        speed_deg_s = math.hypot(framing.pan_deg_s * _flat(framing), framing.tilt_deg_s)
-        self._speed.see(speed_deg_s, sight.now_s)
-        self._caught |= sight.off_middle < 0.1
+        self._speed.see(_speed_deg_s(framing), sight.now_s)
+        self._caught |= math.hypot(x_deg, y_deg) < CAUGHT * sight.hfov_deg
         if self._caught:
             self._stray_x.see(abs(x_deg), sight.now_s)
             self._stray_y.see(abs(y_deg), sight.now_s)
@@ -111,9 +112,7 @@ class ZoomRule:
         high = framing.height_deg + 2 * SURE * framing.tilt_sigma_deg
         stray_x = self._stray_x.at(sight.now_s) / settings.stray
         stray_y = self._stray_y.at(sight.now_s) / settings.stray
-        speed_deg_s = max(
-            self._speed.at(sight.now_s), math.hypot(framing.pan_deg_s * _flat(framing), framing.tilt_deg_s)
-        )
+        speed_deg_s = max(self._speed.at(sight.now_s), _speed_deg_s(framing))
         bounds = {
             "the narrowest": settings.narrowest_deg,
             "size": across(field_of(framing.body_deg, settings.body_height), sight.aspect),
@@ -129,3 +128,10 @@ class ZoomRule:
 
 def _flat(framing: Framing) -> float:
     return math.cos(math.radians(framing.tilt_deg))
+
+
+def _speed_deg_s(framing: Framing) -> float:
+    """Speed across the view, as far as it is sure."""
+    flat = _flat(framing)
+    unsure = math.hypot(framing.pan_sigma_deg_s * flat, framing.tilt_sigma_deg_s)
+    return max(0.0, math.hypot(framing.pan_deg_s * flat, framing.tilt_deg_s) - unsure)
