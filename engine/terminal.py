@@ -238,6 +238,11 @@ def summary_of(status: EngineStatus, directory: str) -> str:
             f"  segmentation: {segmentation['keyframes']} keyframes, "
             f"{segmentation['rows'] / segmentation['keyframes']:.2f} objects each"
         )
+    for name, head in (status["ptz"] or {}).items():
+        lines.append(
+            f"  head of {name}: {printable(head['state'])}, {head['counts'].get('sent', 0)} commands, "
+            f"{head['counts'].get('stops', 0)} stops, moved for {head['moving_s']:.0f} s"
+        )
     restarts = sum(process["restarts"] for process in status["processes"].values())
     lines.append(f"  workers restarted: {restarts}; files in {directory}")
     return "\n".join(lines)

@@ -180,5 +180,6 @@ def test_the_summary() -> None:
         "  re-identification: 900 boxes, 90 embedded (30 new, 20 ambiguous, 40 refresh), 4 left out (3 budget, "
         "1 unusable), 10 ms a crop",
         "  segmentation: 120 keyframes, 2.50 objects each",
+        "  head of gate: ok, 40 commands, 3 stops, moved for 62 s",
         "  workers restarted: 4; files in out/today",
     ]
