@@ -455,6 +455,7 @@ def test_a_wrong_password_is_tried_once_or_twice(login: str) -> None:
         with pytest.raises(PtzUnauthorized, match="password") as refused:
             await bench.driver.open()
         assert "wrong" not in str(refused.value)
+        assert bench.accounts.credentialed == 1, "the camera's clock is right: nothing else is worth trying"
         for _ in range(5):
             with pytest.raises(PtzError):
                 await bench.driver.open()
