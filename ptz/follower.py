@@ -19,6 +19,7 @@ from ptz.framing.latency_meter import LatencyMeter
 from ptz.framing.loss import SEEN_S, Ladder, coasting_share, step_of
 from ptz.framing.pictures import PictureClock
 from ptz.framing.placing import view_of
+from ptz.framing.pointing import selection, track_at
 from ptz.framing.selected import Selected
 from ptz.framing.targets import Target, Targets
 from ptz.laws.base import Law
@@ -148,7 +149,7 @@ class Follower:
     def set_policy(self, name: str, **options: Any) -> None:
         """Change whom it follows; `options` are fields of that policy's settings. Raises `PtzRefused`."""
         if name == "selected" and options:
-            self.select(**options)
+            self.select(**selection(options))
             return
         self.settings = with_options(self._settings, name, options)
 
@@ -383,29 +384,3 @@ class Follower:
             "dropped": dict(self.targets.dropped),
             "reports_refused": dict(self.log.refused),
         }
-
-
-def track_at(
-    sightings: Sightings,
-    point: tuple[float, float] | None,
-    box_xyxy: tuple[float, float, float, float] | None,
-) -> int | None:
-    """The track of the smallest box around a pixel, or of the box that a drawn one covers best; None for neither."""
-    best, best_worth = None, 0.0
-    for track_id, box in zip(sightings.track_ids, sightings.boxes_xyxy, strict=True):
-        left, top, right, bottom = (float(value) for value in box)
-        area = (right - left) * (bottom - top)
-        if not area > 0:
-            continue
-        worth = 0.0
-        if point is not None and left <= point[0] <= right and top <= point[1] <= bottom:
-            worth = 1.0 / area
-        elif box_xyxy is not None:
-            wide = min(right, box_xyxy[2]) - max(left, box_xyxy[0])
-            high = min(bottom, box_xyxy[3]) - max(top, box_xyxy[1])
-            both = max(wide, 0.0) * max(high, 0.0)
-            drawn = (box_xyxy[2] - box_xyxy[0]) * (box_xyxy[3] - box_xyxy[1])
-            worth = both / (area + drawn - both) if both > 0 else 0.0
-        if worth > best_worth:
-            best, best_worth = int(track_id), worth
-    return best

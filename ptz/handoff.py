@@ -35,7 +35,8 @@ class HandoffSettings:
 
     margin      another camera must be better by this share ...
     dwell_s     ... for this long; and an owner stays at least this long
-    lost_s      an owner that has not seen the target for this long loses it to one who sees it
+    lost_s      an owner that has not seen the target for this long (and for two of its pictures) loses it to one who
+                sees it
     ahead_s     how far ahead the next camera is pre-positioned
     least_trust a mapping that is trusted less is not used
     body_m      height of people, for aiming at their middle where their feet are known
@@ -46,7 +47,7 @@ class HandoffSettings:
 
     margin: float = 0.2
     dwell_s: float = 1.5
-    lost_s: float = 0.5
+    lost_s: float = 0.3
     ahead_s: float = 2.5
     least_trust: float = 0.2
     body_m: float = 1.7
@@ -143,6 +144,20 @@ class _Case:
         return max(self.seen_s.values(), default=-math.inf)
 
 
+@dataclass(slots=True)
+class _Rhythm:
+    """How often a camera says something."""
+
+    interval_s: float = 0.0
+    newest_s: float = -math.inf
+
+    def heard(self, time_s: float) -> None:
+        gap_s = time_s - self.newest_s
+        if 0.0 < gap_s < 1.0:
+            self.interval_s += 0.1 * (gap_s - self.interval_s)
+        self.newest_s = max(self.newest_s, time_s)
+
+
 class Handoff:
     """Ownership of targets by cameras. Remembers at most `MOST_TARGETS` targets."""
 
@@ -161,6 +176,7 @@ class Handoff:
         self._cases: dict[int, _Case] = {}
         self._next_own = -1
         self._newest_s = -math.inf
+        self._rhythms: dict[str, _Rhythm] = {station.camera: _Rhythm() for station in stations}
 
     def bid(self, bid: Bid) -> None:
         """A camera sees a target, or says that it does not any more (`seen=False`)."""
@@ -177,6 +193,7 @@ class Handoff:
             self.dropped += 1
             return
         self._newest_s = max(self._newest_s, bid.time_s)
+        self._rhythms[bid.camera].heard(bid.time_s)
         case = self._case_of(bid)
         before = case.bids.get(bid.camera)
         if before is not None and bid.time_s < before.time_s:
@@ -271,6 +288,11 @@ class Handoff:
         return Owned(
             case.target, case.owner, case.since_s, scores, prepare, _why(case, scores, prepare, now_s)
         )
+
+    def _is_lost(self, case: _Case) -> bool:
+        """Whether the owner is blind for a target that others see: longer than between its pictures."""
+        patience_s = max(self.settings.lost_s, 2.2 * self._rhythms[case.owner].interval_s)
+        return case.newest_s - case.seen_s.get(case.owner, -math.inf) > patience_s
 
     def _give(self, case: _Case, camera: str, now_s: float) -> None:
         case.changes += bool(case.owner)

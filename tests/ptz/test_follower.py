@@ -352,7 +352,9 @@ def test_settings_and_policies_change_while_it_runs() -> None:
 @pytest.mark.parametrize(
     ("name", "options"),
     [("gruop", {}), ("group", {"grace": 1}), ("group", {"grace_s": "long"}), ("tour", {}), ("off", {"x": 1}),
-     ("zone", {"box_deg": [1, 2]}), ("group", {"grace_s": float("nan")}), ("tour", {"presets": [1]})],
+     ("zone", {"box_deg": [1, 2]}), ("selected", {"nonsense": 1}), ("selected", {"gid": "x"}),
+     ("selected", {"point": [1]}), ("selected", {"point": ["a", 2]}), ("selected", {"track_id": 99}),
+     ("group", {"grace_s": float("nan")}), ("tour", {"presets": [1]})],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused_and_changes_nothing(name: str, options: dict[str, object]) -> None:
     follower = Loop().follower

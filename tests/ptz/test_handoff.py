@@ -124,7 +124,19 @@ def test_an_owner_who_lost_it_gives_it_up_soon() -> None:
         made.bid(Bid("right", now_s - LATE_S, 7, 0.0, -20.0, 7.8))
         owners.append(made.decide(now_s)[0].owner)
     assert owners[19] == "left"
-    assert (owners.index("right") - 19) / 10 == pytest.approx(0.6, abs=0.15)
+    assert (owners.index("right") - 19) / 10 == pytest.approx(0.4, abs=0.11)
+
+
+def test_a_camera_with_rare_pictures_is_not_blind_between_them() -> None:
+    made = handoff()
+    owners = []
+    for step in range(60):
+        now_s = 10.0 + step / 10
+        if step % 5 == 0:
+            made.bid(Bid("left", now_s, 7, 20.0, -20.0, 9.0))
+        made.bid(Bid("right", now_s, 7, 0.0, -20.0, 7.8))
+        owners.append(made.decide(now_s)[0].owner)
+    assert set(owners[20:]) == {owners[20]}
 
 
 def test_the_next_camera_looks_there_before_the_target_comes() -> None:
