@@ -135,7 +135,7 @@ class _Canvas:
         self.origin, self.scale, self.light = np.array(origin, float), scale, light
         self.picture: U8 = np.zeros((size[1] * scale, size[0] * scale, 4), np.uint8)
         front = max(0.0, light.front)
-        self._dark, self._bright = 0.64 + 0.14 * front, 0.92 + 0.2 * front
+        self._dark, self._bright = 0.56 + 0.14 * front, 0.92 + 0.2 * front
 
     def draw(self, bodies: Bodies, person: int, wardrobe: Wardrobe, facing: tuple[float, float]) -> None:
         """All limbs, the far ones first."""

@@ -20,7 +20,7 @@ from ptz.simulator.world import CameraMount, Occluder, Scene
 PX_PER_DEG = 17
 TOP_DEG = 28.0
 """Elevation of the panorama's upper edge; the lowest is the nadir."""
-SUN = np.array([-0.45, -0.55, 0.70]) / math.hypot(0.45, 0.55, 0.70)
+SUN = np.array([-0.35, -0.42, 0.84]) / math.hypot(0.35, 0.42, 0.84)
 """Unit vector towards the sun: south-west, so that people north of a camera are lit."""
 GROUND_PX_PER_M, GROUND_M = 12, 120.0
 """Resolution and side of the painted map of the ground; around the origin's north."""
@@ -221,7 +221,7 @@ def _shaded(painted: np.ndarray, scene: Scene) -> U8:
         hull = cv2.convexHull(np.array([_spot(x, y) for x, y in fallen[:, :2]], np.int32))
         cv2.fillConvexPoly(shade, hull, 255)
     soft = np.asarray(cv2.GaussianBlur(shade, (0, 0), 1.5), np.float32)[..., None] / 255
-    return np.asarray(painted * (1 - 0.45 * soft), np.uint8)
+    return np.asarray(painted * (1 - 0.32 * soft), np.uint8)
 
 
 def _spot(east_m: float, north_m: float) -> tuple[int, int]:

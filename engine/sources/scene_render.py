@@ -21,7 +21,7 @@ from ptz.simulator.truth import Bodies, bodies, may_hide
 from ptz.simulator.world import CameraMount, Occluder, People, World, project
 from ptz.types import View
 
-SHADE = 0.42
+SHADE = 0.27
 """Share of the light that a shadow takes."""
 NOISE_LEVELS = 2.2
 """Standard deviation of the sensor's noise, in levels of luma."""
@@ -160,6 +160,8 @@ class SceneRenderer:
         hulls = outlines(pixels[0, :, :2] - low, pixels[1, :, :2] - low, radii[0], radii[1])
         for hull in np.round(hulls * 4).astype(np.int32):
             cv2.fillConvexPoly(mask, hull, 255, cv2.LINE_AA, 2)
+        soft = max(1, round(0.12 * float(radii.max())))
+        cv2.blur(mask, (2 * soft + 1, 2 * soft + 1), dst=mask)
         _hide(mask, (int(low[0]), int(low[1])), hidden_by)
         window = y[low[1] : high[1], low[0] : high[0]]
         darkened = cv2.multiply(window, mask, scale=SHADE / 255)

@@ -32,13 +32,13 @@ def toned(shade: np.ndarray, colour_bgr: tuple[float, float, float]) -> U8:
 def paving(rng: np.random.Generator, size_px: int = 1024, slabs: int = 16) -> np.ndarray:
     """Float32 (size, size) around 1: slabs with joints, each a little darker or lighter; a tile of the ground."""
     each = size_px // slabs
-    shade = np.repeat(np.repeat(rng.normal(1.0, 0.05, (slabs, slabs)), each, 0), each, 1).astype(np.float32)
+    shade = np.repeat(np.repeat(rng.normal(1.0, 0.025, (slabs, slabs)), each, 0), each, 1).astype(np.float32)
     shade *= 0.9 + 0.2 * clouds(rng, size_px, size_px, 8)
     shade += rng.normal(0, 0.03, shade.shape).astype(np.float32)
     joint = max(1, each // 24)
     for start in range(0, size_px, each):
-        shade[start : start + joint] *= 0.72
-        shade[:, start : start + joint] *= 0.72
+        shade[start : start + joint] *= 0.84
+        shade[:, start : start + joint] *= 0.84
     return shade
 
 

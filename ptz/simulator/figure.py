@@ -220,7 +220,7 @@ class _Skeleton:
         self._limb(shin_part, knee, ankle, (0.036, 0.026))
         self._limb(foot_part, heel, toe, (0.022, 0.017), fat=False)
         hem = hip + (knee - hip) * 0.85 + self._point(0.0, side * 0.02, 0.0)
-        self._limb(Part.SKIRT_LEFT if left else Part.SKIRT_RIGHT, hip, hem, (0.055, 0.07))
+        self._limb(Part.SKIRT_LEFT if left else Part.SKIRT_RIGHT, hip, hem, (0.054, 0.052))
 
     def _trunk(self) -> None:
         for part, side in ((Part.TORSO_LEFT, -1.0), (Part.TORSO_RIGHT, 1.0)):

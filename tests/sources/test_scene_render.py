@@ -147,7 +147,7 @@ def test_people_throw_shadows(renderer: SceneRenderer) -> None:
     empty = SceneRenderer(World(replace(WORLD.scene, actors=())), OVERVIEW, px_per_deg=8)
     bare, _, _ = drawn(empty, shot)
     ground = (instances == 0) & (bare > 90)
-    darker = ground & (y.astype(int) < bare.astype(int) - 25)
+    darker = ground & (y.astype(int) < bare.astype(int) - 15)
     assert 0.0005 < darker.mean() < 0.05
 
 
