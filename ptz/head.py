@@ -373,12 +373,13 @@ class Head:
         if stopping.accepted_s is None or not self._motion.sees(now_s):
             return True
         braked_s = stopping.accepted_s + BRAKE_S + stopping.blind_s
-        return self._motion.changed_since(max(braked_s, now_s - BRAKE_S - 1.2 * stopping.blind_s))
+        return self._motion.changed_s > max(braked_s, now_s - BRAKE_S - 1.2 * stopping.blind_s)
 
     def _stop_seen(self, stopping: Stopping) -> None:
-        if stopping.way != self._orders.stop_way and not stopping.failure:
-            self._orders.stop_way = stopping.way
-            self.choices.append(f"stops by {stopping.way!r}: other ways were taken and did not stop it")
+        way = stopping.worked(self._motion.changed_s)
+        if way != self._orders.stop_way:
+            self._orders.stop_way = way
+            self.choices.append(f"stops by {way!r}: other ways were taken and did not stop it")
         self._health.clear("stop")
         self._stop_proven = True
         self._rest()

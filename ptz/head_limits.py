@@ -114,7 +114,9 @@ class HeadLimits:
             return [place]
         start, span = self._pan[0], (self._pan[1] - self._pan[0]) % 360
         here, there = (pose.pan_deg - start) % 360, (place.pan_deg - start) % 360
-        if here > span or abs(there - here) < 180:
+        if here > span:
+            here = span if here - span < 360 - here else 0.0
+        if abs(there - here) < 180:
             return [place]
         steps = math.ceil(abs(there - here) / LEG_DEG)
         stations = [

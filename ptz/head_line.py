@@ -57,15 +57,18 @@ class Line:
 
 
 class Window:
-    """At most so many requests in any second."""
+    """At most so many requests in any second, evenly: who uses them all up at once has none left to react with."""
 
     def __init__(self, most: int) -> None:
+        self._gap_s = 1.0 / most
         self._times_s: deque[float] = deque(maxlen=most)
 
     def free_s(self) -> float:
         """When the next one may be sent; long ago where it may be now."""
+        if not self._times_s:
+            return float("-inf")
         full = len(self._times_s) == self._times_s.maxlen
-        return self._times_s[0] + 1.0 if full else float("-inf")
+        return max(self._times_s[-1] + self._gap_s, self._times_s[0] + 1.0 if full else float("-inf"))
 
     def take(self, now_s: float) -> None:
         """One was sent."""

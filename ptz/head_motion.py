@@ -29,6 +29,12 @@ REST_OCTAVES = 0.04
 SLOW_DEG_S = 0.5
 FOREIGN_DEG = 0.6
 COMMAND_DELAY_S = 0.1
+BRISK = (300.0, 300.0, 20.0)
+"""What a brisk head accelerates with: °/s², °/s², octaves/s²."""
+ONSET_S = 0.6
+"""So long after the command to turn it certainly does."""
+REPORT_AGE_S = 0.12
+"""A report is at least so old; so the head is rather taken to be further on than less far."""
 PULSES_S = 5.0
 """Turns with no longer pauses than this are judged together."""
 GRACE_S = 1.0
@@ -62,6 +68,42 @@ class AxisEvidence:
         self.turned_s = self.expected = self.seen = self.seen_in_pictures = 0.0
 
 
+Three = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """Motion by one command as a brisk head would do it: from `begin_s` on speeds become the aims. Pan, tilt, zoom."""
+
+    begin_s: float
+    speeds: Three
+    aims: Three
+
+    def speeds_at(self, time_s: float) -> Three:
+        """Speeds at a moment after the beginning."""
+        seconds = time_s - self.begin_s
+        pan, tilt, zoom = (
+            speed + math.copysign(min(abs(aim - speed), brisk * seconds), aim - speed)
+            for speed, aim, brisk in zip(self.speeds, self.aims, BRISK, strict=True)
+        )
+        return pan, tilt, zoom
+
+    def ways(self, from_s: float, to_s: float) -> list[float]:
+        """How far each axis goes between two moments."""
+        if math.isinf(self.begin_s):
+            return [aim * (to_s - from_s) for aim in self.aims]
+        return [
+            _way(speed, aim, brisk, to_s - self.begin_s) - _way(speed, aim, brisk, from_s - self.begin_s)
+            for speed, aim, brisk in zip(self.speeds, self.aims, BRISK, strict=True)
+        ]
+
+
+def _way(speed: float, aim: float, brisk: float, seconds: float) -> float:
+    ramp_s = min(abs(aim - speed) / brisk, seconds)
+    reached = speed + math.copysign(brisk * ramp_s, aim - speed)
+    return (speed + reached) / 2 * ramp_s + aim * (seconds - ramp_s)
+
+
 @dataclass
 class Report:
     """A report of the position as it was believed."""
@@ -84,9 +126,13 @@ class Motion:
     def __post_init__(self) -> None:
         self._reports: deque[Report] = deque()
         self._images: deque[tuple[float, float, float]] = deque()
-        self._commands: deque[tuple[float, Velocity]] = deque([(-math.inf, Velocity())])
+        self._told: tuple[float, Velocity] = (-math.inf, Velocity())
+        self._legs: deque[Leg] = deque([Leg(-math.inf, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))])
+        self._turns_from_s = math.inf
         self._axes = {axis: AxisEvidence() for axis in AXES}
-        self._changed_s: deque[float] = deque(maxlen=6)
+        self._changed_s = -math.inf
+        self._gaps_s: deque[float] = deque(maxlen=6)
+        self._repeats = 0
         self._moving: bool | None = None
         self._moving_s = -math.inf
         self._told_to_s = -math.inf
@@ -109,9 +155,15 @@ class Motion:
     def sent(self, time_s: float, velocity: Velocity, levels: Levels) -> None:
         """A turn (or a stop: zero) was sent."""
         self._account(time_s)
-        self._commands.append((time_s, velocity))
-        while len(self._commands) > 1 and self._commands[1][0] < time_s - KEPT_S:
-            self._commands.popleft()
+        if velocity.is_zero:
+            self._turns_from_s = math.inf
+        elif self._told[1].is_zero:
+            self._turns_from_s = time_s
+        self._told = time_s, velocity
+        effect_s = max(time_s + COMMAND_DELAY_S, self._legs[-1].begin_s)
+        self._legs.append(Leg(effect_s, self._legs[-1].speeds_at(effect_s), _speeds(velocity)))
+        while len(self._legs) > 1 and self._legs[1].begin_s < time_s - KEPT_S:
+            self._legs.popleft()
         for axis, level in zip(AXES, (levels.pan, levels.tilt, levels.zoom), strict=True):
             evidence = self._axes[axis]
             evidence.sign = _sign(level) if abs(level) >= SURE_LEVEL or axis == "zoom" else 0
@@ -177,8 +229,11 @@ class Motion:
         """Whatever was known of times is not any more (the clock has jumped, the camera has restarted)."""
         self._reports.clear()
         self._images.clear()
-        self._commands = deque([(-math.inf, self._commands[-1][1])])
-        self._changed_s.clear()
+        aims = self._legs[-1].aims
+        self._legs = deque([Leg(-math.inf, aims, aims)])
+        self._told = -math.inf, self._told[1]
+        self._turns_from_s = math.inf
+        self._changed_s = -math.inf
         self.foreign_over()
         for evidence in self._axes.values():
             evidence.since_s = None
@@ -195,7 +250,7 @@ class Motion:
         if not self._reports:
             return None
         report = self._reports[-1]
-        pan, tilt, octaves = self._path(report.time_s, now_s)
+        pan, tilt, octaves = self._path(report.time_s - REPORT_AGE_S - self.refresh_s, now_s)
         pose = report.pose
         return Pose(
             now_s,
@@ -244,13 +299,14 @@ class Motion:
         after = [image for image in self._images if image[0] > since_s]
         return (sum(image[1] for image in after), sum(image[2] for image in after)) if after else None
 
-    def changed_since(self, time_s: float) -> bool:
-        """The reported position has changed since then."""
-        return bool(self._changed_s) and self._changed_s[-1] > time_s
+    @property
+    def changed_s(self) -> float:
+        """When the reported position was last seen to change."""
+        return self._changed_s
 
     def speed_deg_s(self, since_s: float) -> float | None:
         """Mean speed over the last reports after `since_s`, None where there are too few."""
-        reports = [report for report in self._reports if report.time_s >= since_s][-3:]
+        reports = [report for report in self._reports if report.time_s >= since_s][-2:]
         if len(reports) < 2:
             return None
         path = sum(_apart_deg(a.pose, b.pose) for a, b in pairwise(reports))
@@ -281,8 +337,12 @@ class Motion:
     def _compare(self, before: Report, pose: Pose, time_s: float) -> None:
         moved = _apart_deg(before.pose, pose)
         if moved > STILL_DEG:
-            self._changed_s.append(time_s)
-            self.frozen = False
+            if before.time_s > self._turns_from_s + ONSET_S:
+                since_s = max(self._changed_s, self._turns_from_s + ONSET_S)
+                self._gaps_s.append(time_s - since_s if self._repeats else 0.0)
+            self._changed_s, self._repeats, self.frozen = time_s, 0, False
+        else:
+            self._repeats = self._repeats + 1 if before.time_s > self._turns_from_s + ONSET_S else 0
         for axis, shift in _shifts(before.pose, pose).items():
             evidence = self._axes[axis]
             if evidence.since_s is not None:
@@ -343,7 +403,7 @@ class Motion:
     def _report_stands(self, since_s: float | None) -> bool:
         """There are positions, and they have not changed since."""
         reports = [report for report in self._reports if since_s is None or report.time_s >= since_s]
-        return len(reports) >= 3 and not any(time_s >= reports[0].time_s for time_s in self._changed_s)
+        return len(reports) >= 3 and self._changed_s < reports[0].time_s
 
     def _is_stuck(self, axis: str, evidence: AxisEvidence) -> bool:
         enough = ENOUGH_OCTAVES if axis == "zoom" else ENOUGH_DEG
@@ -355,7 +415,7 @@ class Motion:
 
     def _account(self, now_s: float) -> None:
         """Book the time that has gone by as turned, where an axis was told to turn."""
-        last_s, velocity = self._commands[-1]
+        last_s, velocity = self._told
         for axis, speed in zip(AXES, _speeds(velocity), strict=True):
             evidence = self._axes[axis]
             if evidence.since_s is not None and evidence.sign:
@@ -365,23 +425,22 @@ class Motion:
             evidence.last_s = now_s
 
     def _path(self, from_s: float, to_s: float) -> tuple[float, float, float]:
-        """What was told between two moments, as degrees and octaves."""
+        """How far it goes between two moments by what it was told, as degrees and octaves."""
         totals = [0.0, 0.0, 0.0]
-        commands = list(self._commands)
-        for index, (time_s, velocity) in enumerate(commands):
-            begin = max(time_s + COMMAND_DELAY_S, from_s)
-            next_s = commands[index + 1][0] + COMMAND_DELAY_S if index + 1 < len(commands) else math.inf
-            seconds = min(next_s, to_s) - begin
-            if seconds > 0:
-                for axis, speed in enumerate(_speeds(velocity)):
-                    totals[axis] += speed * seconds
+        end_s = to_s
+        for leg in reversed(self._legs):
+            if leg.begin_s < end_s:
+                for axis, way in enumerate(leg.ways(max(from_s, leg.begin_s), end_s)):
+                    totals[axis] += way
+                end_s = leg.begin_s
+            if end_s <= from_s:
+                break
         return totals[0], totals[1], totals[2]
 
     @property
     def refresh_s(self) -> float:
-        """How long a report may stay the same while the head turns: the longest time between changes lately."""
-        gaps = [b - a for a, b in pairwise(self._changed_s)]
-        return min(max((gap for gap in gaps if gap < 2.0), default=0.0), 1.5)
+        """How long a report may stay the same while the head turns, 0 = never seen to: the longest of lately."""
+        return min(max((gap for gap in self._gaps_s if gap < 2.0), default=0.0), 1.5)
 
     def _position_rests(self, since_s: float, now_s: float) -> bool | None:
         after = [report for report in self._reports if report.time_s > since_s]
@@ -439,7 +498,7 @@ def _sign(value: float) -> int:
     return (value > 0) - (value < 0)
 
 
-def _speeds(velocity: Velocity) -> tuple[float, float, float]:
+def _speeds(velocity: Velocity) -> Three:
     return velocity.pan_deg_s, velocity.tilt_deg_s, velocity.zoom_octaves_s
 
 

@@ -26,7 +26,7 @@ class HeadSettings:
     retry_s             time between two tries to move a head that did not
     foreign_pause_s     how long somebody else at the head counts as an operator
     acceleration_deg_s2 what the head brakes with, for the braking distance before a limit
-    reaction_s          time from a command to its effect, for the same
+    reaction_s          time from a wish to its effect, for the same
     pan_limits_deg      (from, to) clockwise: the head stays in this part of the circle; None = everywhere
     tilt_limits_deg     (least, greatest) elevation
     zoom_limits         (least, greatest) ratio
@@ -49,8 +49,8 @@ class HeadSettings:
     not_moving_s: float = 2.0
     retry_s: float = 2.0
     foreign_pause_s: float = 10.0
-    acceleration_deg_s2: float = 150.0
-    reaction_s: float = 0.25
+    acceleration_deg_s2: float = 100.0
+    reaction_s: float = 0.35
     pan_limits_deg: Range | None = None
     tilt_limits_deg: Range | None = None
     zoom_limits: Range | None = None

@@ -39,6 +39,7 @@ class Stopping:
         self._due_s = self.begun_s
         self._way = 0
         self._of_this_way = 0
+        self._taken: list[tuple[float, str]] = []
 
     @property
     def way(self) -> str:
@@ -59,11 +60,17 @@ class Stopping:
         """The camera has taken the stop."""
         self.sent += 1
         self._of_this_way += 1
+        self._taken.append((now_s, self.way))
         self.failure = ""
         if self.accepted_s is None:
             self.accepted_s = now_s
         wait_s = max(REPEAT_S if self.sent == 1 else AGAIN_S, 0.7 * self.blind_s)
         self._due_s = now_s + (ALARM_REPEAT_S if self.alarmed else wait_s)
+
+    def worked(self, changed_s: float) -> str:
+        """The way that has stopped it, when its position changed last at `changed_s`: the last one before that."""
+        before = [way for time_s, way in self._taken if time_s < changed_s - 0.05]
+        return (before or [self._taken[0][1]])[-1]
 
     def failed(self, now_s: float, why: str, *, useless: bool) -> None:
         """The camera has not taken it. `useless`: this way will not do at all, try the next at once."""

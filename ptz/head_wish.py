@@ -290,14 +290,13 @@ class Wishes:
         velocity = self._velocity_wanted(now_s, pose)
         wanted = self._raw(velocity, pose)
         wishes = {(axis, _sign(getattr(wanted, axis))) for axis in AXES if getattr(wanted, axis)}
-        for key, held in list(self._held.items()):
-            if self.motion.moved_s.get(key, -math.inf) > held.since_s:
-                del self._held[key]
-                self._hopeless = ""
-                if not held.limit:
-                    self.health.event("moves", f"{key[0]} moves again")
-            else:
-                self._try(key, held, key in wishes, now_s, proven)
+        again = [key for key, held in self._held.items() if self._moves_again(key, held)]
+        for key in again:
+            if not self._held.pop(key).limit:
+                self.health.event("moves", f"{key[0]} moves again")
+            self._hopeless = ""
+        for key, held in self._held.items():
+            self._try(key, held, key in wishes, now_s, proven)
         self._tell_stuck(wishes)
         blind = self._limits.needs_position and (pose is None or self.motion.age_s(now_s) > POSITION_OLD_S)
         if blind and not velocity.is_zero:
@@ -305,6 +304,13 @@ class Wishes:
             self.health.set("blind", HeadState.DEGRADED, reason)
         elif not blind:
             self.health.clear("blind")
+
+    def _moves_again(self, key: tuple[str, int], held: Held) -> bool:
+        """It was seen to turn this way; or any way, where it did neither."""
+        axis, sign = key
+        other = self._held.get((axis, -sign))
+        ways = (sign,) if held.limit or other is None or other.limit else (-1, 1)
+        return any(self.motion.moved_s.get((axis, way), -math.inf) > held.since_s for way in ways)
 
     def never_moved(self, now_s: float, reason: str) -> None:
         """The probe has found nothing that moves."""
