@@ -60,8 +60,8 @@ class PredictiveOptions:
     drift_share_s: float = 0.08
     beyond: float = 0.25
     least_approach: float = 0.5
-    trail_share: float = 0.2
-    trail_from: float = 0.3
+    trail_share: float = 0.25
+    trail_from: float = 0.43
     trail_s: float = 0.35
     horizon_s: float = 1.2
 
