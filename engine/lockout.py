@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import os
 import secrets
 import sys
@@ -70,6 +71,7 @@ class Governor:
         self.ledger = default_ledger(logins_folder()) if ledger is None else ledger
         self._now = now
         self._password = password
+        self._noted_s = -math.inf
         self._name = hashlib.sha256(f"{self.host}\0{user}".encode()).hexdigest()[:32]
         self._tag = functools.lru_cache(2)(lambda salt: self.ledger.tag(salt, self._password))
 
@@ -103,14 +105,14 @@ class Governor:
     def accepted(self, permit: Permit) -> None:
         """The camera accepted the credentials: refusals in a row are forgotten."""
         now_s = self._now()
+        if not permit.number and 0.0 <= now_s - self._noted_s < PROVEN_S / 10:
+            return
         with self.ledger.account(self._name, now_s) as account:
             secret = account.secret(self._tag(account.salt))
             secret.pending.pop(permit.number, None)
             secret.in_a_row, secret.blocked_at_s = 0, None
             account.locked_at_s = None
-            # Not noted each time: an unchanged account is not written.
-            if not _is_proven(secret, now_s, PROVEN_S / 10):
-                secret.accepted_s = now_s
+            secret.accepted_s = self._noted_s = now_s
 
     def refused(self, permit: Permit, requests: int = 1) -> None:
         """The camera refused the credentials, so many requests of them."""
@@ -180,9 +182,9 @@ class Governor:
         return 0.0, ""
 
 
-def _is_proven(secret: Secret, now_s: float, within_s: float = PROVEN_S) -> bool:
+def _is_proven(secret: Secret, now_s: float) -> bool:
     """It was accepted lately, and not refused since."""
-    lately = secret.accepted_s is not None and now_s - secret.accepted_s < within_s
+    lately = secret.accepted_s is not None and now_s - secret.accepted_s < PROVEN_S
     return lately and not secret.in_a_row
 
 

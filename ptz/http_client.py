@@ -115,7 +115,8 @@ class HttpClient:
         request = Request(method, path, tuple(headers), body)
         async with self._turn:
             deadline_s = self.now() + (self._timeout_s if timeout_s is None else timeout_s)
-            if self._login is not None:
+            if self._login is not None and self._session is None:
+                # Where there is a session its permit looks as well.
                 self.governor.check()
             if refuses is not None:
                 return await self._with_own_login(request, refuses, deadline_s)
