@@ -119,7 +119,7 @@ class Mapping:
         if fit is None:
             return f"{len(self)} pairs, {LEAST_PAIRS} are needed"
         fitting = int(fit.inliers.sum())
-        return f"{fitting} of {len(fit.inliers)} pairs fit within {fit.sigma_deg:.2f}°, trust {fit.trust:.2f}"
+        return f"{fitting} of {len(fit.inliers)} pairs fit, {fit.sigma_deg:.2f}° off, trust {fit.trust:.2f}"
 
     def to_json(self) -> dict[str, object]:
         """Plain values for `json.dump`: the pairs; the fit is made from them."""
