@@ -27,14 +27,15 @@ from ptz.drivers.onvif_forms import (
     ZERO_WITH_SPACES,
     MoveForm,
 )  # fmt: skip
-from ptz.drivers.onvif_messages import Told, duration, preset_place, told, vector
+from ptz.drivers.onvif_messages import duration, preset_place, told, vector
+from ptz.drivers.onvif_places import Places
 from ptz.drivers.onvif_soap import BUSY, PTZ, Fault, SoapClient, error_of
-from ptz.drivers.onvif_spaces import PanTiltScale, scaled
+from ptz.drivers.onvif_spaces import scaled
 from ptz.drivers.onvif_survey import Survey, survey
 from ptz.http import Transport
 from ptz.http_client import HttpClient
 from ptz.http_socket import SocketTransport
-from ptz.types import Capabilities, Levels, Pose, Preset, Status
+from ptz.types import Capabilities, Levels, Preset, Status
 from ptz.xml import Element, Markup, element
 
 Pair = tuple[float, float]
@@ -68,13 +69,13 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
         self._stop_way = STOP
         self._all_forms_refused = False
         self._turning = False
-        self._zoom_x: float | None = None
+        self._places: Places | None = None
         self._learned: dict[str, str] = {}
 
     async def open(self) -> Capabilities:
         """Clock, services, profile, spaces and limits of the camera; see `PtzDriver.open`."""
         found = await survey(self._soap, self.options)
-        self._survey = found
+        self._survey, self._places = found, Places(found)
         none_taken = found.timeout_s is not None and found.timeout_s[1] <= 0
         self._form = MoveForm(
             spaces=not self._usual_spaces(),
@@ -160,16 +161,17 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
             raise PtzUnsupported(f"{self.options.url}: the camera tells neither position nor movement")
         asked_s = self.now()
         answer = told(await self._call("GetStatus"))
-        pose = self._pose((asked_s + self.now()) / 2, answer)
-        return Status(pose, answer.moving, zoomed=pose is not None and self._ratio(answer) is not None)
+        places = self._meaning
+        places.saw(answer)
+        pose, zoomed = places.pose((asked_s + self.now()) / 2, answer)
+        return Status(pose, answer.moving, zoomed)
 
     async def absolute(self, pan_deg: float, tilt_deg: float, zoom: float, max_deg_s: float | None) -> None:
         """AbsoluteMove; `max_deg_s` where the camera takes speeds in degrees."""
         found = self._found
         if not found.spaces.positions:
             raise PtzUnsupported(f"{self.options.url}: the camera has no absolute moves")
-        scale = found.scales[0]
-        parts = [vector("Position", scale.position(pan_deg, tilt_deg), *self._zoom_position(zoom, scale))]
+        parts = [self._meaning.position(pan_deg, tilt_deg, zoom)]
         speed = found.spaces.speed_deg_s
         if speed is not None and max_deg_s is not None:
             pair = min(max_deg_s, speed.x[1]), min(max_deg_s, speed.y[1])
@@ -186,7 +188,7 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
             scaled(self.options.command_pan_sign * x, space.x),
             scaled(self.options.command_tilt_sign * y, space.y),
         )
-        zoom_by, zoom_space = self._zoom_translation(zoom)
+        zoom_by, zoom_space = self._meaning.zoom_translation(zoom)
         await self._call("RelativeMove", vector("Translation", by, zoom_by, (space.uri, zoom_space)))
 
     async def presets(self) -> list[Preset]:
@@ -196,7 +198,7 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
         for preset in answer.all("Preset"):
             token, place = preset.attributes.get("token", ""), preset_place(preset)
             if token:
-                pose = None if place is None else self._pose(self.now(), place)
+                pose = None if place is None else self._meaning.pose(self.now(), place)[0]
                 found.append(Preset(token, preset.text_of("Name", ""), pose))
         return found
 
@@ -235,6 +237,12 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
         if self._survey is None:
             raise PtzUnreachable(f"{self.options.url}: not opened yet")
         return self._survey
+
+    @property
+    def _meaning(self) -> Places:
+        if self._places is None:
+            raise PtzUnreachable(f"{self.options.url}: not opened yet")
+        return self._places
 
     async def _ask(self, operation: str, *content: Markup) -> Element | Fault:
         found = self._found
@@ -291,7 +299,7 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
         elif way == ABSOLUTE_HERE:
             answer = await self._stay_here()
         elif way == STOP:
-            moves = self._found.moves
+            moves = self._found.moves or {"pan", "tilt", "zoom"}
             answer = await self._ask(
                 "Stop", element("PanTilt", "pan" in moves), element("Zoom", "zoom" in moves)
             )
@@ -328,40 +336,6 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
         known = self._found.capabilities(self._form.timeout != "none", reserved)
         learned = (f"{name}: {choice}" for name, choice in self._learned.items())
         self.capabilities = replace(known, choices=(*self._soap.choices, *known.choices, *learned))
-
-    def _pose(self, time_s: float, place: Told) -> Pose | None:
-        if place.pan_tilt is None:
-            return None
-        pan_deg, tilt_deg = self._found.scale_of(place.pan_tilt_space).degrees(*place.pan_tilt)
-        return Pose(time_s, pan_deg, tilt_deg, max(self._ratio(place) or 1.0, 1.0))
-
-    def _ratio(self, place: Told) -> float | None:
-        scale = None if place.zoom is None else self._found.zoom_scale_of(place.zoom_space)
-        if scale is None or place.zoom is None:
-            return None
-        self._zoom_x = place.zoom if "Generic" in scale.space.name else None
-        return scale.ratio(place.zoom)
-
-    def _zoom_position(self, zoom: float, scale: PanTiltScale) -> tuple[float | None, tuple[str, str]]:
-        """The zoom of an AbsoluteMove, and the spaces to spell out: those that the profile does not take anyway."""
-        found = self._found
-        pan_tilt_uri = "" if scale.space.uri == found.profile.position_space else scale.space.uri
-        if not found.zoom_scales:
-            return None, (pan_tilt_uri, "")
-        chosen = found.zoom_scales[0]
-        return chosen.position(zoom), (
-            pan_tilt_uri,
-            "" if "Generic" in chosen.space.name else chosen.space.uri,
-        )
-
-    def _zoom_translation(self, zoom: float) -> tuple[float | None, str]:
-        """How far to move the zoom for a ratio to the present one; None where that is not known."""
-        space, scale = self._found.spaces.zoom_translation, self._found.zoom_scale_of("")
-        if zoom == 1.0 or space is None or scale is None or self._zoom_x is None:
-            return None, ""
-        to = scale.position(scale.ratio(self._zoom_x) * zoom)
-        share = (to - self._zoom_x) / (scale.space.x[1] - scale.space.x[0])
-        return scaled(share, space.x), space.uri
 
     def _refuse_reserved(self, preset: str) -> None:
         number = int(preset) if preset.isdecimal() and len(preset) < 9 else -1

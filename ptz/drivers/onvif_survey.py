@@ -103,7 +103,9 @@ class Survey:
             reserved_presets=reserved,
             pan_range_deg=None if scale.endless else _turned(scale.pan_deg),
             tilt_range_deg=scale.tilt_deg,
-            zoom_range=self.zoom_scales[0].ratios if self.zoom_scales else (1.0, 1.0),
+            zoom_range=self.zoom_scales[0].ratios
+            if self.zoom_scales and "zoom" in self.moves
+            else (1.0, 1.0),
             most_deg_s=None if fastest is None else (fastest.x[1], fastest.y[1]),
             moves=self.moves,
             choices=self.choices,

@@ -172,6 +172,20 @@ def test_a_place_in_the_picture_is_centred(fault: str) -> None:
     run(scene)
 
 
+def test_a_place_in_the_picture_is_centred_and_zoomed_to() -> None:
+    async def scene(bench: Bench) -> None:
+        await bench.driver.open()
+        await bench.driver.absolute(90.0, 0.0, 2.0, None)
+        await asyncio.sleep(5.0)
+        await bench.driver.status()
+        assert await bench.driver.presets() == []
+        await bench.driver.relative_fov(0.25, 0.0, 3.0)
+        pan, _, zoom = await bench.true_turn(6.0)
+        assert 3 < pan < 6 and zoom == pytest.approx(3.0, rel=0.05)
+
+    run(scene)
+
+
 def test_a_camera_that_ignores_a_move_along_one_axis() -> None:
     async def scene(bench: Bench) -> None:
         await bench.driver.open()
