@@ -8,15 +8,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import product
-from pathlib import Path
 from typing import Any, Final
 
 from engine.config.files import unknown_name
 from engine.errors import ConfigError
-from engine.ptz_plots import plot_run
+from engine.ptz_plots import write_plots
 from ptz.laws.base import law_names
 from ptz.settings import POLICIES
-from ptz.simulator.closed_loop import START_S, LoopSettings, RunReport, run_scene
+from ptz.simulator.closed_loop import LoopSettings, RunReport, run_scene
 from ptz.simulator.profiles import PROFILES
 from ptz.simulator.scenes import SCENES
 
@@ -49,7 +48,7 @@ def score(args: argparse.Namespace) -> int:
         if not args.json:
             print(f"{scene:<22}{law:<13}" + "".join(cell(figures[key] * by) for _, key, by, _ in COLUMNS))
         if args.plots is not None:
-            plot(reports[0], args.plots)
+            write_plots(reports[0], args.plots)
     if args.json:
         print(json.dumps([{k: None if v != v else v for k, v in row.items()} for row in rows], indent=2))
     return 0
@@ -82,10 +81,3 @@ def mean_of(reports: Sequence[RunReport]) -> dict[str, float]:
 def cell(value: float) -> str:
     """A number of a table, a dash where there is none."""
     return f"{'–' if math.isnan(value) else format(value, '.2f'):>15}"
-
-
-def plot(report: RunReport, folder: Path) -> None:
-    """One PNG of a run. Raises `OutputError`."""
-    settings = report.settings
-    name = f"{settings.scene}-{settings.profile}-{settings.policy}-{settings.law}"
-    plot_run(report.series, name, folder / f"{name}.png", START_S + settings.warm_up_s)

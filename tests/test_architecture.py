@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,13 +41,17 @@ HEAVY = {
 """Packages that are heavy or optional, and the only files that may import them."""
 
 
-def modules() -> Iterator[tuple[Path, ast.Module]]:
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            yield path.relative_to(ROOT), ast.parse(path.read_text())
+@cache
+def modules() -> tuple[tuple[Path, ast.Module], ...]:
+    return tuple(
+        (path.relative_to(ROOT), ast.parse(path.read_text()))
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+    )
 
 
-def imported(tree: ast.AST, *, typing_too: bool = True) -> set[str]:
+@cache
+def imported(tree: ast.AST) -> frozenset[str]:
     """Dotted names that a module imports anywhere in it, also inside functions."""
     names: set[str] = set()
     for node in ast.walk(tree):
@@ -55,10 +59,10 @@ def imported(tree: ast.AST, *, typing_too: bool = True) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
+    return frozenset(names)
 
 
-def ours(names: set[str]) -> set[str]:
+def ours(names: frozenset[str]) -> set[str]:
     return {name for name in names if name.split(".")[0] in PACKAGES}
 
 
@@ -180,7 +184,8 @@ def test_every_package_is_typed() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["engine.cli", "engine.eval_cli", "engine.models.cli", "engine.segment_cli"]
+    "module",
+    ["engine.cli", "engine.eval_cli", "engine.models.cli", "engine.ptz_cli", "engine.segment_cli"],
 )
 def test_help_imports_nothing_heavy(module: str) -> None:
     code = (
