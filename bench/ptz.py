@@ -1,6 +1,6 @@
 """Following people with simulated cameras: what was asked for, and the scoreboard of scenes, profiles, policies, laws.
 
-    python -m bench.ptz [--quick] [--seeds N] [--jobs N] [--plots DIR] [--safety] [--detector MODEL] [--json FILE]
+    python -m bench.ptz [--quick] [--seeds N] [--jobs N] [--plots DIR] [--faults] [--safety] [--detector MODEL] [--json FILE]
     python -m bench.ptz --scene NAME … [--profile NAME …] [--policy NAME …] [--law NAME …]
 
 All in virtual time (`ptz.simulator.closed_loop`): boxes from an oracle at 15 fps (2 % noise, 5 % missed, 0.5 % false),
@@ -10,7 +10,7 @@ real camera. The first 6 s of a run (start-up probe, first zoom) are not judged.
 
 Without --scene: the goals with the default profile; then every law on every scene, every profile on every scene, every
 policy on every scene. With it: just what is named, every combination. --full: all scenes × profiles × policies × laws.
---safety: with real processes and sockets. --detector: a real detector and tracker look at rendered pictures.
+--faults: every fault of a camera. --safety: with real processes and sockets. --detector: a real detector and tracker look at rendered pictures.
 """
 
 from __future__ import annotations
@@ -150,6 +150,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=None, help="how often each run is done (default 3)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write PNG plots of the first seed there")
+    parser.add_argument("--faults", action="store_true", help="only every fault of the simulated cameras")
     parser.add_argument("--safety", action="store_true", help="only the goals that need real processes")
     parser.add_argument(
         "--detector", metavar="MODEL", help="only the goals, with this detector on rendered pictures"
@@ -161,7 +162,11 @@ def main() -> None:
     args = options().parse_args()
     args.seeds = args.seeds or (1 if args.quick else 3)
     print(heading())
-    if args.safety:
+    if args.faults:
+        from bench.ptz_faults import all_faults
+
+        figures: dict[str, Any] = all_faults(args)
+    elif args.safety:
         from bench.ptz_safety import safety
 
         figures = safety()

@@ -10,12 +10,14 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from engine.ptz_plots import write_plots
 from ptz.metrics import Scores, Step
 from ptz.simulator.closed_loop import LoopSettings, run_scene
 from ptz.simulator.profiles import DEFAULT_PROFILE
 
+Result = TypeVar("Result")
 LAWS = ("predictive", "ema", "p", "pid", "stop_and_go")
 BASELINES = ("p", "pid", "stop_and_go")
 """What the goal compares with; `ema` is in the scoreboard as well."""
@@ -48,8 +50,8 @@ def run_all(
 
 
 def in_processes(
-    run: Callable[..., Outcome], settings: list[LoopSettings], jobs: int, *arguments: object
-) -> Iterator[Outcome]:
+    run: Callable[..., Result], settings: list[LoopSettings], jobs: int, *arguments: object
+) -> Iterator[Result]:
     """`run` of every setting with these arguments, so many at a time in fresh processes, in order."""
     if jobs <= 1:
         yield from (run(each, *arguments) for each in settings)
@@ -58,7 +60,7 @@ def in_processes(
         yield from pool.map(partial(_run, run, arguments), settings)
 
 
-def _run(run: Callable[..., Outcome], arguments: tuple[object, ...], settings: LoopSettings) -> Outcome:
+def _run(run: Callable[..., Result], arguments: tuple[object, ...], settings: LoopSettings) -> Result:
     return run(settings, *arguments)
 
 
