@@ -244,7 +244,7 @@ def box_corners(occluder: Occluder) -> np.ndarray:
 
 PAINT = {
     "wall": (120.0, 140.0, 165.0), "pillar": (150.0, 155.0, 158.0), "kiosk": (95.0, 120.0, 60.0),
-    "planter": (75.0, 95.0, 125.0), "trunk": (45.0, 62.0, 80.0), "van": (205.0, 205.0, 200.0),
+    "planter": (75.0, 95.0, 125.0), "trunk": (62.0, 80.0, 92.0), "van": (205.0, 205.0, 200.0),
     "car": (60.0, 55.0, 160.0),
 }  # fmt: skip
 
@@ -320,7 +320,7 @@ def _town(rng: np.random.Generator, eye: np.ndarray) -> list[Quad]:
         place = np.array([away * math.sin(azimuth), away * math.cos(azimuth) + 10, 2.2 + size / 2])
         quads.append(_billboard(place, eye, (size, size), textures.foliage(rng)))
         trunk = np.array([place[0], place[1], 1.3])
-        quads.append(_billboard(trunk, eye, (0.35, 2.6), textures.planks(rng, PAINT["trunk"])))
+        quads.append(_billboard(trunk, eye, (0.26, 2.6), textures.planks(rng, (92.0, 112.0, 112.0))))
     return quads
 
 
