@@ -1,16 +1,18 @@
 """Following people with simulated cameras: what was asked for, and the scoreboard of scenes, profiles, policies, laws.
 
-    python -m bench.ptz [--quick] [--seeds N] [--jobs N] [--plots DIR] [--faults] [--safety] [--detector MODEL] [--json FILE]
+    python -m bench.ptz [--quick] [--seeds N] [--jobs N] [--plots DIR] [--json FILE]
+    python -m bench.ptz --faults | --safety | --detector MODEL [--json FILE]
     python -m bench.ptz --scene NAME … [--profile NAME …] [--policy NAME …] [--law NAME …]
 
 All in virtual time (`ptz.simulator.closed_loop`): boxes from an oracle at 15 fps (2 % noise, 5 % missed, 0.5 % false),
-video 0.25 s late, 80 ms of inference, commands, motors and reports as the profile says. Requests that renew
-a running turn before its end are counted apart from commands. Nothing here is measured on a
-real camera. The first 6 s of a run (start-up probe, first zoom) are not judged. Goals are judged by the worst seed.
+video 0.25 s late, 80 ms of inference, commands, motors and reports as the profile says. Requests that renew a running
+turn before its end are counted apart from commands. Nothing here is measured on a real camera. The first 6 s of a run
+(start-up probe, first zoom) are not judged. Goals are judged by the worst seed.
 
 Without --scene: the goals with the default profile; then every law on every scene, every profile on every scene, every
 policy on every scene. With it: just what is named, every combination. --full: all scenes × profiles × policies × laws.
---faults: every fault of a camera. --safety: with real processes and sockets. --detector: a real detector and tracker look at rendered pictures.
+--faults: every fault of a camera. --safety: with real processes and sockets. --detector: the goals again, with a real
+detector and tracker on rendered pictures.
 """
 
 from __future__ import annotations
