@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import math
 import re
 import socket
 import ssl
@@ -183,7 +184,7 @@ class _Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._lost: asyncio.Future[None] = self._loop.create_future()
-        self._rested_s = 0.0
+        self._rested_s = -math.inf
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -220,7 +221,9 @@ class _Connection(asyncio.Protocol):
         self._rested_s = self._loop.time()
 
     def send(self, data: bytes) -> None:
+        """Begin an exchange: until it is over nothing else can be carried."""
         assert self._transport is not None
+        self._rested_s = -math.inf
         if not self.ended:
             self._transport.write(data)
 

@@ -352,6 +352,15 @@ def test_a_busy_camera_is_not_asked_twice() -> None:
     assert asked(client, ("PUT", "/a")) == [503] and len(transport.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "proven"), [(200, True), (403, True), (503, False), (400, False), (404, False)]
+)
+def test_what_shows_that_a_password_is_right(status: int, proven: bool) -> None:
+    client, _ = scripted(challenge("a"), Response(status))
+    asked(client, ("GET", "/"))
+    assert (client.governor.reserve().number == "") is proven
+
+
 def test_basic_is_for_tls_only() -> None:
     basic = Response(401, (("WWW-Authenticate", 'Basic realm="x"'),))
     client, transport = scripted(basic)

@@ -202,9 +202,10 @@ def test_silence_ends_and_what_comes_late_is_not_taken_for_an_answer() -> None:
 
 def test_giving_up_leaves_nothing_behind() -> None:
     async def run() -> None:
-        camera = Camera(silence)
+        camera = Camera(OK, silence)
         async with camera.serving() as url:
             transport = SocketTransport(url)
+            await transport.exchange(GET, 2.0)
             asking = asyncio.create_task(transport.exchange(GET, 5.0))
             await asyncio.sleep(0.05)
             asking.cancel()
