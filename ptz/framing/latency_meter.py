@@ -16,7 +16,7 @@ from ptz.types import Pose
 
 STEP_SHARE = 0.3
 """From one picture to the next the latency changes by no more than this share of the time between them."""
-WATCHED = 4
+WATCHED = 2
 """So many targets are enough to measure by."""
 
 

@@ -8,6 +8,9 @@ from ptz.framing.base import Choice, Moment, Policy, framing_of, name_of
 from ptz.framing.targets import Target
 from ptz.settings import FollowSettings
 
+GONE_S = 2.0
+"""A runner out of sight for this long no longer keeps others from being followed."""
+
 
 class Runner(Policy, name="runner"):
     """Follows the fastest; somebody else takes over only who is clearly faster for some time."""
@@ -30,7 +33,7 @@ class Runner(Policy, name="runner"):
         # While the runner is out of sight for a moment, their last speed defends them.
         own = 0.0 if runner is None else runner.speed_over(settings.over_s) or 0.0
         bar = max(settings.least_deg_s, own * (1.0 + settings.faster_by))
-        if runner is None:
+        if runner is None or (runner.unseen_s(moment.time_s) > GONE_S and best.key != runner.key):
             runner = best
         elif best.key != runner.key and speeds[best.key] > bar:
             if best.key != self._rival:

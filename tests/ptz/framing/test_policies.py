@@ -227,6 +227,14 @@ def test_a_turn_of_the_runner_is_not_a_stop() -> None:
         assert show.members(show.run(0.4, script)) == [1]
 
 
+def test_a_runner_out_of_sight_does_not_keep_the_camera_for_long() -> None:
+    show = Show("runner")
+    show.run(2.0, runners(3.0, 12.0))
+    alone: Script = lambda time_s: [Person(1, -20 + 3 * time_s)]  # noqa: E731 - a script like the others
+    assert show.members(show.run(1.5, alone)) == [2]
+    assert show.members(show.run(1.0, alone)) == [1]
+
+
 # zone, tour
 
 

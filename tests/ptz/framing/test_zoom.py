@@ -13,7 +13,8 @@ from ptz.settings import ZoomSettings
 ASPECT = 16 / 9
 PERSON = Framing(
     members=(1,), time_s=10.0, seen_s=10.0, pan_deg=0.0, tilt_deg=0.0, measured_pan_deg=0.0,
-    measured_tilt_deg=0.0, width_deg=2.7, height_deg=8.0, why="", body_deg=8.0, pan_sigma_deg_s=0.0, tilt_sigma_deg_s=0.0,
+    measured_tilt_deg=0.0, width_deg=2.7, height_deg=8.0, why="", body_deg=8.0, pan_sigma_deg_s=0.0,
+    tilt_sigma_deg_s=0.0,
 )  # fmt: skip
 SIGHT = Sight(now_s=10.0, hfov_deg=60.0, aspect=ASPECT, reaction_s=0.6, off_middle=0.0)
 SIZE_DEG = across(field_of(8.0, 0.45), ASPECT)
