@@ -61,6 +61,7 @@ def _add_camera_commands(commands: argparse._SubParsersAction[argparse.ArgumentP
     add("probe", "prove by a short move that it moves and stops, and which way is which").add_argument(
         "--json", action="store_true", help="as JSON"
     )
+    add("unlock", "let a password be tried again that was refused, after putting the camera right")
     move = add("move", "turn it, send it somewhere, or stop it")
     move.add_argument("--pan", type=float, default=0.0, metavar="DEG_S", help="speed to the right")
     move.add_argument("--tilt", type=float, default=0.0, metavar="DEG_S", help="speed upwards")

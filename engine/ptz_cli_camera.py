@@ -16,11 +16,13 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from engine import ptz_setup
 from engine.config.cameras import cameras_from_file
 from engine.config.ptz import PtzConfig
 from engine.errors import ConfigError, PtzNotMoving, PtzRefused, PtzUnreachable, PtzUnsupported
+from engine.lockout import Governor
 from ptz.drivers.base import PtzDriver
 from ptz.head import Head
 from ptz.head_settings import HeadSettings
@@ -45,6 +47,7 @@ def run_command(args: argparse.Namespace) -> int:
         "move": move,
         "preset": preset,
         "calibrate": calibrate,
+        "unlock": unlock,
     }[args.command]
 
     async def carry_out() -> int:
@@ -273,6 +276,21 @@ async def _change_presets(driver: PtzDriver, args: argparse.Namespace) -> None:
         args.preset = await driver.store_preset(args.preset, args.name)
     else:
         await driver.remove_preset(args.preset)
+
+
+async def unlock(args: argparse.Namespace) -> int:
+    """A person says that the password may be tried again."""
+    config = camera_of(args)
+    user, password = config.credentials()
+    if not user:
+        raise ConfigError("this camera has no login; there is nothing to unlock")
+    host = urlsplit(config.url).hostname or config.url
+    governor = Governor(host, user, password)
+    blocked_s = governor.blocked_s
+    governor.allow_again()
+    was = f"was not tried for another {blocked_s:.0f} s" if blocked_s > 0 else "was free to be tried"
+    print(f"the password of {user!r} at {host} {was}; it may be tried again now")
+    return 0
 
 
 async def calibrate(args: argparse.Namespace) -> int:

@@ -53,6 +53,7 @@ def driver_of(config: PtzConfig, now: Callable[[], float]) -> PtzDriver:
         zoom_range=config.zoom_range,
         zoom_scale=config.zoom_scale,
         login=config.login,
+        tls_fingerprint="" if config.tls_fingerprint == OFF else config.tls_fingerprint,
     )
     return create_driver(config.driver, options, now)
 

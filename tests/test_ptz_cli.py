@@ -109,6 +109,21 @@ def test_a_wrong_password_is_one_line_without_it(
     assert "refused the user name or password" in said and "hunter2" not in said and said.count("\n") == 1
 
 
+def test_a_person_lets_a_password_be_tried_again(
+    served: ServedCamera, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAM_PASSWORD", "hunter2")
+    for _ in range(3):
+        assert main(["status", *flags(served)]) == 1
+    assert served.camera.accounts.credentialed_since(0.0) == 2, "the third one was not sent"
+    capsys.readouterr()
+    assert main(["unlock", *flags(served)]) == 0
+    said = capsys.readouterr().out
+    assert "may be tried again now" in said and "hunter2" not in said
+    assert main(["status", *flags(served)]) == 1
+    assert served.camera.accounts.credentialed_since(0.0) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [

@@ -66,6 +66,11 @@ class PtzConfig:
         1, "video input of the head: 1 on a camera, its number on a recorder or encoder", bounds=(1, 512)
     )
     timeout_s: float = setting(2.0, "longest wait for an answer of the camera", unit="s", bounds=(0.2, 60.0))
+    tls_fingerprint: str = setting(
+        OFF,
+        "SHA-256 of the camera's certificate in hex, for https with a certificate that no authority signed; `off` = "
+        "an authority must have signed it",
+    )
     zoom_scale: str = setting(
         "ratio",
         "what an ONVIF camera's zoom positions from 0 to 1 are even steps of: the `ratio`, its `log`, or the field of "
