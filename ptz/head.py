@@ -34,6 +34,8 @@ LEASE_S = 1.0
 CLOCK_JUMP_S = 2.0
 BRAKE_S = 0.6
 """What is reported so soon after a stop may still be braking."""
+OVERDUE_S = 1.0
+"""Where answers are slow, commands leave no time for questions; but not for so long."""
 OWN_S = 3.0
 """Motion so soon after a stop was taken for done is our own."""
 
@@ -219,8 +221,8 @@ class Head:
             await (self._pause(self._until_next()) if step is None else step)
 
     def _must_reopen(self) -> bool:
-        lease, contact = self._orders.lease, self._orders.contact
-        if contact.locked or (lease is not None and not lease.token):
+        contact = self._orders.contact
+        if contact.locked or not self._orders.lease_holds():
             return True
         # A head that may still turn is told to stop before anything else is asked of its camera.
         return contact.lost and (self._stopping is None or self._stopping.alarmed)
@@ -231,6 +233,8 @@ class Head:
         levels = self._wishes.levels(now_s, self.pose)
         if self._stopping is not None and levels.is_zero and not self._wishes.place_due:
             return self._send_stop(self._stopping) if now_s >= self._stopping.due_s else self._question(now_s)
+        if orders.status_s < now_s - OVERDUE_S and (question := self._question(now_s)):
+            return question
         if now_s >= max(orders.window.free_s(), orders.contact.commands_from_s) - 1e-6:
             if self._wishes.place_due:
                 return self._send_place()

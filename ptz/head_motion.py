@@ -28,6 +28,8 @@ REST_DEG = 0.12
 REST_OCTAVES = 0.04
 SLOW_DEG_S = 0.5
 FOREIGN_DEG = 0.6
+FROZEN_DEG = 2.0
+FRESH_S = 1.0
 COMMAND_DELAY_S = 0.1
 BRISK = (300.0, 300.0, 20.0)
 """What a brisk head accelerates with: °/s², °/s², octaves/s²."""
@@ -133,6 +135,7 @@ class Motion:
         self._changed_s = -math.inf
         self._gaps_s: deque[float] = deque(maxlen=6)
         self._repeats = 0
+        self._pictured_deg = 0.0
         self._moving: bool | None = None
         self._moving_s = -math.inf
         self._told_to_s = -math.inf
@@ -216,6 +219,9 @@ class Motion:
             return
         self._account(now_s)
         self._images.append((time_s, pan_deg, tilt_deg))
+        self._pictured_deg += math.hypot(pan_deg, tilt_deg)
+        if self._pictured_deg >= FROZEN_DEG and self._report_stands(now_s):
+            self.frozen = True
         while self._images and self._images[0][0] < time_s - KEPT_S:
             self._images.popleft()
         for axis, shift in (("pan", pan_deg), ("tilt", tilt_deg)):
@@ -223,7 +229,7 @@ class Motion:
             if evidence.since_s is not None and time_s > evidence.since_s:
                 evidence.seen_in_pictures += shift
                 if abs(evidence.seen_in_pictures) >= MOVED_DEG:
-                    self._moved(axis, evidence.seen_in_pictures, now_s, by_image=True)
+                    self._moved(axis, evidence.seen_in_pictures, now_s)
 
     def forget(self) -> None:
         """Whatever was known of times is not any more (the clock has jumped, the camera has restarted)."""
@@ -340,14 +346,14 @@ class Motion:
             if before.time_s > self._turns_from_s + ONSET_S:
                 since_s = max(self._changed_s, self._turns_from_s + ONSET_S)
                 self._gaps_s.append(time_s - since_s if self._repeats else 0.0)
-            self._changed_s, self._repeats, self.frozen = time_s, 0, False
+            self._changed_s, self._repeats, self._pictured_deg, self.frozen = time_s, 0, 0.0, False
         else:
             self._repeats = self._repeats + 1 if before.time_s > self._turns_from_s + ONSET_S else 0
         for axis, shift in _shifts(before.pose, pose).items():
             evidence = self._axes[axis]
             if evidence.since_s is not None:
                 evidence.seen += shift
-                enough = MOVED_OCTAVES if axis == "zoom" else max(MOVED_DEG, 4 * self._noise_deg)
+                enough = MOVED_OCTAVES if axis == "zoom" else max(MOVED_DEG, 3 * self._noise_deg)
                 if abs(evidence.seen) >= enough:
                     self._moved(axis, evidence.seen, time_s)
         if self._told_to_s > before.time_s - GRACE_S - self.refresh_s:
@@ -367,8 +373,9 @@ class Motion:
             *rest, last = shifts
             middle = sum(rest) / len(rest)
             spread = math.sqrt(sum((value - middle) ** 2 for value in rest) / len(rest))
-            self._noise_deg = max(spread, 0.9 * self._noise_deg if len(rest) > 4 else self._noise_deg)
             beyond.append(_sign(last - middle) if abs(last - middle) > max(FOREIGN_DEG, 4 * spread) else 0)
+        steps = sorted(_apart_deg(one, other) for one, other in pairwise(self._rest))
+        self._noise_deg = steps[len(steps) // 2] if len(steps) >= 5 else self._noise_deg
         towards = (beyond[0], beyond[1])
         if towards == (0, 0):
             self._displaced = 0
@@ -383,7 +390,7 @@ class Motion:
         against = sum(
             abs(shift)
             for shift, wanted in zip(_turned(before.pose, pose), (pan, tilt), strict=True)
-            if shift * wanted < 0 and abs(wanted) > 1.0 and abs(shift) > max(0.5, 4 * self._noise_deg)
+            if shift * wanted < 0 and abs(wanted) > 1.0 and abs(shift) > max(0.5, 3 * self._noise_deg)
         )
         if not against:
             self._contrary = None
@@ -392,18 +399,15 @@ class Motion:
         self._contrary = (begun_s, sum_deg + against)
         self._fought = self._fought or (time_s - begun_s >= 1.0 and sum_deg + against >= 5.0)
 
-    def _moved(self, axis: str, shift: float, now_s: float, by_image: bool = False) -> None:
-        evidence = self._axes[axis]
-        if by_image and evidence.turned_s >= self.not_moving_s / 2 and self._report_stands(evidence.since_s):
-            self.frozen = True
+    def _moved(self, axis: str, shift: float, now_s: float) -> None:
         self.proven = True
         self.moved_s[axis, _sign(shift)] = now_s
-        evidence.begin(now_s)
+        self._axes[axis].begin(now_s)
 
-    def _report_stands(self, since_s: float | None) -> bool:
-        """There are positions, and they have not changed since."""
-        reports = [report for report in self._reports if since_s is None or report.time_s >= since_s]
-        return len(reports) >= 3 and self._changed_s < reports[0].time_s
+    def _report_stands(self, now_s: float) -> bool:
+        """There are positions, and they have not changed for longer than they usually take."""
+        reports = [report for report in self._reports if report.time_s >= self._changed_s]
+        return len(reports) >= 4 and reports[-1].time_s - reports[0].time_s >= 1.0 + self.refresh_s
 
     def _is_stuck(self, axis: str, evidence: AxisEvidence) -> bool:
         enough = ENOUGH_OCTAVES if axis == "zoom" else ENOUGH_DEG
@@ -416,9 +420,13 @@ class Motion:
     def _account(self, now_s: float) -> None:
         """Book the time that has gone by as turned, where an axis was told to turn."""
         last_s, velocity = self._told
+        # A report that stands still while pictures move says nothing either way.
+        told_s = self._reports[-1].time_s if self._reports and not self.frozen else -math.inf
+        seen_s = max(told_s, self._images[-1][0] if self._images else -math.inf)
+        watched = now_s - seen_s <= FRESH_S
         for axis, speed in zip(AXES, _speeds(velocity), strict=True):
             evidence = self._axes[axis]
-            if evidence.since_s is not None and evidence.sign:
+            if watched and evidence.since_s is not None and evidence.sign:
                 seconds = max(0.0, now_s - max(evidence.last_s, last_s, evidence.since_s))
                 evidence.turned_s += seconds
                 evidence.expected += abs(speed) * seconds

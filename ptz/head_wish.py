@@ -29,7 +29,8 @@ from ptz.types import (
 )
 
 POSITION_OLD_S = 3.0
-TRIAL_S = 0.8
+TRIAL_S = 0.6
+"""No longer than one turn lasts by itself."""
 LIMIT_RETRY_S = 5.0
 HOPELESS_TRIES = 3
 HOPELESS_S = 30.0

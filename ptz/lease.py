@@ -14,6 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,6 +30,29 @@ def lease_folder() -> Path:
     if not cache.is_absolute():
         cache = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
     return cache / "camring" / "ptz"
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What the file says: the newest token, whose it is, and whether that one still waits for the lock."""
+
+    token: int
+    owner: str
+    pid: int
+    waits: bool
+
+    @property
+    def awaits_its_lock(self) -> bool:
+        """Somebody has taken the head by force, lives, and has not got the lock of the one before yet."""
+        if not self.waits or self.pid <= 0:
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
 
 
 class Lease:
@@ -61,8 +85,8 @@ class Lease:
     def holder(self) -> str:
         """Who has the head by the record, in words."""
         self._open()
-        token, owner, pid = self._read()
-        return f"{owner} (process {pid})" if token else "nobody"
+        record = self._read()
+        return f"{record.owner} (process {record.pid})" if record.pid else "nobody"
 
     def take(self, by_force: bool = False) -> int:
         """Become the controller; returns the token.
@@ -71,32 +95,49 @@ class Lease:
         `PtzError` where the file cannot be used.
         """
         self._open()
-        if not self._lock() and not by_force:
-            raise PtzLeaseLost(
-                f"the head is controlled by {self.holder}; end that, or take it over (engine-ptz move --take)"
-            )
+        free = self._lock()
         with self._writing():
-            self._token = self._read()[0] + 1
-            self._write(self._token)
+            record = self._read()
+            if not by_force and (not free or record.awaits_its_lock):
+                self._unlock()
+                raise PtzLeaseLost(
+                    f"the head is controlled by {self.holder}; end that, or take it over (engine-ptz move --take)"
+                )
+            self._token = record.token + 1
+            self._write(_Record(self._token, self.owner[:200], os.getpid(), not free))
         return self._token
 
     def check(self) -> None:
         """Before every command. Raises `PtzLeaseLost` where the head was taken over, or was never taken."""
         if not self._token:
             raise PtzLeaseLost("the head is not taken")
-        if self._read()[0] != self._token:
+        record = self._read()
+        if record.token != self._token:
             holder = self.holder
-            self.release()
+            self._close()
             raise PtzLeaseLost(f"the head was taken over by {holder}")
-        if not self._locked:
-            # Taken by force: the one before lets go of the lock as soon as it notices.
-            self._lock()
+        if not self._locked and self._lock():
+            # Taken by force: the one before has let go of the lock by now.
+            with self._writing():
+                self._write(_Record(record.token, record.owner, record.pid, False))
 
     def release(self) -> None:
         """Let go; may be called twice."""
+        if self._token:
+            with self._writing():
+                if self._read().token == self._token:
+                    self._write(_Record(self._token, "", 0, False))
+        self._close()
+
+    def _close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._token, self._locked = -1, 0, False
+
+    def _unlock(self) -> None:
+        if self._locked:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+        self._locked = False
 
     def _open(self) -> None:
         if self._fd >= 0:
@@ -130,16 +171,15 @@ class Lease:
         finally:
             fcntl.lockf(self._fd, fcntl.LOCK_UN)
 
-    def _read(self) -> tuple[int, str, int]:
-        """Token, owner and process of the record; zeros where there is none or it is damaged."""
-        text = os.pread(self._fd, _RECORD_BYTES, 0)
+    def _read(self) -> _Record:
+        """What is written; zeros where there is nothing, or nothing that makes sense."""
         try:
-            record = json.loads(text)
-            return int(record["token"]), str(record["owner"]), int(record["pid"])
+            words = json.loads(os.pread(self._fd, _RECORD_BYTES, 0))
+            return _Record(int(words["token"]), str(words["owner"]), int(words["pid"]), bool(words["waits"]))
         except (ValueError, KeyError, TypeError):
-            return 0, "", 0
+            return _Record(0, "", 0, False)
 
-    def _write(self, token: int) -> None:
+    def _write(self, record: _Record) -> None:
         """In place and in one go: others read the same file at any moment."""
-        record = json.dumps({"token": token, "owner": self.owner[:200], "pid": os.getpid()})
-        os.pwrite(self._fd, record.encode().ljust(_RECORD_BYTES), 0)
+        words = {"token": record.token, "owner": record.owner, "pid": record.pid, "waits": record.waits}
+        os.pwrite(self._fd, json.dumps(words).encode()[:_RECORD_BYTES].ljust(_RECORD_BYTES), 0)

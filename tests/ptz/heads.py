@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.lockout import Governor, Ledger
+from engine.lockout import Governor
+from engine.lockout_ledger import Ledger
 from ptz.drivers.base import DriverOptions, PtzDriver
 from ptz.drivers.isapi import IsapiDriver
 from ptz.drivers.simulator import SimulatorDriver
