@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import re
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from engine.errors import PtzRefused, PtzUnauthorized, PtzUnsupported
+from engine.errors import PtzError, PtzRefused, PtzUnauthorized, PtzUnsupported
 from ptz.drivers.base import DriverOptions
 from ptz.drivers.onvif import OnvifDriver
 from ptz.http import Request, Response, Transport
@@ -32,6 +34,7 @@ class Peculiar(Transport):
     before  operation → answer instead of the camera's, or None to let the request through
     after   operation → (what to replace, by what) in the camera's answer
     asked   the operations and their bodies, in order; `sent` are whole requests
+    spoils  chance by which answers are spoilt
     """
 
     def __init__(self, inner: Transport) -> None:
@@ -40,6 +43,7 @@ class Peculiar(Transport):
         self.after: dict[str, list[tuple[str, str]]] = {}
         self.asked: list[tuple[str, Element]] = []
         self.sent: list[bytes] = []
+        self.spoils: random.Random | None = None
 
     def last(self, operation: str) -> Element:
         return next(body for name, body in reversed(self.asked) if name == operation)
@@ -57,11 +61,33 @@ class Peculiar(Transport):
         for old, new in self.after.get(body.name, []):
             assert response.status != 200 or old.encode() in text, (body.name, old)
             text = text.replace(old.encode(), new.encode())
+        if self.spoils is not None:
+            text = spoil(text, self.spoils)
         headers = tuple((key, value) for key, value in response.headers if key.lower() != "content-length")
         return Response(response.status, headers, text)
 
     async def close(self) -> None:
         await self._inner.close()
+
+
+def spoil(body: bytes, chance: random.Random) -> bytes:
+    """One of: bytes, a text, attributes or the name of an element are something else; half of the time nothing."""
+    way = chance.random()
+    if way < 0.1:
+        return bytes(chance.randrange(256) if chance.random() < 0.01 else value for value in body)
+    if way < 0.25:
+        words = re.split(rb"(>[^<]+<)", body)
+        number = chance.choice(range(1, len(words), 2) or [0])
+        words[number] = chance.choice([b"><", b">NaN<", b">-1e400<", b">1e308<", b">0<", b">\xc3\xa9<"])
+        return b"".join(words)
+    if way < 0.4:
+        values = [b'""', b'"NaN"', b'"1e300"', b'"-1"', b'"x"']
+        return re.sub(
+            rb'"[^":]*"', lambda found: chance.choice(values) if chance.random() < 0.1 else found[0], body
+        )
+    if way < 0.5:
+        return body.replace(chance.choice(re.findall(rb"<(t[a-z]+:[A-Za-z]+)", body) or [b"<"]), b"other")
+    return body
 
 
 Scene = Callable[[OnvifDriver, Peculiar, Device], Awaitable[None]]
@@ -307,3 +333,33 @@ def test_reserved_presets_of_hikvision_are_not_touched() -> None:
         assert len(peculiar.asked) == count
 
     run(scene, "hik-8425ix")
+
+
+@pytest.mark.parametrize("profile", ["onvif-fov", "onvif-generic", "onvif-reolink"])
+def test_any_answer_is_read_or_refused(profile: str) -> None:
+    """Whatever comes back: an error of heads in one line, or none."""
+    outcomes: list[str] = []
+
+    async def tried(call: Awaitable[object]) -> None:
+        try:
+            await call
+        except PtzError as error:
+            assert "\n" not in str(error) and len(str(error)) < 500
+            outcomes.append(type(error).__name__)
+        else:
+            outcomes.append("")
+
+    for seed in range(25):
+
+        async def scene(driver: OnvifDriver, peculiar: Peculiar, device: Device, seed: int = seed) -> None:
+            peculiar.spoils = random.Random(seed)
+            await tried(driver.open())
+            for call in (
+                driver.status(), driver.move(Levels(10, 20, 30), 0.5), driver.stop(), driver.presets(),
+                driver.absolute(10.0, -10.0, 2.0, 50.0), driver.relative_fov(0.1, 0.1, 2.0),
+                driver.store_preset("", "x"), driver.go_to_preset("1"), driver.home(),
+            ):  # fmt: skip
+                await tried(call)
+
+        run(scene, profile)
+    assert outcomes.count("") > 50 and outcomes.count("PtzProtocolError") > 5
