@@ -19,6 +19,7 @@ from ptz.drivers.base import DriverOptions
 from ptz.drivers.onvif import OnvifDriver
 from ptz.types import Levels
 
+pytestmark = pytest.mark.peer
 PEER = Path(__file__).parents[2] / "peers" / "ipycam_camera.py"
 USER, PASSWORD = "operator", "s3cret"
 

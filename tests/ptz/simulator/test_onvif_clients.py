@@ -21,6 +21,7 @@ from ptz.simulator.profiles import PROFILES
 from ptz.simulator.server import Served, serve
 from ptz.types import Pose
 
+pytestmark = pytest.mark.peer
 TOKEN, USER, PASSWORD = "Profile_1", "operator", "s3cret"
 QUICK = 8
 """The device's time runs so much faster than ours: nobody waits for motors."""
