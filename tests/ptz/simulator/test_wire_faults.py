@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -340,3 +342,18 @@ def test_no_request_breaks_the_camera(
         assert isinstance(bytes_of(answer), bytes)
         if method and path.isascii():
             assert isinstance(visitor.ask(method, path, body), Answer)
+
+
+def test_the_document_names_every_kind_and_no_other() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs/ptz_simulator.md").read_text()
+    tables = text[text.index("## Faults of motion and of reports") :]
+    rows = [line.split("|")[1] for line in tables.splitlines() if line.startswith("| `")]
+    assert {kind for row in rows for kind in re.findall(r"`(\w+)`", row)} == set(KINDS)
+
+
+def test_every_kind_is_asked_for_somewhere() -> None:
+    """A kind that no code asks for would do nothing."""
+    folder = Path(__file__).resolve().parents[3] / "ptz" / "simulator"
+    text = "".join(path.read_text() for path in folder.glob("*.py") if path.name != "fault_kinds.py")
+    dead_axes = {"dead_pan", "dead_tilt", "dead_zoom"}
+    assert [kind for kind in KINDS if f'"{kind}"' not in text and kind not in dead_axes] == []
