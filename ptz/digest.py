@@ -69,8 +69,8 @@ def best(found: Iterable[Challenge], without: Collection[str] = ()) -> Challenge
 
 def next_nonce(header: str) -> str:
     """The nonce that an `Authentication-Info` header wants next, "" where it names none."""
-    found = dict(match.groups() for match in _PARAMETER.finditer(header))
-    return next((_plain(value) for key, value in found.items() if key.lower() == "nextnonce"), "")
+    found = {match[1].lower(): _plain(match[2]) for match in _PARAMETER.finditer(header)}
+    return found.get("nextnonce", "")
 
 
 def authorization(

@@ -89,7 +89,7 @@ class IsapiWire:
         await self._ask("DELETE", path)
 
     async def _put(self, path: str, root: str, content: tuple[Value, ...], namespace: str) -> None:
-        attributes: dict[str, Value] = {"version": "2.0"} | ({"xmlns": namespace} if namespace else {})
+        attributes = {"version": "2.0"} | ({"xmlns": namespace} if namespace else {})
         await self._ask("PUT", path, document(element(root, *content, attributes=attributes)))
 
     async def _ask(self, method: str, path: str, body: bytes = b"") -> Element | None:
