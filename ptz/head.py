@@ -212,9 +212,9 @@ class Head:
         """Until contact, login or lease is lost."""
         if self._orders.may_turn:
             self._begin_stop()
-        elif not self._probed and not await self._probe():
-            return
         while not self._must_reopen():
+            if not self._probed and not self._orders.may_turn and not await self._probe():
+                return
             self._check_clock()
             self._judge()
             step = self._next_step()
@@ -231,7 +231,8 @@ class Head:
         """What is to be sent now; stops first, then wishes, then questions."""
         now_s, orders = self._now(), self._orders
         levels = self._wishes.levels(now_s, self.pose)
-        if self._stopping is not None and levels.is_zero and not self._wishes.place_due:
+        wants_rest = levels.is_zero and not self._wishes.place_due
+        if self._stopping is not None and (wants_rest or not self._probed):
             return self._send_stop(self._stopping) if now_s >= self._stopping.due_s else self._question(now_s)
         if orders.status_s < now_s - OVERDUE_S and (question := self._question(now_s)):
             return question
@@ -385,7 +386,9 @@ class Head:
             self._orders.stop_way = way
             self.choices.append(f"stops by {way!r}: other ways were taken and did not stop it")
         self._health.clear("stop")
-        self._stop_proven = True
+        if self._stop_proven is False and self._motion.changed_s > stopping.begun_s:
+            self._stop_proven = True
+            self._health.clear("unproven")
         self._rest()
 
     def _rest(self) -> None:
@@ -501,7 +504,9 @@ class Head:
         self._motion.proven = True
         self._stop_proven = result.stop_way is not None
         if result.stop_way is None:
-            self._health.set("stop", HeadState.DEGRADED, result.lines[-1])
+            self._health.set(
+                "unproven", HeadState.DEGRADED, f"{result.lines[-1]}: it is not turned at a speed"
+            )
             self._begin_stop()
         else:
             self._orders.stop_way = result.stop_way

@@ -20,8 +20,8 @@ LEVEL_FACTORS = (1, 2, 4)
 """The probe's level is raised where nothing moves: cheap cameras ignore low ones."""
 SPELL_S = 0.7
 """How long each level is tried; longer only where reports come seldom."""
-STOP_S = 2.4
-TTL_S = 4.0
+STOP_S = 1.2
+TTL_S = 5.0
 """The move ends by itself after this long, where a camera can do that: a stop must be seen before."""
 RECORDERS = ("DVR", "NVR", "ENCODER")
 
@@ -88,8 +88,10 @@ class _Track:
         The head goes as far as it would have gone at full speed in the time between command and stop, because it brakes
         as late as it starts. So its speed is known, and the first report in motion tells when it began.
         """
-        along = max((self.pan_deg, self.tilt_deg), key=lambda degrees: abs(degrees[-1]), default=[])
-        if len(along) < 2 or abs(along[-1]) < 2 * MOVED_DEG:
+        if not self.times_s:
+            return None
+        along = max((self.pan_deg, self.tilt_deg), key=lambda degrees: abs(degrees[-1]))
+        if abs(along[-1]) < 2 * MOVED_DEG:
             return None
         speed = abs(along[-1]) / max(stopped_s - begun_s, 1e-3)
         for time_s, shift in zip(self.times_s, along, strict=True):
@@ -183,7 +185,7 @@ class Probe:
     async def _rests(self, since_s: float, start: Pose | None, track: _Track) -> bool:
         before: Pose | None = None
         since_same_s = since_s
-        while self._port.now() - since_s < STOP_S:
+        while self._port.now() - since_s < STOP_S + self._blind_s:
             pose = await self._port.look(LOOK_S)
             now_s = self._port.now()
             if pose is None:
