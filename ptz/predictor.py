@@ -54,7 +54,7 @@ class FilterSettings:
     accel_m_s2: float = 0.35
     jitter: float = 0.02
     least_jitter_deg: float = 0.03
-    timing_s: float = 0.03
+    timing_s: float = 0.02
     start_m_s: float = 1.5
     gate: float = 3.0
     outliers: int = 2
