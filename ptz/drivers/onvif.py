@@ -20,6 +20,7 @@ from ptz.drivers.onvif_forms import (
     BOTH_AXES,
     MINUTE_SPEED,
     MOST_FORMS,
+    OF_THE_FORM,
     RELATIVE_ZERO,
     STOP,
     VELOCITY,
@@ -67,7 +68,7 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
         self._survey: Survey | None = None
         self._form = MoveForm()
         self._stop_way = STOP
-        self._all_forms_refused = False
+        self._all_forms_refused = self._form_is_proven = False
         self._turning = False
         self._places: Places | None = None
         self._learned: dict[str, str] = {}
@@ -76,6 +77,7 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
         """Clock, services, profile, spaces and limits of the camera; see `PtzDriver.open`."""
         found = await survey(self._soap, self.options)
         self._survey, self._places = found, Places(found)
+        self._all_forms_refused = self._form_is_proven = False
         none_taken = found.timeout_s is not None and found.timeout_s[1] <= 0
         self._form = MoveForm(
             spaces=not self._usual_spaces(),
@@ -103,10 +105,15 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
                 self._keep(form, first)
                 return
             first = first or answer
-            others = () if self._all_forms_refused or len(tried) >= MOST_FORMS else form.others(answer)
-            form = next((other for other in others if other not in tried), None)
-        self._all_forms_refused = True
+            known = self._form_is_proven and not answer.any_of(OF_THE_FORM)
+            if known:
+                break
+            over = self._all_forms_refused or len(tried) >= MOST_FORMS
+            form = (
+                None if over else next((other for other in form.others(answer) if other not in tried), None)
+            )
         assert first is not None
+        self._all_forms_refused = self._all_forms_refused or form is None
         raise error_of(first, f"{self.options.url} ONVIF ContinuousMove")
 
     async def stop(self) -> None:
@@ -115,7 +122,7 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
         for way in (self._stop_way, *(way for way in self.stop_ways if way != self._stop_way)):
             answer = await self._stop_by(way)
             if not isinstance(answer, Fault):
-                if first is not None:
+                if first is not None and not first.any_of(BUSY):
                     self._learn("stop", f"{way}, {self._stop_way} was refused ({first})")
                     self._stop_way = way
                 return
@@ -324,7 +331,7 @@ class OnvifDriver(PtzDriver, names=("onvif",)):
 
     def _keep(self, form: MoveForm, refused: Fault | None) -> None:
         """A form of turning was accepted."""
-        self._all_forms_refused = False
+        self._all_forms_refused, self._form_is_proven = False, True
         if refused is not None:
             self._form = form
             self._learn("turns", f"{form}, another form was refused ({refused})")

@@ -11,6 +11,8 @@ MINUTE_SPEED = 0.001
 """Share of full speed that stands for no speed on cameras that want x and y to differ from zero."""
 MOST_FORMS = 4
 """Forms of one turn that are tried at most."""
+OF_THE_FORM = frozenset({"TimeoutNotSupported", "SpaceNotSupported", "InvalidVelocity"})
+"""Faults that speak of how a turn is written; others, once a form was accepted, speak of the moment."""
 STOP, ZERO_WITH_SPACES, ZERO, RELATIVE_ZERO, ABSOLUTE_HERE = (
     "stop", "zero_with_spaces", "zero", "relative_zero", "absolute_here",
 )  # fmt: skip

@@ -273,6 +273,20 @@ def test_a_turn_that_is_refused_in_every_form_is_not_tried_in_every_form_again()
     run(scene)
 
 
+def test_a_passing_refusal_does_not_change_what_works() -> None:
+    async def scene(driver: OnvifDriver, peculiar: Peculiar, device: Device) -> None:
+        await driver.open()
+        await driver.move(Levels(pan=10), 0.6)
+        refusals = [faulted(SoapFault("ter:InvalidArgVal"))]
+        peculiar.before["ContinuousMove"] = lambda _body, _request: refusals.pop() if refusals else None
+        with pytest.raises(PtzRefused):
+            await driver.move(Levels(pan=10), 0.6)
+        await driver.move(Levels(pan=10), 0.6)
+        assert peculiar.last("ContinuousMove").text_of("Timeout") == "PT0.6S"
+
+    run(scene)
+
+
 @pytest.mark.parametrize("url", ["http://192.0.2.7", "https://192.0.2.7"])
 def test_a_camera_that_wants_the_password_as_text(url: str) -> None:
     """Whoever sits between could ask for it: it is not sent in the clear unless somebody says so."""
