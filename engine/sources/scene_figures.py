@@ -24,8 +24,6 @@ SHIFT = 4
 SMALL_PX = 110
 """Who is smaller is drawn at twice the size and reduced."""
 ARC = np.linspace(0.0, 1.0, 9)
-CLOTH = 0.84 + 0.32 * clouds(np.random.default_rng(5), 256, 256, 8)
-"""Folds: float32 (256, 256) around 1."""
 
 # Plain numbers: looking an enumeration's member up costs more than drawing it.
 _HEAD, _HAIR, _HAT, _HIPS, _TRUNK_MIDDLE = (
@@ -259,10 +257,16 @@ class _Canvas:
         across = ((np.arange(columns) * stretch).astype(np.intp) + offset) % 256
         along = ((np.arange(rows) * stretch).astype(np.intp) + 3 * offset) % 256
         slope = np.linspace(-0.12, 0.12, columns, dtype=np.float32) * np.float32(self.light.right)
-        folds = CLOTH[along][:, across] * (1 + slope)
+        folds = _folds()[along][:, across] * (1 + slope)
         bgr = np.ascontiguousarray(picture[..., :3]).reshape(rows, -1)
         shaded = cv2.multiply(bgr, np.repeat(folds, 3, axis=1), dtype=cv2.CV_8U)
         return np.asarray(shaded, np.uint8).reshape(rows, columns, 3), np.ascontiguousarray(picture[..., 3])
+
+
+@lru_cache(maxsize=1)
+def _folds() -> np.ndarray:
+    """Of cloth: float32 (256, 256) around 1."""
+    return np.asarray(0.84 + 0.32 * clouds(np.random.default_rng(5), 256, 256, 8), np.float32)
 
 
 def _hull(points: np.ndarray) -> np.ndarray:

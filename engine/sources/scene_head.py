@@ -14,11 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from engine.errors import SourceDisconnected, SourceUnsupported
-from ptz.simulator.accounts import Accounts, User
-from ptz.simulator.camera import SimulatedCamera
 from ptz.simulator.device import Device
 from ptz.simulator.profiles import PROFILES, DeviceProfile
-from ptz.simulator.server import serve
 from ptz.simulator.world import CameraMount
 from ptz.types import Pose, Velocity
 
@@ -70,6 +67,10 @@ class ServedHead:
     """
 
     def __init__(self, mount: CameraMount, port: int, user: str, password: str, seed: int) -> None:
+        # Every decode worker imports all kinds of sources: the faces of a camera only where there is a head.
+        from ptz.simulator.accounts import Accounts, User
+        from ptz.simulator.camera import SimulatedCamera
+
         profile = replace(profile_of(mount), home=(mount.pan_deg % 360, mount.tilt_deg, mount.zoom))
         self.device = Device(profile, seed=seed, start_s=time.monotonic())
         self._camera = SimulatedCamera(self.device, Accounts([User(user, password)] if user else []))
@@ -118,6 +119,8 @@ class ServedHead:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
+        from ptz.simulator.server import serve
+
         try:
             async with serve(self._camera, HOST, self._port, self._loop.time):
                 self._listening.set_result(None)
