@@ -21,6 +21,7 @@ from engine.secrets import mask_url
 from ptz.digest import Challenge, Credentials, authorization, best, challenges, next_nonce, offers
 from ptz.drivers.base import DriverOptions
 from ptz.http import NotSent, Request, Response, Transport
+from ptz.http_refusal import accepts, is_stale, lock_time, tries_left, unlock_time
 from ptz.http_socket import SocketTransport
 
 Refuses = Callable[[Response], bool]
@@ -30,6 +31,7 @@ ASK_AGAIN_S = 0.05
 """How soon the governor is asked again while others log in."""
 NONCE_MARGIN = 0.8
 """A camera that calls no nonce stale gets a new one after this part of the life that one had."""
+SHORTEST_NONCE_LIFE_S = 10.0
 
 
 @dataclass(slots=True)
@@ -84,7 +86,7 @@ class HttpClient:
         """The camera refused a request without login and asked for none that is known: it may want another kind."""
         self._is_open = False
         self._unfit: set[str] = set()
-        self._nonce_life_s = math.inf
+        self._nonce_life_s = self._suspected_life_s = math.inf
         self._turn = asyncio.Lock()
 
     async def request(
@@ -144,24 +146,24 @@ class HttpClient:
             if response.status != 401:
                 return response
             again = self._may_try_again(response, permit, stale)
-            refusal = refusal or PtzUnauthorized(f"{self.label}: {_refused(response)}")
+            refusal = refusal or PtzUnauthorized(f"{self.label}: {_refusal(response)}")
             if not again:
                 raise refusal
-            stale = stale or _is_stale(response)
+            stale = stale or is_stale(response)
 
     def _may_try_again(self, response: Response, permit: Permit, was_stale: bool) -> bool:
         """Tell the governor of a 401 to our login, and choose the next challenge where there is reason for one."""
         session, self._session = self._session, None
         assert session is not None
         found = challenges(response.all_headers("WWW-Authenticate"))
-        if _is_stale(response) and not was_stale:
+        if is_stale(response) and not was_stale:
             self.governor.returned(permit)
             return self._begin(found)
-        left = _number(response, b"retryLoginTime")
+        left = tries_left(response)
         self.governor.refused(permit, MOST_REFUSED if left is not None and left <= MOST_REFUSED else 1)
         if session.accepted:
             # It was right a moment ago: some cameras forget nonces without calling them stale.
-            self._nonce_life_s = max(1.0, NONCE_MARGIN * (self.now() - session.since_s))
+            self._suspected_life_s = max(SHORTEST_NONCE_LIFE_S, NONCE_MARGIN * (self.now() - session.since_s))
             return self._begin(found)
         if session.algorithm.startswith("SHA-256") and not self._unfit:
             # Offered is not always implemented. The other way is tried once.
@@ -239,7 +241,10 @@ class HttpClient:
             raise
         if response.status != 401:
             self._tell(permit, response)
-            session.accepted = session.accepted or _accepts(response)
+            if accepts(response) and not session.accepted:
+                session.accepted = True
+                self._nonce_life_s = min(self._nonce_life_s, self._suspected_life_s)
+            self._suspected_life_s = math.inf
             self._continue(session, response)
         return response, permit
 
@@ -263,7 +268,7 @@ class HttpClient:
 
     def _tell(self, permit: Permit, response: Response) -> None:
         """Tell the governor of an answer that is no refusal: whether it shows that the login was right."""
-        if _accepts(response):
+        if accepts(response):
             self.governor.accepted(permit)
         else:
             self.governor.returned(permit)
@@ -279,7 +284,7 @@ class HttpClient:
 
     async def _exchange(self, request: Request, deadline_s: float) -> Response:
         response = await self._transport.exchange(request, max(0.01, deadline_s - self.now()))
-        seconds = _lock_time(response)
+        seconds = lock_time(response)
         if seconds is not None and self._login is not None:
             self._session = None
             self.governor.locked(seconds or await self._told_lock_time(deadline_s) or None)
@@ -295,7 +300,7 @@ class HttpClient:
             answer = await self._transport.exchange(request, max(0.01, deadline_s - self.now()))
         except (PtzUnreachable, PtzProtocolError):
             return None
-        return _number(answer, b"unlockTime")
+        return unlock_time(answer)
 
 
 def _governor(options: DriverOptions, now: Callable[[], float], shared: bool) -> Governor:
@@ -310,30 +315,7 @@ def _authorization(session: _Session, login: Credentials, request: Request) -> s
     return authorization(session.challenge, login, request.method, request.path, session.count, cnonce)
 
 
-def _accepts(response: Response) -> bool:
-    """It shows that the login was right. Who is busy, or finds a request wrong, may not have looked at it."""
-    return response.status < 300 or response.status == 403
-
-
-def _is_stale(response: Response) -> bool:
-    return any(found.stale for found in challenges(response.all_headers("WWW-Authenticate")))
-
-
-def _refused(response: Response) -> str:
-    left = _number(response, b"retryLoginTime")
+def _refusal(response: Response) -> str:
+    left = tries_left(response)
     tries = "" if left is None else f" ({left} tries left)"
     return f"the camera refused the user name or password{tries}; correct them"
-
-
-def _lock_time(response: Response) -> int | None:
-    """Seconds for which a refusal says that the account is locked (0 = it does not say), None where it says no such."""
-    if response.status not in (401, 403):
-        return None
-    if not re.search(rb"userLocked|lockStatus>\s*lock\s*<|<lockStatus>\s*lock", response.body[:65536]):
-        return None
-    return _number(response, b"unlockTime") or 0
-
-
-def _number(response: Response, name: bytes) -> int | None:
-    found = re.search(rb"\b" + name + rb">\s*([0-9]{1,6})\s*<", response.body[:65536])
-    return int(found[1]) if found else None

@@ -206,20 +206,21 @@ class IsapiDriver(PtzDriver, names=("hikvision", "isapi")):
 
     async def _turn(self, kind: str, levels: Levels, duration_ms: int | None = None) -> None:
         """Pan, tilt and zoom in one body; in two where the camera takes no mixed ones."""
-        turns, zooms = levels.pan or levels.tilt, levels.zoom
-        if not (turns and zooms):
-            await self._put_turn(kind, self._wired(levels), duration_ms)
+        parts = self._wired(levels)
+        if not (levels.zoom and (levels.pan or levels.tilt)):
+            await self._put_turn(kind, parts, duration_ms)
             return
         if self._is_mixed:
             try:
-                await self._put_turn(kind, self._wired(levels), duration_ms)
+                await self._put_turn(kind, parts, duration_ms, insist=False)
                 return
             except WrongBody:
                 pass
-        parts = self._wired(levels)
+        namespace = self._wire.namespace
         await self._put_turn(kind, {axis: parts[axis] for axis in ("pan", "tilt")}, duration_ms)
         await self._put_turn(kind, {"zoom": parts["zoom"]}, duration_ms)
-        if self._is_mixed:
+        # Where another namespace was what it took, mixed bodies have not been tried yet.
+        if self._is_mixed and namespace == self._wire.namespace:
             self._is_mixed = False
             self._remember("pan and tilt go apart from zoom: the camera refuses both in one body")
 
@@ -231,11 +232,13 @@ class IsapiDriver(PtzDriver, names=("hikvision", "isapi")):
             "zoom": levels.zoom,
         }
 
-    async def _put_turn(self, kind: str, parts: dict[str, int], duration_ms: int | None) -> None:
+    async def _put_turn(
+        self, kind: str, parts: dict[str, int], duration_ms: int | None, *, insist: bool = True
+    ) -> None:
         content = [element(axis, max(-100, min(100, level))) for axis, level in parts.items()]
         if duration_ms is not None:
             content.append(element("Momentary", element("duration", duration_ms)))
-        await self._wire.put(f"{self._head}/{kind}", "PTZData", *content)
+        await self._wire.put(f"{self._head}/{kind}", "PTZData", *content, insist=insist)
 
     def _exact(self, place: Place, max_deg_s: float | None) -> list[str]:
         assert place.zoom is not None

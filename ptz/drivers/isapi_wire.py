@@ -56,12 +56,16 @@ class IsapiWire:
             return False
         return True
 
-    async def put(self, path: str, root: str, *content: Value) -> None:
-        """Send a document. Where the camera finds it wrong it is sent in other namespaces, once in the life of this."""
+    async def put(self, path: str, root: str, *content: Value, insist: bool = True) -> None:
+        """Send a document.
+
+        Where the camera finds it wrong it is sent in other namespaces, once in the life of this; not so where it may be
+        wrong for another reason (`insist=False`).
+        """
         try:
             await self._put(path, root, content, self.namespace)
         except WrongBody as wrong:
-            if self._is_settled:
+            if self._is_settled or not insist:
                 raise
             self._is_settled = True
             if not await self._put_otherwise(path, root, content):

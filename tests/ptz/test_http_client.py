@@ -295,6 +295,30 @@ def test_a_nonce_that_was_forgotten_without_a_word() -> None:
     assert [login["nonce"] for login in transport.logins()] == ["a", "a", "b", "b"]
 
 
+def test_nonces_without_a_word_are_renewed_before_they_die() -> None:
+    class Forgetful(Scripted):
+        """Forgets nonces after 30 s, and calls none stale."""
+
+        async def exchange(self, request: Request, timeout_s: float) -> Response:
+            self.requests.append(request)
+            issued_s = re.search(r'nonce="([0-9.]+)"', request.header("Authorization") or "")
+            if issued_s and now_s[0] - float(issued_s[1]) < 30:
+                return OK
+            return challenge(str(now_s[0]))
+
+    async def run() -> None:
+        client = HttpClient(Forgetful(), DriverOptions("http://camera", "admin", "x"), None, lambda: now_s[0])
+        for _ in range(600):
+            assert (await client.request("GET", "/")).status == 200
+            now_s[0] += 1.0
+        assert client._nonce_life_s == pytest.approx(24.0)
+        # Two would have come each minute otherwise.
+        assert client.governor.blocked_s == 0
+
+    now_s = [1000.0]
+    asyncio.run(run())
+
+
 def test_a_password_that_was_changed_on_the_camera() -> None:
     client, transport = scripted(challenge("a"), OK, challenge("b"), challenge("c"))
     with pytest.raises(PtzUnauthorized):
