@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
-from engine.errors import PtzError, PtzLeaseLost, PtzRefused, PtzUnsupported
+from engine.errors import PtzError, PtzLeaseLost, PtzRefused, PtzUnreachable, PtzUnsupported
 from ptz.drivers.base import PtzDriver
 from ptz.head_health import HeadEvent, Health, Wear
 from ptz.head_motion import Motion
@@ -25,7 +27,7 @@ from ptz.head_stop import Stopping
 from ptz.head_wish import Going, Sent, Speeds, Wishes
 from ptz.lease import Lease
 from ptz.probe import ProbeResult
-from ptz.types import Capabilities, Decision, GoTo, GoToPreset, HeadState, Pose, Status
+from ptz.types import Capabilities, Decision, GoTo, GoToPreset, HeadState, Pose, Preset, Status
 from ptz.watchdog_link import Guard
 
 __all__ = ["Head", "HeadEvent", "HeadSettings", "Sent"]
@@ -38,6 +40,14 @@ OVERDUE_S = 1.0
 """Where answers are slow, commands leave no time for questions; but not for so long."""
 OWN_S = 3.0
 """Motion so soon after a stop was taken for done is our own."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A request that somebody else waits for, without hurry."""
+
+    make: Callable[[], Coroutine[Any, Any, None]]
+    done: asyncio.Future[None]
 
 
 class Head:
@@ -73,6 +83,9 @@ class Head:
         self._latency_s: float | None = None
         self._foreign_until_s = -math.inf
         self._clock_s = now()
+        self._sent_basis: tuple[float, ...] = ()
+        self._move_ways: list[str] = []
+        self._errands: deque[Errand] = deque()
 
     # What others may ask
 
@@ -88,6 +101,48 @@ class Head:
     def image_moved(self, time_s: float, pan_shift_deg: float, tilt_shift_deg: float) -> None:
         """Told from outside: between the last picture and the one of `time_s` the view has turned by so much."""
         self._motion.image_moved(time_s, pan_shift_deg, tilt_shift_deg, self._now())
+
+    async def presets(self) -> list[Preset]:
+        """The stored places. Raises what the driver raises, and `PtzUnreachable` where the head is not connected."""
+        found: list[Preset] = []
+
+        async def listed() -> None:
+            found.extend(await self._driver.presets())
+
+        await self._run_errand(listed)
+        self._wishes.learn_presets(found)
+        return found
+
+    async def store_preset(self, preset: str, name: str) -> str:
+        """Store where it points now; returns what the camera calls it. Raises `PtzRefused` for a reserved number."""
+        self._refuse_reserved(preset)
+        called: list[str] = []
+
+        async def stored() -> None:
+            called.append(await self._driver.store_preset(preset, name))
+
+        await self._run_errand(stored)
+        self._wishes.presets_known = False
+        return called[0]
+
+    async def remove_preset(self, preset: str) -> None:
+        """Forget a stored place. Raises `PtzRefused` for a reserved number."""
+        self._refuse_reserved(preset)
+        await self._run_errand(lambda: self._driver.remove_preset(preset))
+        self._wishes.presets_known = False
+
+    def _refuse_reserved(self, preset: str) -> None:
+        if self._wishes.reserved(preset):
+            raise PtzRefused(f"preset {preset} is reserved: it does something else than to store a place")
+
+    async def _run_errand(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Wait for a turn in the line."""
+        if self.state in (HeadState.UNREACHABLE, HeadState.LOCKED, HeadState.TAKEN, HeadState.STARTING):
+            raise PtzUnreachable(f"the head cannot be asked now: {self.reason or self.state.value}")
+        errand = Errand(make, asyncio.get_running_loop().create_future())
+        self._errands.append(errand)
+        self._wake.set()
+        await errand.done
 
     def listen(
         self,
@@ -168,8 +223,10 @@ class Head:
             while True:
                 if self._take_lease() and await self._open():
                     await self._drive()
+                self._give_up_errands()
                 await self._pause(min(LEASE_S, max(0.05, self._orders.contact.quiet_until_s - self._now())))
         finally:
+            self._give_up_errands()
             await self._stop_for_good()
 
     async def close(self) -> None:
@@ -200,6 +257,7 @@ class Head:
         if self._probed:
             self._health.clear("start")
         self._wishes.set_capabilities(self.capabilities)
+        self._move_ways = list(self._driver.move_ways[1:])
         if self.capabilities.continuous:
             self._health.clear("continuous")
         else:
@@ -239,13 +297,36 @@ class Head:
         if now_s >= max(orders.window.free_s(), orders.contact.commands_from_s) - 1e-6:
             if self._wishes.place_due:
                 return self._send_place()
-            new = levels != orders.levels
+            new = levels != orders.levels and (
+                self._wishes.basis != self._sent_basis or orders.levels.is_zero
+            )
             if not new:
                 self._wishes.settled()
             renewal = now_s >= self._renewal_s() - 1e-6 and not self._wishes.trying
             if not levels.is_zero and (new or renewal):
                 return self._send_turn()
+            if self._errands:
+                return self._do_errand(self._errands.popleft())
         return self._question(now_s)
+
+    async def _do_errand(self, errand: Errand) -> None:
+        try:
+            done = await self._orders.errand(errand.make())
+        except PtzError as error:
+            if not errand.done.done():
+                errand.done.set_exception(error)
+            return
+        if not done:
+            self._errands.appendleft(errand)
+        elif not errand.done.done():
+            errand.done.set_result(None)
+
+    def _give_up_errands(self) -> None:
+        """Nobody shall wait for a camera that is gone."""
+        while self._errands:
+            errand = self._errands.popleft()
+            if not errand.done.done():
+                errand.done.set_exception(PtzUnreachable(f"the head cannot be asked now: {self.reason}"))
 
     def _renewal_s(self) -> float:
         period_s = self.settings.renew_s if self.capabilities.self_expiring else self.settings.resend_s
@@ -303,6 +384,7 @@ class Head:
         """Compare what the head does with what it was told, and draw the consequences."""
         now_s, orders = self._now(), self._orders
         orders.expire()
+        self._try_another_way(now_s)
         self._wishes.judge(now_s, self.pose, proven=self._motion.proven)
         self._judge_foreign(now_s)
         if self._motion.frozen:
@@ -319,6 +401,19 @@ class Head:
         elif wants_rest and orders.may_turn and (self._going is None or self._wishes.wants_stop(now_s)):
             self._going = None
             self._begin_stop()
+
+    def _try_another_way(self, now_s: float) -> None:
+        """Where a turn is taken and nothing moves, the camera's other ways of turning are tried first."""
+        pose = self.pose
+        stuck = [key for key in self._motion.stuck(now_s) if not self._wishes.at_stop(*key, pose)]
+        if not stuck or not self._move_ways:
+            return
+        way = self._move_ways.pop(0)
+        self._driver.use_move_way(way)
+        self.choices.append(f"turns by {way!r}: what was used before was taken and nothing moved")
+        self._sent_basis = ()
+        for axis, _ in stuck:
+            self._motion.try_again(axis)
 
     def _judge_foreign(self, now_s: float) -> None:
         if not self._motion.foreign():
@@ -431,8 +526,11 @@ class Head:
             self._wishes.forget()
             return
         self._stopping = self._going = None
+        self._sent_basis = self._wishes.basis
         if await self._orders.turn(levels, self._wishes.velocity(levels, pose)):
             self._wishes.settled()
+        else:
+            self._sent_basis = ()
 
     async def _send_place(self) -> None:
         wanted = self._wishes.take_place()

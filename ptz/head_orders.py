@@ -150,6 +150,19 @@ class Orders:
             self._reached("command")
         return done
 
+    async def errand(self, request: Coroutine[Any, Any, None]) -> bool:
+        """A request that somebody waits for. Raises what the driver raises; False where a stop overtook it."""
+        try:
+            done = await self._line.call(request, self.driver.options.timeout_s, self.urgent, OVERTAKE_S)
+        except (PtzRefused, PtzUnsupported):
+            raise
+        except PtzError as error:
+            self.contact.failed(error, "command")
+            raise
+        if done:
+            self._reached("errand")
+        return done
+
     async def presets(self) -> list[Preset]:
         """The stored places; none where the camera does not tell."""
         found: list[Preset] = []

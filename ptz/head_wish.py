@@ -124,6 +124,9 @@ class Wishes:
     def __post_init__(self) -> None:
         self._capabilities = Capabilities()
         self._limits = HeadLimits(self.settings, self._capabilities)
+        self.basis: tuple[float, ...] = ()
+        """What the last `levels` came from, but for the zoom: the same speed is other levels at another zoom, and that
+        can wait for the renewal."""
 
     def set_capabilities(self, capabilities: Capabilities) -> None:
         """What the camera can do."""
@@ -185,7 +188,13 @@ class Wishes:
         if pose is not None:
             velocity = self._limits.hold(velocity, pose)
             wanted = self._raw(velocity, pose)
-        free = {axis: self._free(axis, getattr(wanted, axis), now_s) for axis in AXES}
+        free = {axis: self._free(axis, getattr(wanted, axis)) for axis in AXES}
+        self.basis = (
+            round(velocity.pan_deg_s, 3),
+            round(velocity.tilt_deg_s, 3),
+            round(velocity.zoom_octaves_s, 4),
+            *map(bool, free.values()),
+        )
         return Levels(**free)
 
     def velocity(self, levels: Levels, pose: Pose | None) -> Velocity:
@@ -248,11 +257,15 @@ class Wishes:
         self._tries += 1
         self._queue.insert(0, going.place)
 
+    def reserved(self, preset: str) -> bool:
+        """This preset does something else than to store a place."""
+        number = int(preset) if preset.isdecimal() else None
+        reserved = self._capabilities.reserved_presets | self.settings.reserved_presets
+        return number in reserved and not self.settings.allow_reserved_presets
+
     def allowed(self, place: GoToPreset) -> bool:
         """Whether this preset may be called; says why not."""
-        number = int(place.preset) if place.preset.isdecimal() else None
-        reserved = self._capabilities.reserved_presets | self.settings.reserved_presets
-        if number in reserved and not self.settings.allow_reserved_presets:
+        if self.reserved(place.preset):
             self.refuse(
                 "preset", f"preset {place.preset} is reserved: it does something else than go to a place"
             )
@@ -359,7 +372,7 @@ class Wishes:
 
     # Inside
 
-    def _free(self, axis: str, level: int, now_s: float) -> int:
+    def _free(self, axis: str, level: int) -> int:
         held = self._held.get((axis, _sign(level)))
         return level if held is None or held.trial_s is not None else 0
 

@@ -23,6 +23,7 @@ SPELL_S = 0.7
 STOP_S = 1.2
 TTL_S = 5.0
 """The move ends by itself after this long, where a camera can do that: a stop must be seen before."""
+OUTLIVED_S = 0.5
 RECORDERS = ("DVR", "NVR", "ENCODER")
 
 
@@ -119,7 +120,7 @@ class Probe:
         self._capabilities = capabilities
         self._level = level
         self._ways = tuple(ways)
-        self._expires_s = 0.0
+        self._expires_s = self._moving_s = 0.0
         self._blind_s = 0.3
         """The same report for so long means nothing: it is how long the first motion took to be reported."""
 
@@ -179,7 +180,9 @@ class Probe:
             stopped_s = self._port.now()
             taken = await self._port.stop(way)
             if moved is not None and taken and await self._rests(stopped_s, start, track):
-                return way if moved and self._port.now() < self._expires_s else None
+                # What turned on for long after its end was not stopped by that.
+                outlived = self._moving_s > self._expires_s + OUTLIVED_S
+                return way if moved and (self._port.now() < self._expires_s or outlived) else None
         return None
 
     async def _rests(self, since_s: float, start: Pose | None, track: _Track) -> bool:
@@ -199,7 +202,9 @@ class Probe:
                 abs(wrap_deg(pose.pan_deg - before.pan_deg)) <= 0.12
                 and abs(pose.tilt_deg - before.tilt_deg) <= 0.12
             )
-            since_same_s = since_same_s if still else now_s
+            if not still:
+                since_same_s = now_s
+                self._moving_s = now_s if before is not None else self._moving_s
             before = pose
             if still and now_s - since_same_s >= self._blind_s:
                 return True
