@@ -73,15 +73,18 @@ class IsapiDriver(PtzDriver, names=("hikvision", "isapi")):
     async def move(self, levels: Levels, ttl_s: float) -> None:
         """Momentary where the camera has it, else continuous: then the turn lasts until something else is sent."""
         duration_ms = min(LONGEST_MOMENTARY_MS, max(LEAST_MOMENTARY_MS, round(ttl_s * 1000)))
+        is_refused = False
         if self.capabilities.self_expiring and not levels.is_zero:
             try:
                 await self._turn("momentary", levels, duration_ms)
                 return
             except PtzUnsupported:
-                self._refuses_momentary = True
-                self._remember("moves do not end by themselves: the camera refuses momentary ones")
-                self.capabilities = replace(self.capabilities, self_expiring=False)
+                is_refused = True
         await self._turn("continuous", levels)
+        if is_refused:  # and the other was not: it is not only that everything is refused at the moment
+            self._refuses_momentary = True
+            self._remember("moves do not end by themselves: the camera refuses momentary ones")
+            self.capabilities = replace(self.capabilities, self_expiring=False)
 
     async def stop(self) -> None:
         if self._stop_way == "absolute":
@@ -125,16 +128,21 @@ class IsapiDriver(PtzDriver, names=("hikvision", "isapi")):
         return Status(pose, moving=None, zoomed=place.zoom is not None)
 
     async def _where_it_points(self) -> Place:
+        is_refused = False
         if self._findings.is_exact:
             try:
                 return exact_place(await self._wire.get(f"{self._head}/absoluteEx"))
             except PtzUnsupported:
                 if not self._findings.tells:
                     raise
-                self._without_exact()
-        return self._place(await self._wire.get(f"{self._head}/status"))
+                is_refused = True
+        place = self._place(await self._wire.get(f"{self._head}/status"))
+        if is_refused:
+            self._without_exact()
+        return place
 
     def _without_exact(self) -> None:
+        """It is refused while another way is not."""
         self._findings = replace(self._findings, is_exact=False)
         self._remember("positions from status and absolute: absoluteEx is refused now")
 
@@ -143,6 +151,7 @@ class IsapiDriver(PtzDriver, names=("hikvision", "isapi")):
         if not self.capabilities.absolute:
             raise PtzUnsupported(f"{self._client.label}: the camera has no absolute moves")
         place = self._findings.reachable(self._signs.place(pan_deg, tilt_deg, zoom))
+        is_refused = False
         if self._findings.is_exact:
             try:
                 await self._wire.put(
@@ -152,7 +161,7 @@ class IsapiDriver(PtzDriver, names=("hikvision", "isapi")):
             except PtzUnsupported:
                 if self._findings.head.pan is None:
                     raise
-                self._without_exact()
+                is_refused = True
         azimuth, elevation, ratio = self._findings.sent_scale.numbers(place)
         high = element(
             "AbsoluteHigh",
@@ -161,6 +170,8 @@ class IsapiDriver(PtzDriver, names=("hikvision", "isapi")):
             element("absoluteZoom", ratio),
         )
         await self._wire.put(f"{self._head}/absolute", "PTZData", high)
+        if is_refused and self._findings.tells:
+            self._without_exact()
 
     async def presets(self) -> list[Preset]:
         """The stored places, without numbers that are none (reserved ones)."""

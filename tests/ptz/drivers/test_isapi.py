@@ -397,6 +397,21 @@ async def test_absolute_ex_that_goes_away(world: World) -> None:
     assert (await driver.status()).pose is not None and world.last[1] == f"{HEAD}/status"
 
 
+@in_world()
+async def test_a_moment_in_which_everything_is_refused_teaches_nothing(world: World) -> None:
+    driver = world.driver
+    await driver.open()
+    world.fault("not_support", duration_s=5.0)
+    for doing in (driver.move(Levels(5), 0.5), driver.absolute(1, 1, 1, None), driver.status()):
+        with pytest.raises(PtzUnsupported):
+            await doing
+    await asyncio.sleep(6)
+    await driver.move(Levels(5), 0.5)
+    assert world.last[1] == f"{HEAD}/momentary" and driver.capabilities.self_expiring
+    await driver.status()
+    assert world.last[1] == f"{HEAD}/absoluteEx"
+
+
 @in_world("hik-de2a404")
 async def test_hundredths_in_status(world: World) -> None:
     driver = world.driver
