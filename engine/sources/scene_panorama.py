@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -53,8 +54,12 @@ class Quad:
         return np.asarray(self.corner + (self.right + self.down) / 2)
 
 
+@lru_cache(maxsize=1)
 def panorama(scene: Scene, camera: CameraMount, px_per_deg: int = PX_PER_DEG) -> Panorama:
-    """Everything that stands still in a scene, from where this camera is."""
+    """Everything that stands still in a scene, from where this camera is.
+
+    The last one is kept for whoever opens the source again; nobody writes into it.
+    """
     rng = np.random.default_rng(3)
     eye = np.array([camera.x_m, camera.y_m, camera.z_m])
     painter = _Painter(eye, px_per_deg)
