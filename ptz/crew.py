@@ -27,7 +27,7 @@ FREE = (
     FollowState.RETURNING,
 )
 """What a head does that may be sent somewhere else."""
-TICK_S = 0.2
+TICK_S = 0.1
 SAME_TIME_S = 0.15
 """Sightings of two cameras that are this close are of the same moment."""
 FRESH_S = 1.0

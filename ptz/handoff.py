@@ -47,7 +47,7 @@ class HandoffSettings:
 
     margin: float = 0.2
     dwell_s: float = 1.5
-    lost_s: float = 0.3
+    lost_s: float = 0.2
     ahead_s: float = 2.5
     least_trust: float = 0.2
     body_m: float = 1.7

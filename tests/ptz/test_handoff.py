@@ -124,7 +124,7 @@ def test_an_owner_who_lost_it_gives_it_up_soon() -> None:
         made.bid(Bid("right", now_s - LATE_S, 7, 0.0, -20.0, 7.8))
         owners.append(made.decide(now_s)[0].owner)
     assert owners[19] == "left"
-    assert (owners.index("right") - 19) / 10 == pytest.approx(0.4, abs=0.11)
+    assert (owners.index("right") - 19) / 10 == pytest.approx(0.3, abs=0.11)
 
 
 def test_a_camera_with_rare_pictures_is_not_blind_between_them() -> None:
