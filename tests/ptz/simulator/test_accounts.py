@@ -130,6 +130,13 @@ def test_too_many_wrong_passwords_lock_the_address_for_everybody(user: User, tri
     assert door.credentialed == door.credentialed_since(0.0) == tries + 3
 
 
+def test_a_login_that_works_gives_all_tries_back() -> None:
+    door = accounts()
+    for password, tries_left in (("no", 6), ("no", 5), (ADMIN.password, 7), ("no", 6)):
+        door.digest(login(door.challenges(0.0)[0], password=password), 0.0, "h", "isapi")
+        assert door.standing("h", 0.0).tries_left == tries_left
+
+
 def test_after_a_lock_the_count_begins_anew() -> None:
     door = accounts(lock_s=30.0, admin_tries=2)
     for _ in range(2):

@@ -111,6 +111,10 @@ def test_elements_that_are_missing_leave_their_axes_alone() -> None:
     velocity = host.device.velocity(1.5)
     assert velocity.pan_deg_s > 5
     assert velocity.zoom_octaves_s > 0
+    visitor.now_s = 1.5
+    visitor.put(f"{PTZ}/continuous", b"<PTZData><pan>0</pan><tilt>0</tilt></PTZData>")
+    velocity = host.device.velocity(3.0)
+    assert (velocity.pan_deg_s, velocity.zoom_octaves_s > 0) == (0, True)
 
 
 @pytest.mark.parametrize(

@@ -126,12 +126,16 @@ def test_turning_leaves_the_axes_alone_that_are_not_mentioned() -> None:
     assert device.velocity(2.0).pan_deg_s > 10
     assert device.velocity(2.0).zoom_octaves_s > 0.1
     visitor.now_s = 2.0
-    visitor.soap("Stop", f"{PROFILE}<PanTilt>true</PanTilt><Zoom>false</Zoom>")
-    assert device.velocity(3.0).pan_deg_s == 0
+    visitor.soap("ContinuousMove", velocity(-0.5))
+    assert device.velocity(3.0).pan_deg_s < -10
     assert device.velocity(3.0).zoom_octaves_s > 0.1
     visitor.now_s = 3.0
+    visitor.soap("Stop", f"{PROFILE}<PanTilt>true</PanTilt><Zoom>false</Zoom>")
+    assert device.velocity(3.8).pan_deg_s == 0
+    assert device.velocity(3.8).zoom_octaves_s > 0.1
+    visitor.now_s = 3.8
     visitor.soap("Stop", PROFILE)
-    assert device.velocity(4.0).is_zero
+    assert device.velocity(5.0).is_zero
 
 
 def test_a_timeout_ends_a_turn_and_without_one_the_default_does() -> None:
