@@ -139,14 +139,23 @@ def test_an_old_velocity_is_not_trusted() -> None:
     assert old == Turn(Velocity())
 
 
-def test_stop_and_go_waits_for_the_head_to_stand() -> None:
+def test_stop_and_go_waits_for_the_head_to_stand_and_then_looks() -> None:
     law, log = create_law("stop_and_go"), standing(0.0)
-    aim = replace(AIM, pan_deg=15.0)
-    assert isinstance(law.decide(aim, log, 10.2), GoTo)
-    log.went_to(10.2, GoTo(15.0, -10.0, 1.0))
-    assert law.decide(aim, log, 10.4) == Stay()
-    assert law.decide(aim, log, 12.0) == Stay()  # that picture is from before the move
-    assert isinstance(law.decide(replace(aim, time_s=12.1, pan_deg=30.0), log, 12.4), GoTo)
+
+    def look(time_s: float, pan_deg: float) -> object:
+        aim = replace(AIM, time_s=time_s, measured_pan_deg=pan_deg, pan_deg=99.0, pan_deg_s=99.0)
+        return law.decide(aim, log, time_s + 0.3)
+
+    assert [look(10.0 + step / 10, 15.0) for step in range(2)] == [Stay(), Stay()]
+    assert look(10.25, 15.0) == GoTo(pytest.approx(15.0), -10.0, 1.0)  # type: ignore[arg-type]  # pytest's word for nearly
+    log.went_to(10.6, GoTo(15.0, -10.0, 1.0))
+    assert look(10.5, 22.0) == Stay()
+    assert look(11.0, 22.0) == Stay()
+    decided = [look(11.7 + step / 10, 30.0 + step) for step in range(4)]
+    assert decided[0] == Stay()
+    moves = [one for one in decided if isinstance(one, GoTo)]
+    assert len(moves) == 1
+    assert moves[0].pan_deg > 36.0  # 10 °/s for longer than the picture's age
 
 
 def test_names_and_options() -> None:
