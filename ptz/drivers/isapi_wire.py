@@ -41,10 +41,15 @@ class IsapiWire:
 
     async def get_or_none(self, path: str) -> Element | None:
         """The same; None where the camera has no such document, or gives something else in its place."""
-        try:
-            return await self.get(path)
-        except (PtzUnsupported, PtzRefused, PtzProtocolError):
-            return None
+        for _ in range(2):
+            try:
+                return await self.get(path)
+            except (PtzUnsupported, PtzRefused):
+                return None
+            except PtzProtocolError:
+                # Cut off once is no reason to do without it for as long as the camera is open.
+                continue
+        return None
 
     async def takes(self, path: str) -> bool:
         """Whether something can be put there, asked without putting anything: what is there, but not for reading."""

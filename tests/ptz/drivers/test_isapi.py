@@ -656,3 +656,37 @@ def test_over_a_real_socket() -> None:
         assert camera.accounts.refused_since(-1e9) == 0
 
     asyncio.run(inside())
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("chunked", None), ("close_each", None), ("trailing_bytes", None), ("half_open", PtzUnreachable),
+        ("reset_before", PtzUnreachable), ("reset_after", PtzUnreachable), ("half_answer", PtzUnreachable),
+        ("half_answer_close", PtzUnreachable), ("length_too_long", PtzUnreachable), ("silent", PtzUnreachable),
+        ("length_too_short", PtzProtocolError), ("garbage", PtzProtocolError), ("refused", PtzUnreachable),
+    ],
+)  # fmt: skip
+def test_faults_of_real_wires(kind: str, error: type[PtzError] | None) -> None:
+    async def inside() -> None:
+        device = Device(PROFILES["hik-8425ix"])
+        camera = SimulatedCamera(device, Accounts([User("admin", "Passw0rd!")]))
+        async with serve(camera) as served:
+            options = DriverOptions(served.url, "admin", "Passw0rd!", timeout_s=0.2)
+            driver = IsapiDriver(options, asyncio.get_running_loop().time)
+            await driver.open()
+            device.faults.add(Fault(kind, start_s=-1e9, value=1.0))
+            for _ in range(3):
+                try:
+                    await driver.stop()
+                except PtzError as failure:
+                    assert error is not None and isinstance(failure, error), repr(failure)
+                else:
+                    assert error is None or kind == "half_open"
+            device.faults.clear()
+            await asyncio.sleep(0.1)
+            await driver.stop()
+            await driver.close()
+        assert camera.accounts.refused_since(-1e9) == 0
+
+    asyncio.run(inside())
