@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
 
-from engine.errors import PtzError, PtzLeaseLost, PtzRefused, PtzUnreachable, PtzUnsupported
+from engine.errors import PtzError, PtzLeaseLost, PtzRefused, PtzUnsupported
 from ptz.drivers.base import PtzDriver
+from ptz.head_errands import Errands
 from ptz.head_health import HeadEvent, Health, Wear
 from ptz.head_motion import Motion
 from ptz.head_orders import BEAT_S, STATUS_TIMEOUT_S, Orders
@@ -34,20 +33,10 @@ __all__ = ["Head", "HeadEvent", "HeadSettings", "Sent"]
 
 LEASE_S = 1.0
 CLOCK_JUMP_S = 2.0
-BRAKE_S = 0.6
-"""What is reported so soon after a stop may still be braking."""
 OVERDUE_S = 1.0
 """Where answers are slow, commands leave no time for questions; but not for so long."""
 OWN_S = 3.0
 """Motion so soon after a stop was taken for done is our own."""
-
-
-@dataclass(frozen=True)
-class Errand:
-    """A request that somebody else waits for, without hurry."""
-
-    make: Callable[[], Coroutine[Any, Any, None]]
-    done: asyncio.Future[None]
 
 
 class Head:
@@ -76,6 +65,7 @@ class Head:
         self._orders.on_status, self._orders.on_sent = on_status, on_sent
         self._orders.urgent = self._wants_stop
         self._wake = asyncio.Event()
+        self._errands = Errands(self._orders, self._wishes, self._health, self._wake)
         self._stopping: Stopping | None = None
         self._going: Going | None = None
         self._stop_proven: bool | None = None
@@ -85,7 +75,6 @@ class Head:
         self._clock_s = now()
         self._sent_basis: tuple[float, ...] = ()
         self._move_ways: list[str] = []
-        self._errands: deque[Errand] = deque()
 
     # What others may ask
 
@@ -104,45 +93,15 @@ class Head:
 
     async def presets(self) -> list[Preset]:
         """The stored places. Raises what the driver raises, and `PtzUnreachable` where the head is not connected."""
-        found: list[Preset] = []
-
-        async def listed() -> None:
-            found.extend(await self._driver.presets())
-
-        await self._run_errand(listed)
-        self._wishes.learn_presets(found)
-        return found
+        return await self._errands.presets()
 
     async def store_preset(self, preset: str, name: str) -> str:
         """Store where it points now; returns what the camera calls it. Raises `PtzRefused` for a reserved number."""
-        self._refuse_reserved(preset)
-        called: list[str] = []
-
-        async def stored() -> None:
-            called.append(await self._driver.store_preset(preset, name))
-
-        await self._run_errand(stored)
-        self._wishes.presets_known = False
-        return called[0]
+        return await self._errands.store_preset(preset, name)
 
     async def remove_preset(self, preset: str) -> None:
         """Forget a stored place. Raises `PtzRefused` for a reserved number."""
-        self._refuse_reserved(preset)
-        await self._run_errand(lambda: self._driver.remove_preset(preset))
-        self._wishes.presets_known = False
-
-    def _refuse_reserved(self, preset: str) -> None:
-        if self._wishes.reserved(preset):
-            raise PtzRefused(f"preset {preset} is reserved: it does something else than to store a place")
-
-    async def _run_errand(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Wait for a turn in the line."""
-        if self.state in (HeadState.UNREACHABLE, HeadState.LOCKED, HeadState.TAKEN, HeadState.STARTING):
-            raise PtzUnreachable(f"the head cannot be asked now: {self.reason or self.state.value}")
-        errand = Errand(make, asyncio.get_running_loop().create_future())
-        self._errands.append(errand)
-        self._wake.set()
-        await errand.done
+        await self._errands.remove_preset(preset)
 
     def listen(
         self,
@@ -192,27 +151,10 @@ class Head:
 
     def told(self) -> dict[str, Any]:
         """For /health: state, reason, pose, what was wanted and sent, latency, commands/s, counters."""
-        now_s, pose, orders = self._now(), self.pose, self._orders
-        age_s = self._motion.age_s(now_s)
         return {
-            "state": self.state.value,
-            "reason": self.reason,
-            "device": self.capabilities.device,
-            "pose": pose
-            and {axis: round(getattr(pose, axis), 2) for axis in ("pan_deg", "tilt_deg", "zoom")},
-            "position_age_s": None if math.isinf(age_s) else round(age_s, 3),
-            "wanted": self._wishes.words(now_s),
-            "levels": [orders.levels.pan, orders.levels.tilt, orders.levels.zoom],
-            "turning": orders.may_turn,
-            "stop_way": orders.stop_way,
+            **self._orders.told(self.pose, self._wishes.words(self._now())),
             "command_latency_s": self._latency_s,
-            "answer_s": round(self._wear.answer_s, 4),
-            "commands_per_s": round(self._wear.rate(now_s), 2),
-            "counters": {**self._wear.told(), "reports_refused": dict(self._motion.refused)},
-            "events": dict(self._health.event_counts),
             "choices": [*self.capabilities.choices, *self.choices],
-            "watchdog": None if orders.watchdog is None else orders.watchdog.told(),
-            "lease": None if orders.lease is None else orders.lease.token,
         }
 
     # The run
@@ -223,10 +165,10 @@ class Head:
             while True:
                 if self._take_lease() and await self._open():
                     await self._drive()
-                self._give_up_errands()
+                self._errands.give_up()
                 await self._pause(min(LEASE_S, max(0.05, self._orders.contact.quiet_until_s - self._now())))
         finally:
-            self._give_up_errands()
+            self._errands.give_up()
             await self._stop_for_good()
 
     async def close(self) -> None:
@@ -305,28 +247,9 @@ class Head:
             renewal = now_s >= self._renewal_s() - 1e-6 and not self._wishes.trying
             if not levels.is_zero and (new or renewal):
                 return self._send_turn()
-            if self._errands:
-                return self._do_errand(self._errands.popleft())
+            if self._errands.any_waits:
+                return self._errands.do_next()
         return self._question(now_s)
-
-    async def _do_errand(self, errand: Errand) -> None:
-        try:
-            done = await self._orders.errand(errand.make())
-        except PtzError as error:
-            if not errand.done.done():
-                errand.done.set_exception(error)
-            return
-        if not done:
-            self._errands.appendleft(errand)
-        elif not errand.done.done():
-            errand.done.set_result(None)
-
-    def _give_up_errands(self) -> None:
-        """Nobody shall wait for a camera that is gone."""
-        while self._errands:
-            errand = self._errands.popleft()
-            if not errand.done.done():
-                errand.done.set_exception(PtzUnreachable(f"the head cannot be asked now: {self.reason}"))
 
     def _renewal_s(self) -> float:
         period_s = self.settings.renew_s if self.capabilities.self_expiring else self.settings.resend_s
@@ -356,8 +279,10 @@ class Head:
 
     async def _pause(self, seconds: float) -> None:
         self._orders.beat()
+        # Not wait_for: in Python 3.11 that forgets a cancellation which comes together with what it waits for.
         try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
         except TimeoutError:
             return
         finally:
@@ -449,31 +374,14 @@ class Head:
             self._health.clear("places")
 
     def _judge_stopping(self, stopping: Stopping, now_s: float) -> None:
-        rests = self._motion.at_rest(stopping.since_s, now_s)
-        if rests and stopping.accepted_s is not None:
+        verdict = stopping.verdict(self._motion, now_s)
+        if verdict == "stands":
             self._stop_seen(stopping)
-        elif rests is None and not self._motion.sees(now_s) and stopping.unseen(now_s):
+        elif verdict == "unseen":
             self._rest()
-        elif self._seems_to_turn(stopping, now_s) and stopping.alarm_due(now_s):
-            tried = ", ".join(dict.fromkeys(stopping.ways))
-            text = f"the head does not stop, tried: {tried}" + (
-                f" ({stopping.failure})" if stopping.failure else ""
-            )
-            self._health.event("stop_alarm", text)
-            self._health.set("stop", HeadState.DEGRADED, text)
-        elif rests is False and stopping.accepted_s is not None and now_s >= stopping.due_s:
-            speed = self._motion.speed_deg_s(stopping.accepted_s)
-            if speed is not None and speed > 1.0:
-                stopping.still_turning()
-            elif speed is not None and now_s < stopping.begun_s + self.settings.stop_alarm_s:
-                stopping.settles(now_s)
-
-    def _seems_to_turn(self, stopping: Stopping, now_s: float) -> bool:
-        """Nothing speaks for rest: no stop was taken, or the last report is another than the one before."""
-        if stopping.accepted_s is None or not self._motion.sees(now_s):
-            return True
-        braked_s = stopping.accepted_s + BRAKE_S + stopping.blind_s
-        return self._motion.changed_s > max(braked_s, now_s - BRAKE_S - 1.2 * stopping.blind_s)
+        elif verdict == "alarm":
+            self._health.event("stop_alarm", stopping.words())
+            self._health.set("stop", HeadState.DEGRADED, stopping.words())
 
     def _stop_seen(self, stopping: Stopping) -> None:
         way = stopping.worked(self._motion.changed_s)

@@ -259,6 +259,29 @@ class Orders:
         self.levels, self.velocity = Levels(), Velocity()
         self.sent_s = self.accepted_s = self.rested_s = self.status_s = -math.inf
 
+    def told(self, pose: Pose | None, wanted: str) -> dict[str, Any]:
+        """How it goes, in plain values."""
+        now_s = self.now()
+        age_s = self.motion.age_s(now_s)
+        return {
+            "state": self.health.state.value,
+            "reason": self.health.reason,
+            "device": self.driver.capabilities.device,
+            "pose": pose
+            and {axis: round(getattr(pose, axis), 2) for axis in ("pan_deg", "tilt_deg", "zoom")},
+            "position_age_s": None if math.isinf(age_s) else round(age_s, 3),
+            "wanted": wanted,
+            "levels": [self.levels.pan, self.levels.tilt, self.levels.zoom],
+            "turning": self.may_turn,
+            "stop_way": self.stop_way,
+            "answer_s": round(self.wear.answer_s, 4),
+            "commands_per_s": round(self.wear.rate(now_s), 2),
+            "counters": {**self.wear.told(), "reports_refused": dict(self.motion.refused)},
+            "events": dict(self.health.event_counts),
+            "watchdog": None if self.watchdog is None else self.watchdog.told(),
+            "lease": None if self.lease is None else self.lease.token,
+        }
+
     def _begin_turning(self) -> None:
         now_s = self.now()
         self.may_turn = True

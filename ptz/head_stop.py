@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ptz.head_motion import Motion
+
 REPEAT_S = 0.5
 """After the first stop the head brakes: so long until it is repeated."""
 AGAIN_S = 0.35
@@ -15,6 +17,9 @@ UNSEEN = 3
 """Stops where nothing tells whether the head stands."""
 ALARM_REPEAT_S = 1.0
 RETRY_S = 0.1
+BRAKE_S = 0.6
+"""What is reported so soon after a stop may still be braking."""
+TURNING_DEG_S = 1.0
 
 
 @dataclass
@@ -103,3 +108,32 @@ class Stopping:
     def _next_way(self) -> None:
         self._way += 1
         self._of_this_way = 0
+
+    def verdict(self, motion: Motion, now_s: float) -> str | None:
+        """What the motion says of this stop now: `stands`, `unseen` (nothing tells), `alarm` (once) or None yet."""
+        rests = motion.at_rest(self.since_s, now_s)
+        if rests and self.accepted_s is not None:
+            return "stands"
+        if rests is None and not motion.sees(now_s) and self.unseen(now_s):
+            return "unseen"
+        if self._seems_to_turn(motion, now_s) and self.alarm_due(now_s):
+            return "alarm"
+        if rests is False and self.accepted_s is not None and now_s >= self._due_s:
+            speed = motion.speed_deg_s(self.accepted_s)
+            if speed is not None and speed > TURNING_DEG_S:
+                self.still_turning()
+            elif speed is not None and now_s < self.begun_s + self.alarm_s:
+                self.settles(now_s)
+        return None
+
+    def words(self) -> str:
+        """The alarm."""
+        tried = ", ".join(dict.fromkeys(self.ways))
+        return f"the head does not stop, tried: {tried}" + (f" ({self.failure})" if self.failure else "")
+
+    def _seems_to_turn(self, motion: Motion, now_s: float) -> bool:
+        """Nothing speaks for rest: no stop was taken, or the last report is another than the one before."""
+        if self.accepted_s is None or not motion.sees(now_s):
+            return True
+        braked_s = self.accepted_s + BRAKE_S + self.blind_s
+        return motion.changed_s > max(braked_s, now_s - BRAKE_S - 1.2 * self.blind_s)

@@ -207,11 +207,11 @@ class Pilot:
     async def _rest(self) -> None:
         """Until the next tick: the soonest that is allowed after news, later where nothing happens."""
         settings = self.settings
-        begun_s = self._now()
         self._news.clear()
         await self._wait(self._hurry, settings.tick_s)
+        hurried = self._hurry.is_set()
         self._hurry.clear()
-        if self._now() - begun_s < settings.tick_s or self._busy():
+        if hurried or self._busy():
             return
         await self._wait(self._news, settings.idle_tick_s - settings.tick_s)
 
@@ -220,8 +220,10 @@ class Pilot:
         return operating or self.head.turning or self.follower.state not in QUIET or self._news.is_set()
 
     async def _wait(self, event: asyncio.Event, seconds: float) -> None:
+        # Not wait_for: in Python 3.11 that forgets a cancellation which comes together with what it waits for.
         try:
-            await asyncio.wait_for(event.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await event.wait()
         except TimeoutError:
             return
 

@@ -132,7 +132,8 @@ class Ward:
     async def _send(self, way: str) -> bool:
         self.driver.use_stop_way(way)
         try:
-            await asyncio.wait_for(self.driver.stop(), STOP_TIMEOUT_S)
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await self.driver.stop()
         except (PtzError, TimeoutError) as error:
             say(failed=self.name, why=str(error) or "no answer")
             await asyncio.sleep(TICK_S)
@@ -148,7 +149,8 @@ class Ward:
         until_s = time.monotonic() + AGAIN_S + STABLE_S
         while time.monotonic() < until_s:
             try:
-                status = await asyncio.wait_for(self.driver.status(), STOP_TIMEOUT_S)
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    status = await self.driver.status()
             except (PtzError, TimeoutError):
                 return None
             now_s = time.monotonic()
