@@ -73,9 +73,12 @@ class Aiming:
 
     def catching_up(self, framing: Framing, now: Pose) -> bool:
         """Whether the target cannot be seen because the head is still on its way to where it was measured last."""
-        hfov_deg = self.lens.hfov_deg(now.zoom)
         there = replace(framing, pan_deg=framing.measured_pan_deg, tilt_deg=framing.measured_tilt_deg)
-        inside = self._inside(there, now)
+        return self._is_out_of_view(there, now) and self._is_out_of_view(framing, now)
+
+    def _is_out_of_view(self, framing: Framing, now: Pose) -> bool:
+        hfov_deg = self.lens.hfov_deg(now.zoom)
+        inside = self._inside(framing, now)
         turn = turn_deg(now.pan_deg, inside.pan_deg, self.fence.pan_deg) * _flat(framing)
         high = hfov_deg / self.aspect
         return abs(turn) > 0.5 * hfov_deg or abs(inside.tilt_deg - now.tilt_deg) > 0.5 * high

@@ -25,7 +25,6 @@ UNEVEN_S = 0.12
 """Pictures that are this much earlier or later than their pace are more than uneven."""
 STALL_S = 2.0
 """A burst within this time after a gap brings what was held up in the gap: the latency is what it was."""
-LEAST_S = 0.02
 
 
 class Pace:
@@ -90,6 +89,7 @@ class LatencyMeter:
         self.latency_s = latency_s
         self.measured = False
         self._goal_s = latency_s
+        self._lowest_s = latency_s
         self._meter = ImageLatency()
         self._pace = Pace()
         self._arrived_s = math.nan
@@ -102,7 +102,8 @@ class LatencyMeter:
         if earlier_s:
             self._meter.reset()
         if earlier_s > 0:
-            self.latency_s = self._goal_s = max(LEAST_S, self.latency_s - earlier_s)
+            # Never below what it was known to be: a rise that was not noticed in time is over by this.
+            self.latency_s = self._goal_s = max(self._lowest_s, self.latency_s - earlier_s)
         elif gap_s > 0:
             step_s = STEP_SHARE * min(gap_s, 1.0)
             self.latency_s += min(max(self._goal_s - self.latency_s, -step_s), step_s)
@@ -123,4 +124,6 @@ class LatencyMeter:
         """Take over what has been measured, if anything."""
         found = self._meter.estimate(log, now_s)
         if found is not None:
-            self._goal_s, self.measured = max(0.0, found), True
+            found = max(0.0, found)
+            self._lowest_s = min(self._lowest_s, found)
+            self._goal_s, self.measured = found, True

@@ -39,7 +39,8 @@ def test_even_pictures_change_nothing() -> None:
 
 
 def test_pictures_that_come_faster_than_they_are_taken_have_become_less_late() -> None:
-    meter = LatencyMeter(0.815)
+    meter = LatencyMeter(0.265)
+    meter.latency_s = meter._goal_s = 0.815
     found = taken(meter, lambda true_s: 0.8 if true_s < 10 else 0.25, 20.0)
     assert meter.latency_s == pytest.approx(0.265, abs=0.1)
     assert wrong_after(found, 10.7) < 0.12
@@ -59,6 +60,12 @@ def test_a_network_that_stalls_and_catches_up_leaves_the_latency_as_it_was(
     meter = LatencyMeter(0.265)
     taken(meter, delay_s, 20.0)
     assert meter.latency_s == pytest.approx(0.265, abs=0.1)
+
+
+def test_a_rise_that_was_not_noticed_is_over_with_the_burst() -> None:
+    meter = LatencyMeter(0.265)
+    taken(meter, lambda true_s: 0.8 if 10 < true_s < 16 else 0.25, 20.0)
+    assert meter.latency_s == 0.265
 
 
 @pytest.mark.parametrize(
