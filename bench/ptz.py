@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.machine import argument_parser, heading, markdown_table, write_json
-from bench.ptz_reach import REACH, Reach, Verdict, against_baselines, percent
-from bench.ptz_runs import BASELINES, LAWS, Outcome, default, mean, run_all
+from bench.ptz_reach import HANDOFF, HANDOFF_ASKED, REACH, Reach, Verdict, against_baselines, handoff, percent
+from bench.ptz_runs import BASELINES, LAWS, Outcome, default, in_processes, mean, run_all, run_handoff
 from ptz.simulator.closed_loop import LoopSettings
 from ptz.simulator.profiles import DEFAULT_PROFILE, PROFILES
 from ptz.simulator.scenes import SCENES, SUITE
@@ -73,7 +73,7 @@ def scoreboard(
 ) -> Iterator[dict[str, Any]]:
     """Run, print a table, and give the figures for --json."""
     rows = []
-    for outcomes in run_all(wanted, args.seeds, args.jobs, args.plots):
+    for outcomes in run_all(wanted, args.board_seeds, args.jobs, args.plots):
         note(" ".join(str(cell) for cell in row(outcomes)[:6]))
         rows.append(row(outcomes))
         settings = outcomes[0].settings
@@ -98,6 +98,10 @@ def reach(args: argparse.Namespace) -> dict[str, str]:
         note(f"{goal.key}: {verdict.said}")
         lines.append((goal.what, goal.asked, verdict.said, _met(verdict.met)))
         said[goal.key] = verdict.said
+    pairs = [LoopSettings("two_cameras_handoff", seed=seed) for seed in range(args.seeds)]
+    verdict = handoff(list(in_processes(run_handoff, pairs, args.jobs)))
+    lines.append((HANDOFF, HANDOFF_ASKED, verdict.said, _met(verdict.met)))
+    said["handoff"] = verdict.said
     for goal, verdict in compared:
         lines.append((f"{goal.what}: against the baselines", "better on error and on commands/s", verdict.said,
                       _met(verdict.met)))  # fmt: skip
@@ -149,7 +153,9 @@ def options() -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", action="append", choices=list(known), help="may be repeated")
     parser.add_argument("--full", action="store_true", help="every combination")
     parser.add_argument("--quick", action="store_true", help="one seed, three scenes in the scoreboard")
-    parser.add_argument("--seeds", type=int, default=None, help="how often each run is done (default 3)")
+    parser.add_argument(
+        "--seeds", type=int, default=None, help="how often each run is done (default: goals 3, scoreboard 1)"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write PNG plots of the first seed there")
     parser.add_argument("--faults", action="store_true", help="only every fault of the simulated cameras")
@@ -162,6 +168,7 @@ def options() -> argparse.ArgumentParser:
 
 def main() -> None:
     args = options().parse_args()
+    args.board_seeds = args.seeds or 1
     args.seeds = args.seeds or (1 if args.quick else 3)
     print(heading())
     if args.faults:

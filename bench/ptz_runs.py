@@ -15,6 +15,7 @@ from typing import TypeVar
 from engine.ptz_plots import write_plots
 from ptz.metrics import Scores, Step
 from ptz.simulator.closed_loop import LoopSettings, run_scene
+from ptz.simulator.crew_loop import CrewReport, run_crew
 from ptz.simulator.profiles import DEFAULT_PROFILE
 
 Result = TypeVar("Result")
@@ -39,6 +40,11 @@ def run_one(settings: LoopSettings, plots: Path | None = None) -> Outcome:
     if plots is not None and settings.seed == 0:
         write_plots(report, plots)
     return Outcome(settings, report.scores, report.steps)
+
+
+def run_handoff(settings: LoopSettings) -> CrewReport:
+    """One run of all heads of a scene."""
+    return run_crew(settings)
 
 
 def run_all(
