@@ -133,6 +133,10 @@ def run(args: argparse.Namespace) -> int:
         from engine.ptz_cli_score import score
 
         return score(args)
+    if args.command == "calibrate":
+        from engine.ptz_cli_calibrate import calibrate
+
+        return calibrate(args)
     from engine.ptz_cli_camera import run_command
 
     return run_command(args)

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from engine import ptz_setup
 from engine.config.cameras import cameras_from_file
 from engine.config.ptz import PtzConfig
-from engine.errors import ConfigError, PtzNotMoving, PtzRefused, PtzUnreachable, PtzUnsupported
+from engine.errors import ConfigError, PtzNotMoving, PtzRefused, PtzUnreachable
 from engine.lockout import Governor
 from ptz.drivers.base import PtzDriver
 from ptz.head import Head
@@ -46,7 +46,6 @@ def run_command(args: argparse.Namespace) -> int:
         "probe": probe,
         "move": move,
         "preset": preset,
-        "calibrate": calibrate,
         "unlock": unlock,
     }[args.command]
 
@@ -291,8 +290,3 @@ async def unlock(args: argparse.Namespace) -> int:
     was = f"was not tried for another {blocked_s:.0f} s" if blocked_s > 0 else "was free to be tried"
     print(f"the password of {user!r} at {host} {was}; it may be tried again now")
     return 0
-
-
-async def calibrate(args: argparse.Namespace) -> int:
-    """Measure speeds level by level; what is measured is kept at once."""
-    raise PtzUnsupported("calibrate")

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from engine.ptz_cli import main
+from ptz.calibration import CalibrationPlan
 from ptz.lease import Lease
+from ptz.speed_table import SpeedTable
+from ptz.types import Levels
 from tests.ptz.simulator.served import PASSWORD, USER, ServedCamera, served_camera
 
 
@@ -162,6 +165,31 @@ def test_a_camera_of_a_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "has heads of yard; name one of them" in capsys.readouterr().err
     assert main(["status", "--cameras", str(path)]) == 1
     assert "connection refused" in capsys.readouterr().err
+
+
+def test_speeds_are_measured_kept_and_used(
+    served: ServedCamera, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "engine.ptz_cli_calibrate.QUICK", CalibrationPlan(levels=(30,), zooms=(1.0,), zoom_levels=(), run_s=1.0)
+    )
+    speeds = tmp_path / "speeds.json"
+    assert main(["calibrate", *flags(served), "--quick", "--out", str(speeds)]) == 0
+    said = capsys.readouterr().out
+    assert "2/2  tilt level 30 at zoom 1" in said and f'speeds = "{speeds}"' in said
+    measured = SpeedTable.from_json(json.loads(speeds.read_text())).velocity(Levels(pan=30), 1.0).pan_deg_s
+    before = pan_deg(served)
+    now_s = time.monotonic()
+    served.device.turn(Levels(pan=30), now_s, now_s + 3)
+    time.sleep(1.5)
+    assert served.device.velocity(time.monotonic()).pan_deg_s == pytest.approx(measured, rel=0.1)
+    assert abs(before) < 1 or before > 359, "it was put back"
+    # Once more: nothing is left to be measured.
+    assert main(["calibrate", *flags(served), "--quick", "--out", str(speeds)]) == 0
+    assert "1/2" not in capsys.readouterr().out
+    speeds.write_text("{}")
+    assert main(["calibrate", *flags(served), "--quick", "--out", str(speeds)]) == 2
+    assert "cannot be gone on with" in capsys.readouterr().err
 
 
 def test_nobody_answers_is_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
