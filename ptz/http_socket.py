@@ -251,5 +251,4 @@ class _Connection(asyncio.Protocol):
     async def close(self) -> None:
         """End it, and wait until the socket is gone."""
         self.abort()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._lost, 1.0)
+        await asyncio.wait([self._lost], timeout=1.0)
