@@ -25,6 +25,7 @@ from ptz.simulator.pictures import Picture
 from ptz.simulator.wire_faults import WireFaults
 
 USER_CHECK = "/ISAPI/Security/userCheck"
+METHODS = frozenset({"GET", "PUT", "POST", "DELETE", "HEAD"})
 MOST_REQUEST_BYTES = 1 << 20
 AUTHORITY = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 
@@ -169,13 +170,7 @@ class SimulatedCamera:
     def _isapi_answer(
         self, request: Request, _asked: Asked | SoapFault | None, path: str, now_s: float, peer: str
     ) -> Answer:
-        if not self.device.profile.offer.isapi or request.method not in (
-            "GET",
-            "PUT",
-            "POST",
-            "DELETE",
-            "HEAD",
-        ):
+        if not self.device.profile.offer.isapi or request.method not in METHODS:
             return Answer(Response(404))
         if (
             not request.body
@@ -201,14 +196,21 @@ class SimulatedCamera:
     def _unauthorized(
         self, outcome: Outcome, path: str, now_s: float, host: str, strict: Strictness
     ) -> Answer:
-        challenges = self.accounts.challenges(now_s, stale=outcome.login is Login.STALE, digest=strict.digest)
-        headers = XML_HEADERS + self._wire.challenge_headers(challenges, path, now_s)
         if path == USER_CHECK:
             body = self._user_check(outcome, now_s, host).response.body
         else:
             word = "userLocked" if outcome.login is Login.LOCKED else "unauthorized"
             body = self._documents.response_status(path, 4, word)
-        return Answer(Response(401, headers, body))
+        return self._challenged(outcome, path, now_s, strict, Response(401, XML_HEADERS, body))
+
+    def _challenged(
+        self, outcome: Outcome, path: str, now_s: float, strict: Strictness, told: Response
+    ) -> Answer:
+        """What is told, with status 401 and a new challenge."""
+        stale = outcome.login is Login.STALE
+        challenges = self.accounts.challenges(now_s, stale=stale, digest=strict.digest)
+        headers = told.headers + self._wire.challenge_headers(challenges, path, now_s)
+        return Answer(Response(401, headers, told.body))
 
     def _user_check(self, outcome: Outcome, now_s: float, host: str) -> Answer:
         standing = self.accounts.standing(host, now_s)
@@ -271,18 +273,11 @@ class SimulatedCamera:
             return None
         if way == "token":
             return Answer(faulted(NOT_AUTHORIZED))
-        stale = outcome.login is Login.STALE
-        challenges = self.accounts.challenges(now_s, stale=stale, digest=strict.digest)
-        body = faulted(NOT_AUTHORIZED)
-        headers = body.headers + self._wire.challenge_headers(challenges, label, now_s)
-        return Answer(Response(401, headers, body.body))
+        return self._challenged(outcome, label, now_s, strict, faulted(NOT_AUTHORIZED))
 
     def _snapshot(self, request: Request, now_s: float, peer: str) -> Answer:
         strict = self._wire.strictness(SNAPSHOT_PATH, now_s)
         outcome = self.accounts.digest(request, now_s, peer.rpartition(":")[0] or peer, "onvif", strict)
         if outcome.user is None:
-            challenges = self.accounts.challenges(
-                now_s, stale=outcome.login is Login.STALE, digest=strict.digest
-            )
-            return Answer(Response(401, self._wire.challenge_headers(challenges, SNAPSHOT_PATH, now_s)))
+            return self._challenged(outcome, SNAPSHOT_PATH, now_s, strict, Response(401))
         return pictures.still(self.picture, now_s)

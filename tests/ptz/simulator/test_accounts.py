@@ -237,3 +237,11 @@ def test_no_header_breaks_the_door(header: str) -> None:
     for text in (header, "Digest " + header):
         request = Request("GET", PATH, (("Authorization", text),))
         assert door.digest(request, 0.0, "h", "isapi").login is Login.REFUSED
+
+
+def test_without_users_there_is_no_door() -> None:
+    door = Accounts([])
+    outcome = door.digest(Request("PUT", PATH), 0.0, "h", "isapi")
+    assert outcome.login is Login.OK
+    assert outcome.user is not None
+    assert door.credentialed == 0
