@@ -71,21 +71,40 @@ def _group() -> list[Path]:
     return paths
 
 
+def _round_s(places_m: list[tuple[float, float]], speed_m_s: float, rounds: int) -> float:
+    """How long so many rounds of these places take, so that a scene ends where it began."""
+    return rounds * sum(math.dist(places_m[n - 1], places_m[n]) for n in range(len(places_m))) / speed_m_s
+
+
+def _walking(
+    name: str,
+    about: str,
+    places_m: list[tuple[float, float]],
+    rounds: int,
+    speed_m_s: float = WALK_M_S,
+    **more: Any,
+) -> Scene:
+    """One person who walks to and fro, or round and round."""
+    duration_s = _round_s(places_m, speed_m_s, rounds)
+    path = waypoints(places_m, speed_m_s, until_s=duration_s)
+    return _scene(name, about, duration_s, [path], **more)
+
+
 def _suite() -> list[Scene]:
     wall = Occluder("wall", 0.0, 9.0, 2.0, 0.3, 3.0)
     limited = CameraMount("ptz", 0.0, 0.0, 4.0, 160.0, -15.0, hfov_wide_deg=99.4, profile="hik-de2a404")
     steep = CameraMount("ptz", 0.0, 0.0, 6.0, 0.0, -30.0, hfov_wide_deg=59.0, profile="hik-2sf8c442")
     left = CameraMount("left", -14.0, 0.0, 4.5, 20.0, -12.0, profile="hik-8425ix")
     right = CameraMount("right", 14.0, 0.0, 4.5, 340.0, -12.0, profile="hik-8425ix")
-    across = [(-12.0, 12.0), (12.0, 12.0)]
+    crossing = [(-9.0, 13.0), (9.0, 13.0)]
+    crossing_s = _round_s(crossing, WALK_M_S, 2)
     return [
         _scene("stand", "one person stands still", 30.0, [Sway(0.0, 12.0)]),
         _scene("sway", "standing, shifting from foot to foot", 60.0, [Sway(0.0, 12.0, 0.15, 4.0)]),
-        _scene("walk_across", "walking to and fro at 12 m", 60.0, [waypoints(across, WALK_M_S, until_s=60)]),
-        _scene(
-            "run_reverse", "running at 15 m, turning round in no time", 60.0,
-            [waypoints([(-10.0, 15.0), (8.0, 15.0), (-4.0, 15.0), (11.0, 15.0)], RUN_M_S, until_s=60)],
-            policy="runner",
+        _walking("walk_across", "walking to and fro at 12 m", [(-12.0, 12.0), (12.0, 12.0)], 2),
+        _walking(
+            "run_reverse", "running at 15 m, turning round in no time",
+            [(-10.0, 15.0), (8.0, 15.0), (-4.0, 15.0), (11.0, 15.0)], 6, RUN_M_S, policy="runner",
         ),
         _scene(
             "sprint_start", "standing, then sprinting off at 7 m/s", 30.0,
@@ -97,38 +116,31 @@ def _suite() -> list[Scene]:
             [jumps([_at(-6, 14.0), _at(6, 14.0)], 8.0, 48.0)],
         ),
         _scene(
-            "cross_two", "two walk towards each other and pass; the first is followed", 40.0,
-            [waypoints([(-9.0, 13.0), (9.0, 13.0)], WALK_M_S, until_s=40),
-             waypoints([(9.0, 14.2), (-9.0, 14.2)], WALK_M_S, until_s=40)],
+            "cross_two", "two walk towards each other and pass; the first is followed", crossing_s,
+            [waypoints(crossing, WALK_M_S, until_s=crossing_s),
+             waypoints([(9.0, 14.2), (-9.0, 14.2)], WALK_M_S, until_s=crossing_s)],
             target_ids=(1,), policy="selected",
         ),
         _scene("group_5_merge_split", "five meet, walk on together and part", 60.0, _group()),
-        _scene(
-            "occlude_2s", "walking behind a wall for two seconds", 40.0,
-            [waypoints([(-8.0, 14.0), (8.0, 14.0)], WALK_M_S, until_s=40)], occluders=(wall,),
+        _walking(
+            "occlude_2s", "walking behind a wall for two seconds", [(-8.0, 14.0), (8.0, 14.0)], 2, occluders=(wall,),
         ),
         Scene(
             "leave_return", "gone for 8 s, and back where he went", 50.0,
             (_actor(1, journey([(0, -6, 12), (12, 8, 12), (15, 8, 12)]), leaves_s=15.0),
-             Actor(1, journey([(23, 8, 12), (38, -8, 12), (50, -8, 12)]), 1.78, Looks(101), enters_s=23.0)),
+             Actor(1, journey([(23, 8, 12), (38, -6, 12), (50, -6, 12)]), 1.78, Looks(101), enters_s=23.0)),
             (OVERVIEW, HEAD),
         ),
-        _scene(
-            "nadir_pass", "walking past below the camera", 40.0,
-            [waypoints([(0.5, 14.0), (0.5, -14.0)], WALK_M_S, until_s=40)], heads=(steep,),
-        ),
+        _walking("nadir_pass", "walking past below the camera", [(0.5, 14.0), (0.5, -14.0)], 1, heads=(steep,)),
         _scene("pan_wrap_360", "round the camera, again and again", 60.0, [Orbit(0.0, 0.0, 11.0, 12.0, 300.0)]),
         _scene(
-            "limit_stop", "walking past the stop of a head that does not turn all the way", 60.0,
-            [Orbit(0.0, 0.0, 10.0, 7.0, 130.0)], heads=(limited,),
+            "limit_stop", "walking past the stop of a head that does not turn all the way", 50.0,
+            [Orbit(0.0, 0.0, 10.0, 7.2, 130.0)], heads=(limited,),
         ),
-        _scene(
-            "zoom_in_far", "walking at 60 m, too small without zoom", 60.0,
-            [waypoints([(-8.0, 60.0), (8.0, 58.0)], WALK_M_S, until_s=60)],
-        ),
-        _scene(
-            "two_cameras_handoff", "walking from one camera's side to the other's, past a kiosk", 80.0,
-            [waypoints([(-24.0, 11.0), (24.0, 11.0)], WALK_M_S, until_s=80)], heads=(left, right),
+        _walking("zoom_in_far", "walking at 60 m, too small without zoom", [(-8.0, 60.0), (8.0, 58.0)], 3),
+        _walking(
+            "two_cameras_handoff", "walking from one camera's side to the other's, past a kiosk",
+            [(-24.0, 11.0), (24.0, 11.0)], 1, heads=(left, right),
             occluders=(Occluder("kiosk", 0.0, 8.0, 3.0, 2.4, 3.0),),
         ),
     ]  # fmt: skip
