@@ -134,6 +134,18 @@ def benchmarks(data: Path) -> list[Benchmark]:
                   ("bench.sam2_speed",), minutes=8),
         Benchmark("sam2-soak", "SAM 2: ten thousand keyframes, objects coming and going", "resident memory stays flat",
                   ("bench.sam2_soak",), minutes=6),
+        Benchmark("ptz", "Following people with simulated cameras", "walk RMS ≤ 5 % W; run in frame ≥ 97 %; step "
+                  "overshoot ≤ 5 %, settled in 1.4 s; sway ≤ 0.5 commands/s; group in frame ≥ 95 %; better than the "
+                  "baselines",
+                  ("bench.ptz",), minutes=12),
+        Benchmark("ptz-faults", "Following people through every fault of a camera", "no crash, the right state shown, "
+                  "well again within 3 s",
+                  ("bench.ptz", "--faults"), minutes=3),
+        Benchmark("ptz-safety", "Heads whose controller is killed, wrong passwords", "stopped in 0.7 s, in 1.5 s where "
+                  "ends of turns are ignored; at most 2 requests with credentials in a minute",
+                  ("bench.ptz", "--safety"), minutes=1),
+        Benchmark("ptz-detector", "Following people with a real detector on rendered pictures", "as with the oracle",
+                  ("bench.ptz", "--detector", "yolov8n_640_f32_dynbatch", "--seeds", "1"), minutes=8),
         Benchmark("gpu", "On a GPU", "NV12 to the model's input: ≥ 80 % of copy bandwidth",
                   ("bench.gpu",), minutes=5, needs_gpu=True),
     ]  # fmt: skip

@@ -140,6 +140,28 @@ GOALS = (
     Goal("people of PETS09 told apart by re-identification networks: rank-1 / AUC", "≥ 0.92 / ≥ 0.97", "reid",
          people_told_apart),
     Goal("a day of churn, 10⁵ identities: memory", "bounded, flat", "gallery-soak", said("gallery_soak")),
+    Goal("a simulated head follows somebody who walks at 12 m", "centring RMS ≤ 5 % W, in frame ≥ 99.5 %", "ptz",
+         said("walk")),
+    Goal("the same, running with instant reversals", "in frame ≥ 97 %", "ptz", said("run")),
+    Goal("the same, a step of 12°", "overshoot ≤ 5 %, settled to 5 % W in ≤ 1.4 s", "ptz", said("step")),
+    Goal("the same, standing and swaying", "≤ 0.5 commands/s, 0 reversals", "ptz", said("sway")),
+    Goal("the same, a group of 5 merging and splitting: all members", "in frame ≥ 95 %", "ptz", said("group")),
+    Goal("the same, running, video 0.5 s late", "in frame ≥ 85 %", "ptz", said("late video")),
+    Goal("two simulated cameras hand somebody over", "visible on the owner ≥ 97 %, ≤ 1 change of owner a pass", "ptz",
+         said("handoff")),
+    Goal("these scenes against P, PID and stop-and-go", "better on error and on commands/s", "ptz",
+         said("baselines")),
+    *(Goal(f"with yolov8n on rendered pictures: {what}", asked, "ptz-detector", said(f"detector: {key}"))
+      for key, what, asked in (
+          ("walk", "walk", "as with the oracle"), ("run", "run", "as with the oracle"),
+          ("step", "step", "as with the oracle"), ("sway", "sway", "as with the oracle"),
+          ("group", "group", "as with the oracle"), ("late video", "run, video 0.5 s late", "as with the oracle"),
+      )),
+    Goal("kill -9 of a head's controller: head stopped", "≤ 0.7 s, ≤ 1.5 s where ends of turns are ignored",
+         "ptz-safety", said("kill")),
+    Goal("wrong password: requests with credentials in 60 s", "≤ 2", "ptz-safety", said("password")),
+    Goal("every fault of a simulated camera while it follows somebody", "no crash, right state, well again in ≤ 3 s",
+         "ptz-faults", said("faults")),
     Goal("on a GPU: NV12 to tensor kernel", "≥ 80 % of copy bandwidth", "gpu", share_of_copy_bandwidth),
 )  # fmt: skip
 
