@@ -148,6 +148,8 @@ class Motion:
         self.moved_s: dict[tuple[str, int], float] = {}
         """When each axis was last seen to turn as told, by axis and direction (-1, 1)."""
         self._noise_deg = 0.0
+        self.accepted_s = -math.inf
+        """When a turn was last taken by the camera: what it did not take proves nothing."""
         self.frozen = False
         """The report stands still although the head was seen to move."""
         self.proven = False
@@ -219,7 +221,8 @@ class Motion:
             return
         self._account(now_s)
         self._images.append((time_s, pan_deg, tilt_deg))
-        self._pictured_deg += math.hypot(pan_deg, tilt_deg)
+        turns = self._turns_from_s + ONSET_S < now_s
+        self._pictured_deg = self._pictured_deg + math.hypot(pan_deg, tilt_deg) if turns else 0.0
         if self._pictured_deg >= FROZEN_DEG and self._report_stands(now_s):
             self.frozen = True
         while self._images and self._images[0][0] < time_s - KEPT_S:
@@ -423,7 +426,7 @@ class Motion:
         # A report that stands still while pictures move says nothing either way.
         told_s = self._reports[-1].time_s if self._reports and not self.frozen else -math.inf
         seen_s = max(told_s, self._images[-1][0] if self._images else -math.inf)
-        watched = now_s - seen_s <= FRESH_S
+        watched = now_s - seen_s <= FRESH_S and now_s - self.accepted_s <= FRESH_S
         for axis, speed in zip(AXES, _speeds(velocity), strict=True):
             evidence = self._axes[axis]
             if watched and evidence.since_s is not None and evidence.sign:

@@ -104,7 +104,7 @@ class Orders:
         if not renewal:
             self.wear.turned(levels)
         if await self.command(self.driver.move(levels, self.settings.window_s)):
-            self.accepted_s = now_s
+            self.accepted_s = self.motion.accepted_s = now_s
             return True
         self.levels, self.velocity = before, before_velocity
         self._tell(Sent(self.now(), before_velocity), before)
@@ -322,6 +322,7 @@ class Orders:
         self.set_turning(levels, velocity)
         self._count(renewal=False)
         await self._line.call(self.driver.move(levels, ttl_s), self.driver.options.timeout_s)
+        self.motion.accepted_s = self.now()
         self._reached("command")
 
     async def probe_stop(self, way: str) -> bool:
