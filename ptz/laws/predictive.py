@@ -31,6 +31,7 @@ class PredictiveOptions:
     far_share
     start_share     the head begins to turn when the error is larger than this
     look_ahead_s    ... or will be in so much time, by the target's significant velocity
+    tilt_zone       the dead zone of the tilt is so much of the pan's: pictures are less high than wide
     stop_share      it stands still again when the error is less than this
     stop_share_s    and the target slower than this, widths a second
     tube_share      a turn goes on unchanged while its error stays within this
@@ -52,6 +53,7 @@ class PredictiveOptions:
     far_share: float = 0.12
     start_share: float = 0.055
     look_ahead_s: float = 0.25
+    tilt_zone: float = 0.8
     stop_share: float = 0.033
     stop_share_s: float = 0.04
     tube_share: float = 0.04
@@ -77,7 +79,7 @@ class Predictive(Law, name="predictive"):
         self.reset()
 
     def reset(self) -> None:
-        self._turning = False
+        self._turns = [False, False]
         self._sent: Pair = (0.0, 0.0)
         self._zooming.reset()
 
@@ -121,32 +123,27 @@ class Predictive(Law, name="predictive"):
 
     def _turn(self, aim: Aim, log: PoseLog, error: Pair, speed: Pair) -> Pair:
         """Pan and tilt speed for predicted errors and significant speeds of the target."""
-        if not self._turns(aim, error, speed):
-            return 0.0, 0.0
         accel, width = log.plant.decel_deg_s2, aim.hfov_deg
-        pan, tilt = (self._wanted(error[axis], speed[axis], width, accel) for axis in (0, 1))
-        if any(self._sent) and all(
-            self._goes_on(axis, (error[axis], speed[axis], (pan, tilt)[axis]), width, accel)
-            for axis in (0, 1)
+        narrow = math.cos(math.radians(min(abs(aim.tilt_deg), 80.0)))
+        wanted = []
+        for axis, factor in ((0, narrow), (1, 1.0)):
+            self._turns[axis] = self._turns_on(axis, error[axis] * factor, speed[axis] * factor, width)
+            wanted.append(self._wanted(error[axis], speed[axis], width, accel) if self._turns[axis] else 0.0)
+        if all(
+            self._goes_on(axis, (error[axis], speed[axis], wanted[axis]), width, accel) for axis in (0, 1)
         ):
             return self._sent
-        return pan, tilt
+        return wanted[0], wanted[1]
 
-    def _turns(self, aim: Aim, error: Pair, speed: Pair) -> bool:
-        """Whether the head turns at all: the dead zone, wider to leave than to enter."""
+    def _turns_on(self, axis: int, error: float, speed: float, width: float) -> bool:
+        """Whether an axis turns at all: a dead zone with hysteresis. `error` and `speed` as in the picture."""
         options: PredictiveOptions = self.options
-        narrow = math.cos(math.radians(min(abs(aim.tilt_deg), 80.0)))
-        seen = (error[0] * narrow, error[1])
-        runs = (speed[0] * narrow, speed[1])
-        off, fast = math.hypot(*seen), math.hypot(*runs) > options.stop_share_s * aim.hfov_deg
-        if self._turning:
-            self._turning = off > options.stop_share * aim.hfov_deg or fast
-        else:
-            later = math.hypot(
-                seen[0] + options.look_ahead_s * runs[0], seen[1] + options.look_ahead_s * runs[1]
-            )
-            self._turning = (max(off, later) if fast else off) > options.start_share * aim.hfov_deg
-        return self._turning
+        size = width if axis == 0 else options.tilt_zone * width
+        fast = abs(speed) > options.stop_share_s * size
+        if self._turns[axis]:
+            return abs(error) > options.stop_share * size or fast
+        later = abs(error + options.look_ahead_s * speed) if fast else 0.0
+        return max(abs(error), later) > options.start_share * size
 
     def _wanted(self, error: float, speed: float, width: float, accel: float) -> float:
         """Speed of one axis."""
@@ -163,6 +160,8 @@ class Predictive(Law, name="predictive"):
         `now` is its predicted error, the target's speed and the speed that would be best.
         """
         options: PredictiveOptions = self.options
+        if not self._turns[axis] or not self._sent[axis]:
+            return self._sent[axis] == now[2]
         error, speed, wanted = now
         nearing = self._sent[axis] - speed
         after = error - nearing * (options.tube_ahead_s + abs(nearing) / (2 * accel))

@@ -1,8 +1,8 @@
 """Stop-and-go: one move to a place, wait until the head stands, look, move again. For comparison.
 
 The policy of trackers that know no continuous moves. Pictures taken in motion are not used, neither for where the
-target is nor for how fast it goes: both come from the pictures since the head stands. The next place is where the target
-will be when the move is over; how long that takes comes from the head's model, as from a calibration of moves.
+target is nor for how fast it goes: both come from the pictures since the head stands. The next place is where the
+target will be when the move is over; how long that takes comes from the head's model, as from a calibration of moves.
 """
 
 from __future__ import annotations
