@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Protocol
@@ -119,6 +120,7 @@ class WatchdogLink:
             except subprocess.TimeoutExpired:
                 # It still stops a head, and ends after that; nobody needs to wait for it.
                 self.last_words = "still at work when it was hung up"
+                threading.Thread(target=self._process.wait, daemon=True).start()  # so that no zombie is left
         self._process = None
 
     def send(self, **words: Any) -> None:

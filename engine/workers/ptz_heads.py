@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -20,8 +21,10 @@ from engine.config import CameraConfig
 from engine.config.identity import OFF
 from engine.control.status import PtzStatus
 from engine.errors import ConfigError, PtzError
-from engine.types import PictureShift
+from engine.types import PictureShift, PoseSample
+from engine.workers.ptz_poses import INTERVAL_S, PoseSampler
 from engine.workers.runtime import Context
+from ipc.channel import ChannelClosed
 from ptz.crew import Crew, Member
 from ptz.drivers.base import PtzDriver
 from ptz.follower import Follower
@@ -37,6 +40,9 @@ from ptz.watchdog_link import WatchdogLink
 TELL_INTERVAL_S: Final = 0.25
 STOP_PATIENCE_S: Final = 1.2
 """Stopping the heads must be over before the worker has to leave (`runtime.STOP_GRACE_S`)."""
+
+MOST_SAMPLES: Final = 256
+"""Samples of all heads that wait for the main thread; older ones are of no use to anybody."""
 
 
 @dataclass
@@ -68,6 +74,7 @@ class Heads:
         self.stations = {camera.name: self._station(camera, followers[camera.name]) for camera in heads}
         self._picked: dict[str, frozenset[int]] = {}
         self._told: dict[str, PtzStatus] = {}
+        self._samples: deque[tuple[str, PoseSample]] = deque(maxlen=MOST_SAMPLES)
         self._loop = asyncio.new_event_loop()
         self._main: asyncio.Task[None] | None = None
         self._started = threading.Event()
@@ -100,7 +107,8 @@ class Heads:
 
     def _log(self, camera: str, event: HeadEvent) -> None:
         level = "warning" if event.kind in ("not_moving", "stop_alarm", "lease", "watchdog") else "info"
-        self._context.log(level, f"{camera}: {event.text}")
+        with suppress(ChannelClosed):  # the supervisor is gone, and so is this process in a moment
+            self._context.log(level, f"{camera}: {event.text}")
 
     # The thread of the loop.
 
@@ -113,7 +121,8 @@ class Heads:
                 self._loop.run_until_complete(self._main)
         except BaseException as error:
             self._failure = error  # the main thread ends the process with it
-            self._context.wake.notify()
+            with suppress(OSError):  # it does not wait any more
+                self._context.wake.notify()
         finally:
             self._loop.close()
 
@@ -125,6 +134,7 @@ class Heads:
                     group.create_task(station.head.run())
                     group.create_task(station.pilot.run())
                 group.create_task(self._tell())
+                group.create_task(self._sample())
         finally:
             closing = (station.head.close() for station in self.stations.values())
             await asyncio.gather(*closing, return_exceptions=True)
@@ -135,6 +145,16 @@ class Heads:
             self._told = {name: told_of(station) for name, station in self.stations.items()}
             await asyncio.sleep(TELL_INTERVAL_S)
 
+    async def _sample(self) -> None:
+        samplers = {name: PoseSampler(station.follower) for name, station in self.stations.items()}
+        while True:
+            now_s = self._now()
+            fresh = [(name, each) for name, sampler in samplers.items() for each in sampler.samples(now_s)]
+            if fresh:
+                self._samples.extend(fresh)
+                self._context.wake.notify()
+            await asyncio.sleep(INTERVAL_S)
+
     # The main thread.
 
     def start(self) -> None:
@@ -142,11 +162,11 @@ class Heads:
         self._thread.start()
         self._started.wait()
 
-    def stop(self) -> None:
-        """Stop every head and let go of the cameras; at most `STOP_PATIENCE_S`."""
+    def stop(self, patience_s: float = STOP_PATIENCE_S) -> None:
+        """Stop every head and let go of the cameras; wait for it so long. The watchdog stops what still turns then."""
         if self._main is not None and self._thread.is_alive():
             self._post(self._main.cancel)
-            self._thread.join(STOP_PATIENCE_S)
+            self._thread.join(patience_s)
 
     def tend(self) -> bool:
         """Raise what has gone wrong in the loop's thread: nobody steers any more, so the process has to end."""
@@ -178,6 +198,13 @@ class Heads:
     def picked(self, name: str) -> frozenset[int]:
         """Those who were chosen."""
         return self._picked.get(name, frozenset())
+
+    def samples(self) -> list[tuple[str, PoseSample]]:
+        """Where heads pointed, with their cameras, since the last call; oldest first."""
+        found = []
+        while self._samples:
+            found.append(self._samples.popleft())
+        return found
 
     def told(self) -> dict[str, PtzStatus]:
         """What there is to say of every head, by camera; at most a quarter of a second old."""

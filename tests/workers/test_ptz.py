@@ -146,7 +146,7 @@ def steer(open_house: OpenHouse) -> Iterator[Callable[[RunConfig], Steered]]:
 
     yield steer
     for each in made:
-        each.heads.stop()
+        each.heads.stop(patience_s=10.0)
 
 
 def test_a_camera_is_opened_tried_and_turned_by_hand(
@@ -187,8 +187,13 @@ def test_somebody_on_the_right_is_turned_to(
         return served.device.velocity(time.monotonic()).pan_deg_s > 2
 
     steered.until(see, "it turns to the right", 5)
-    told = steered.heads.told()["yard"]
-    assert told["following"] == "following" and told["target"] == 1 and told["counts"]["sent"] > 0
+
+    def follows() -> bool:
+        see()
+        told = steered.heads.told()["yard"]
+        return told["following"] == "following" and told["target"] == 1 and told["counts"]["sent"] > 0
+
+    steered.until(follows, "it says so")
 
 
 def test_what_cannot_be_is_answered_in_a_line(
