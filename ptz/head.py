@@ -20,13 +20,14 @@ from ptz.head_errands import Errands
 from ptz.head_health import HeadEvent, Health, Wear
 from ptz.head_motion import Motion
 from ptz.head_orders import BEAT_S, STATUS_TIMEOUT_S, Orders
-from ptz.head_probe import corrected, probe_head
+from ptz.head_places import place_request
+from ptz.head_probe import corrected, learn, probe_head
 from ptz.head_settings import HeadSettings
 from ptz.head_stop import Stopping
 from ptz.head_wish import Going, Sent, Speeds, Wishes
 from ptz.lease import Lease
 from ptz.probe import ProbeResult
-from ptz.types import Capabilities, Decision, GoTo, GoToPreset, HeadState, Pose, Preset, Status
+from ptz.types import Capabilities, Decision, HeadState, Pose, Preset, Status
 from ptz.watchdog_link import Guard
 
 __all__ = ["Head", "HeadEvent", "HeadSettings", "Sent"]
@@ -445,7 +446,7 @@ class Head:
         if wanted is None:
             return
         place = self._wishes.split(wanted, self.pose)
-        request, to = await self._place_request(place)
+        request, to = await place_request(place, self._orders, self._wishes)
         if request is None:
             return
         self._stopping = None
@@ -453,23 +454,6 @@ class Head:
         if not await self._orders.go(request, to):
             self._going = None
             self._wishes.again(going)
-
-    async def _place_request(
-        self, place: GoTo | GoToPreset
-    ) -> tuple[Coroutine[Any, Any, None] | None, Pose | None]:
-        """The request that goes there, and where that is as far as is known; None where it is refused."""
-        if isinstance(place, GoTo):
-            to = Pose(self._now(), place.pan_deg % 360.0, place.tilt_deg, place.zoom)
-            return self._driver.absolute(to.pan_deg, to.tilt_deg, to.zoom, place.max_deg_s), to
-        if not self._wishes.allowed(place):
-            return None, None
-        if not self._wishes.presets_known:
-            self._wishes.learn_presets(await self._orders.presets())
-        pose = self._wishes.place_of(place)
-        if pose is not None and self._wishes.strays(pose):
-            self._wishes.refuse("preset", f"preset {place.preset} lies beyond the limits")
-            return None, None
-        return self._driver.go_to_preset(place.preset), pose
 
     async def _stop_for_good(self) -> None:
         """At the end of `run`: whatever turns is stopped, with the patience of an alarm."""
@@ -502,21 +486,12 @@ class Head:
         self._probed = True
         self._latency_s = None if result.latency_s is None else round(result.latency_s, 3)
         self.choices.extend(result.lines)
-        self._health.event("probe", "; ".join(result.lines))
-        if not result.moved:
-            self._wishes.never_moved(self._now(), result.lines[0])
+        if result.moved:
+            self._stop_proven = result.stop_way is not None
+        if learn(result, self._orders, self._wishes):
             self._rest()
-            return True
-        self._motion.proven = True
-        self._stop_proven = result.stop_way is not None
-        if result.stop_way is None:
-            self._health.set(
-                "unproven", HeadState.DEGRADED, f"{result.lines[-1]}: it is not turned at a speed"
-            )
-            self._begin_stop()
         else:
-            self._orders.stop_way = result.stop_way
-            self._rest()
+            self._begin_stop()
         return await self._correct_signs(result)
 
     async def _correct_signs(self, result: ProbeResult) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from ptz.geometry import wrap_deg
+from ptz.head_path import Path, speeds_of
 from ptz.types import Levels, Pose, Status, Velocity
 
 AXES = ("pan", "tilt", "zoom")
@@ -30,9 +31,6 @@ SLOW_DEG_S = 0.5
 FOREIGN_DEG = 0.6
 FROZEN_DEG = 2.0
 FRESH_S = 1.0
-COMMAND_DELAY_S = 0.1
-BRISK = (300.0, 300.0, 20.0)
-"""What a brisk head accelerates with: °/s², °/s², octaves/s²."""
 ONSET_S = 0.6
 """So long after the command to turn it certainly does."""
 REPORT_AGE_S = 0.12
@@ -70,42 +68,6 @@ class AxisEvidence:
         self.turned_s = self.expected = self.seen = self.seen_in_pictures = 0.0
 
 
-Three = tuple[float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Leg:
-    """Motion by one command as a brisk head would do it: from `begin_s` on speeds become the aims. Pan, tilt, zoom."""
-
-    begin_s: float
-    speeds: Three
-    aims: Three
-
-    def speeds_at(self, time_s: float) -> Three:
-        """Speeds at a moment after the beginning."""
-        seconds = time_s - self.begin_s
-        pan, tilt, zoom = (
-            speed + math.copysign(min(abs(aim - speed), brisk * seconds), aim - speed)
-            for speed, aim, brisk in zip(self.speeds, self.aims, BRISK, strict=True)
-        )
-        return pan, tilt, zoom
-
-    def ways(self, from_s: float, to_s: float) -> list[float]:
-        """How far each axis goes between two moments."""
-        if math.isinf(self.begin_s):
-            return [aim * (to_s - from_s) for aim in self.aims]
-        return [
-            _way(speed, aim, brisk, to_s - self.begin_s) - _way(speed, aim, brisk, from_s - self.begin_s)
-            for speed, aim, brisk in zip(self.speeds, self.aims, BRISK, strict=True)
-        ]
-
-
-def _way(speed: float, aim: float, brisk: float, seconds: float) -> float:
-    ramp_s = min(abs(aim - speed) / brisk, seconds)
-    reached = speed + math.copysign(brisk * ramp_s, aim - speed)
-    return (speed + reached) / 2 * ramp_s + aim * (seconds - ramp_s)
-
-
 @dataclass
 class Report:
     """A report of the position as it was believed."""
@@ -129,7 +91,7 @@ class Motion:
         self._reports: deque[Report] = deque()
         self._images: deque[tuple[float, float, float]] = deque()
         self._told: tuple[float, Velocity] = (-math.inf, Velocity())
-        self._legs: deque[Leg] = deque([Leg(-math.inf, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))])
+        self._path = Path()
         self._turns_from_s = math.inf
         self._axes = {axis: AxisEvidence() for axis in AXES}
         self._changed_s = -math.inf
@@ -165,10 +127,7 @@ class Motion:
         elif self._told[1].is_zero:
             self._turns_from_s = time_s
         self._told = time_s, velocity
-        effect_s = max(time_s + COMMAND_DELAY_S, self._legs[-1].begin_s)
-        self._legs.append(Leg(effect_s, self._legs[-1].speeds_at(effect_s), _speeds(velocity)))
-        while len(self._legs) > 1 and self._legs[1].begin_s < time_s - KEPT_S:
-            self._legs.popleft()
+        self._path.sent(time_s, velocity)
         for axis, level in zip(AXES, (levels.pan, levels.tilt, levels.zoom), strict=True):
             evidence = self._axes[axis]
             evidence.sign = _sign(level) if abs(level) >= SURE_LEVEL or axis == "zoom" else 0
@@ -238,8 +197,7 @@ class Motion:
         """Whatever was known of times is not any more (the clock has jumped, the camera has restarted)."""
         self._reports.clear()
         self._images.clear()
-        aims = self._legs[-1].aims
-        self._legs = deque([Leg(-math.inf, aims, aims)])
+        self._path.forget()
         self._told = -math.inf, self._told[1]
         self._turns_from_s = math.inf
         self._changed_s = -math.inf
@@ -259,7 +217,7 @@ class Motion:
         if not self._reports:
             return None
         report = self._reports[-1]
-        pan, tilt, octaves = self._path(report.time_s - REPORT_AGE_S - self.refresh_s, now_s)
+        pan, tilt, octaves = self._path.between(report.time_s - REPORT_AGE_S - self.refresh_s, now_s)
         pose = report.pose
         return Pose(
             now_s,
@@ -389,7 +347,7 @@ class Motion:
 
     def _look_for_resistance(self, before: Report, pose: Pose, time_s: float) -> None:
         """While it turns by our command it goes the other way, for a second or more."""
-        pan, tilt, _ = self._path(before.time_s - self.refresh_s, time_s)
+        pan, tilt, _ = self._path.between(before.time_s - self.refresh_s, time_s)
         against = sum(
             abs(shift)
             for shift, wanted in zip(_turned(before.pose, pose), (pan, tilt), strict=True)
@@ -427,26 +385,13 @@ class Motion:
         told_s = self._reports[-1].time_s if self._reports and not self.frozen else -math.inf
         seen_s = max(told_s, self._images[-1][0] if self._images else -math.inf)
         watched = now_s - seen_s <= FRESH_S and now_s - self.accepted_s <= FRESH_S
-        for axis, speed in zip(AXES, _speeds(velocity), strict=True):
+        for axis, speed in zip(AXES, speeds_of(velocity), strict=True):
             evidence = self._axes[axis]
             if watched and evidence.since_s is not None and evidence.sign:
                 seconds = max(0.0, now_s - max(evidence.last_s, last_s, evidence.since_s))
                 evidence.turned_s += seconds
                 evidence.expected += abs(speed) * seconds
             evidence.last_s = now_s
-
-    def _path(self, from_s: float, to_s: float) -> tuple[float, float, float]:
-        """How far it goes between two moments by what it was told, as degrees and octaves."""
-        totals = [0.0, 0.0, 0.0]
-        end_s = to_s
-        for leg in reversed(self._legs):
-            if leg.begin_s < end_s:
-                for axis, way in enumerate(leg.ways(max(from_s, leg.begin_s), end_s)):
-                    totals[axis] += way
-                end_s = leg.begin_s
-            if end_s <= from_s:
-                break
-        return totals[0], totals[1], totals[2]
 
     @property
     def refresh_s(self) -> float:
@@ -507,10 +452,6 @@ def _drift_deg_s(reports: list[Report]) -> float:
 
 def _sign(value: float) -> int:
     return (value > 0) - (value < 0)
-
-
-def _speeds(velocity: Velocity) -> Three:
-    return velocity.pan_deg_s, velocity.tilt_deg_s, velocity.zoom_octaves_s
 
 
 def _octaves(one: Pose, other: Pose) -> float:

@@ -11,7 +11,7 @@ from ptz.head_limits import apart_deg
 from ptz.head_orders import Orders
 from ptz.head_wish import Wishes
 from ptz.probe import Probe, ProbeResult
-from ptz.types import Levels, Pose
+from ptz.types import HeadState, Levels, Pose
 
 BACK_S = 4.0
 NEAR_DEG = 1.0
@@ -23,6 +23,21 @@ async def probe_head(orders: Orders, wishes: Wishes) -> ProbeResult:
     probe = Probe(_Port(orders, wishes), driver.capabilities, orders.settings.probe_level, driver.stop_ways)
     pose = await orders.probe_look(0.0)
     return await probe.run((wishes.at_stop("pan", 1, pose), wishes.at_stop("tilt", 1, pose)))
+
+
+def learn(result: ProbeResult, orders: Orders, wishes: Wishes) -> bool:
+    """Draw the consequences of a probe. False where the head may still turn."""
+    orders.health.event("probe", "; ".join(result.lines))
+    if not result.moved:
+        wishes.never_moved(orders.now(), result.lines[0])
+        return True
+    orders.motion.proven = True
+    if result.stop_way is None:
+        reason = f"{result.lines[-1]}: it is not turned at a speed"
+        orders.health.set("unproven", HeadState.DEGRADED, reason)
+        return False
+    orders.stop_way = result.stop_way
+    return True
 
 
 def corrected(options: DriverOptions, result: ProbeResult) -> tuple[DriverOptions, list[str]]:
