@@ -21,6 +21,12 @@ STEP_SHARE = 0.3
 """From one picture to the next the latency changes by no more than this share of the time between them."""
 WATCHED = 2
 """So many targets are enough to measure by."""
+DOUBT_S = 0.08
+"""A measurement that differs by less is as doubtful as what is reckoned with: the two are averaged ..."""
+SLOWLY = 0.15
+"""... with this weight."""
+INSIST_S = 3.0
+"""Once measured, a latency changes by more only when the measurement insists for so long."""
 UNEVEN_S = 0.12
 """Pictures that are this much earlier or later than their pace are more than uneven."""
 STALL_S = 2.0
@@ -90,6 +96,9 @@ class LatencyMeter:
         self.measured = False
         self._goal_s = latency_s
         self._lowest_s = latency_s
+        self._found_s = latency_s
+        self._other_s = math.inf
+        self._other_since_s = math.inf
         self._meter = ImageLatency()
         self._pace = Pace()
         self._arrived_s = math.nan
@@ -123,7 +132,17 @@ class LatencyMeter:
     def measure(self, log: PoseLog, now_s: float) -> None:
         """Take over what has been measured, if anything."""
         found = self._meter.estimate(log, now_s)
-        if found is not None:
-            found = max(0.0, found)
-            self._lowest_s = min(self._lowest_s, found)
-            self._goal_s, self.measured = found, True
+        if found is None:
+            return
+        found = max(0.0, found)
+        if abs(found - self._goal_s) > DOUBT_S and self.measured:
+            if abs(found - self._other_s) > DOUBT_S:
+                self._other_s, self._other_since_s = found, now_s
+            if now_s - self._other_since_s >= INSIST_S:
+                self._goal_s = found
+        elif found != self._found_s:
+            self._found_s, self._other_s = found, math.inf
+            weight = 1.0 if abs(found - self._goal_s) > DOUBT_S else SLOWLY
+            self._goal_s += weight * (found - self._goal_s)
+        self.measured = True
+        self._lowest_s = min(self._lowest_s, self._goal_s)

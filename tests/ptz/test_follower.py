@@ -77,7 +77,8 @@ class Loop:
     def _move(self) -> None:
         due = [velocity for when, velocity in self.orders if when <= self.now_s]
         wanted = due[-1] if due else Velocity()
-        goal = np.array([wanted.pan_deg_s, wanted.tilt_deg_s, wanted.zoom_octaves_s])
+        most = np.array([80.0, 60.0, 1.16])
+        goal = np.clip([wanted.pan_deg_s, wanted.tilt_deg_s, wanted.zoom_octaves_s], -most, most)
         change = np.array([200.0, 200.0, 12.0]) / 60
         self.speed += np.clip(goal - self.speed, -change, change)
         self.pan += self.speed[0] / 60
@@ -267,6 +268,25 @@ def test_soft_limits_are_never_crossed() -> None:
         assert -20.5 <= loop.pan <= 20.5, n
         assert -8.5 <= loop.tilt <= 3.5, n
         assert loop.zoom <= 2.06, n
+
+
+def test_behind_a_stop_it_watches_from_there_and_then_goes_all_the_way_round() -> None:
+    """Somebody walks past the stop of a head that reaches 0 to 330°: no turn while they are seen from the stop, then
+    the long way, on which they are out of sight and not lost."""
+
+    def script(time_s: float) -> Sequence[Person]:
+        return [Person(1, (300.0 + 6.0 * time_s) % 360.0, height_deg=14.0)]
+
+    loop = Loop(plant=replace(PLANT, pan_range_deg=(0.0, 330.0)))
+    loop.pan = 300.0
+    loop.run(6.5, script)
+    assert loop.pan == pytest.approx(330.0, abs=1.5)
+    assert loop.state == "following"
+    loop.run(12.5, script)
+    assert loop.pan % 360 == pytest.approx((300.0 + 6.0 * 19.0) % 360, abs=6.0)
+    assert loop.state == "following"
+    assert min(pose.pan_deg for pose in loop.past.values()) >= 0.0
+    assert max(pose.pan_deg for pose in loop.past.values()) < 331.0
 
 
 def test_zoom_and_tilt_stay_where_the_scope_says_so() -> None:
