@@ -17,7 +17,8 @@ from typing import Any
 from engine.errors import PtzError, PtzLeaseLost, PtzRefused, PtzUnsupported
 from ptz.drivers.base import PtzDriver
 from ptz.head_errands import Errands
-from ptz.head_health import HeadEvent, Health, Wear
+from ptz.head_health import HeadEvent, Health, Wear, both
+from ptz.head_line import ClockWatch
 from ptz.head_motion import Motion
 from ptz.head_orders import BEAT_S, STATUS_TIMEOUT_S, Orders
 from ptz.head_places import place_request
@@ -33,7 +34,6 @@ from ptz.watchdog_link import Guard
 __all__ = ["Head", "HeadEvent", "HeadSettings", "Sent"]
 
 LEASE_S = 1.0
-CLOCK_JUMP_S = 2.0
 OVERDUE_S = 1.0
 """Where answers are slow, commands leave no time for questions; but not for so long."""
 OWN_S = 3.0
@@ -73,11 +73,9 @@ class Head:
         self._probed = not settings.probe
         self._latency_s: float | None = None
         self._foreign_until_s = -math.inf
-        self._clock_s = now()
+        self._clock = ClockWatch(now(), max(driver.options.timeout_s, STATUS_TIMEOUT_S) * 8)
         self._sent_basis: tuple[float, ...] = ()
         self._move_ways: list[str] = []
-
-    # What others may ask
 
     def want(self, decision: Decision) -> None:
         """The latest wish; replaces one that was not sent yet.
@@ -111,9 +109,9 @@ class Head:
         on_sent: Callable[[Sent], None] | None = None,
     ) -> None:
         """Be told of events, statuses and commands as they happen, beside whoever listens already."""
-        self._health.on_event = _both(self._health.on_event, on_event)
-        self._orders.on_status = _both(self._orders.on_status, on_status)
-        self._orders.on_sent = _both(self._orders.on_sent, on_sent)
+        self._health.on_event = both(self._health.on_event, on_event)
+        self._orders.on_status = both(self._orders.on_status, on_status)
+        self._orders.on_sent = both(self._orders.on_sent, on_sent)
 
     @property
     def state(self) -> HeadState:
@@ -157,8 +155,6 @@ class Head:
             "command_latency_s": self._latency_s,
             "choices": [*self.capabilities.choices, *self.choices],
         }
-
-    # The run
 
     async def run(self) -> None:
         """Open, probe, drive; until cancelled, and then the head is stopped first."""
@@ -290,12 +286,10 @@ class Head:
             self._wake.clear()
 
     def _check_clock(self) -> None:
-        now_s = self._now()
-        step_s, self._clock_s = now_s - self._clock_s, now_s
-        longest_s = max(self._driver.options.timeout_s, STATUS_TIMEOUT_S) * 8
-        if -0.001 <= step_s <= CLOCK_JUMP_S + longest_s:
+        jump_s = self._clock.jump_s(self._now())
+        if jump_s is None:
             return
-        self._health.event("clock", f"the clock jumped by {step_s:+.1f} s: stopped, and started afresh")
+        self._health.event("clock", f"the clock jumped by {jump_s:+.1f} s: stopped, and started afresh")
         self._motion.forget()
         self._orders.forget()
         self._wishes.forget()
@@ -303,8 +297,6 @@ class Head:
         self._stopping = self._going = None
         if self._orders.may_turn:
             self._begin_stop()
-
-    # Judging
 
     def _judge(self) -> None:
         """Compare what the head does with what it was told, and draw the consequences."""
@@ -412,8 +404,6 @@ class Head:
             return now_s >= self._stopping.due_s
         return self._orders.may_turn and self._wishes.wants_stop(now_s)
 
-    # Sending
-
     async def _send_stop(self, stopping: Stopping) -> None:
         if not self._orders.lease_holds():
             self._stopping = None
@@ -469,8 +459,6 @@ class Head:
             step = self._next_step() if self._stopping is not None else None
             await (self._pause(min(self._until_next(), BEAT_S)) if step is None else step)
 
-    # The probe
-
     async def _probe(self) -> bool:
         """Prove motion and stop; False where contact was lost on the way."""
         self._health.set("start", HeadState.STARTING, "the start-up probe runs")
@@ -502,16 +490,3 @@ class Head:
         self._driver.options = options
         self._motion.forget()
         return await self._open()
-
-
-def _both(
-    one: Callable[[Any], None] | None, other: Callable[[Any], None] | None
-) -> Callable[[Any], None] | None:
-    if one is None or other is None:
-        return one or other
-
-    def both(value: Any) -> None:
-        one(value)
-        other(value)
-
-    return both

@@ -137,3 +137,17 @@ class Wear:
             "moving_minutes": round(self.moving_s / 60, 3),
             "failures": dict(self.failures),
         }
+
+
+def both(
+    one: Callable[[Any], None] | None, other: Callable[[Any], None] | None
+) -> Callable[[Any], None] | None:
+    """One listener that is two."""
+    if one is None or other is None:
+        return one or other
+
+    def tell(value: Any) -> None:
+        one(value)
+        other(value)
+
+    return tell

@@ -13,6 +13,7 @@ from typing import Any
 from engine.errors import PtzUnreachable
 
 CANCEL_S = 0.2
+CLOCK_JUMP_S = 2.0
 SLICE_S = 0.05
 """How often a wait is interrupted to see whether something more urgent has come."""
 
@@ -98,3 +99,15 @@ class Backoff:
     def worked(self) -> None:
         """None any more."""
         self.failures, self.until_s = 0, float("-inf")
+
+
+class ClockWatch:
+    """Notices a clock that jumps. `longest_s`: no step between two looks is longer than this by itself."""
+
+    def __init__(self, now_s: float, longest_s: float) -> None:
+        self._last_s, self._longest_s = now_s, longest_s
+
+    def jump_s(self, now_s: float) -> float | None:
+        """By how much it has jumped since the last look; None where it has not."""
+        step_s, self._last_s = now_s - self._last_s, now_s
+        return None if -0.001 <= step_s <= CLOCK_JUMP_S + self._longest_s else step_s

@@ -117,8 +117,6 @@ class Motion:
         self.proven = False
         """It was seen to move by a command of ours."""
 
-    # What happened
-
     def sent(self, time_s: float, velocity: Velocity, levels: Levels) -> None:
         """A turn (or a stop: zero) was sent."""
         self._account(time_s)
@@ -205,8 +203,6 @@ class Motion:
         for evidence in self._axes.values():
             evidence.since_s = None
 
-    # What follows from it
-
     @property
     def last(self) -> Report | None:
         """The newest report that was believed."""
@@ -291,8 +287,6 @@ class Motion:
         """Look afresh."""
         self._rest.clear()
         self._displaced, self._contrary, self._fought = 0, None, False
-
-    # Inside
 
     def _refuse(self, reason: str) -> None:
         self.refused[reason] = self.refused.get(reason, 0) + 1

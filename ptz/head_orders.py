@@ -71,8 +71,6 @@ class Orders:
         self._turning_from_s: float | None = None
         self._beaten_s = -math.inf
 
-    # Requests
-
     async def open(self) -> bool:
         """Log in and learn what the camera can do; False where that fails."""
 
@@ -204,8 +202,6 @@ class Orders:
         if self.on_status is not None:
             self.on_status(status)
 
-    # What is in force
-
     def lease_holds(self) -> bool:
         """Whether anything may be sent; where somebody else has the head by now, that is shown."""
         if self.lease is None:
@@ -312,8 +308,6 @@ class Orders:
 
     def _no_position(self) -> None:
         self.health.set("position", HeadState.DEGRADED, "the camera does not tell where it points")
-
-    # For the probe
 
     async def probe_turn(self, levels: Levels, velocity: Velocity, ttl_s: float) -> None:
         """Turn once, not renewed. Raises what the driver raises."""

@@ -133,8 +133,6 @@ class Wishes:
         self._capabilities = capabilities
         self._limits = HeadLimits(self.settings, capabilities)
 
-    # The wish
-
     def want(self, decision: Decision, now_s: float) -> None:
         """The latest one."""
         if isinstance(decision, Stay):
@@ -229,8 +227,6 @@ class Wishes:
         v = wish.velocity
         return f"turn {v.pan_deg_s:+.1f}, {v.tilt_deg_s:+.1f} °/s, {v.zoom_octaves_s:+.2f} octaves/s"
 
-    # Places
-
     def take_place(self) -> GoTo | GoToPreset | None:
         """The place to be sent now."""
         self._pending = False
@@ -292,8 +288,6 @@ class Wishes:
     def at_stop(self, axis: str, sign: int, pose: Pose | None) -> bool:
         """The axis cannot or may not go on in this direction."""
         return pose is not None and self._limits.at_stop(axis, sign, pose)
-
-    # What does not move
 
     def judge(self, now_s: float, pose: Pose | None, proven: bool) -> None:
         """Hold back what does not move, and try it again now and then."""
@@ -369,8 +363,6 @@ class Wishes:
         elif not self.health.has("motion") or not wishes & stuck:
             axes = " and ".join(axis for axis in AXES if any(key[0] == axis for key in stuck))
             self.health.set("motion", HeadState.DEGRADED, f"{axes} does not move as told")
-
-    # Inside
 
     def _free(self, axis: str, level: int) -> int:
         held = self._held.get((axis, _sign(level)))

@@ -103,8 +103,6 @@ class Pilot:
         self.head.image_moved(to_s, pan_deg, tilt_deg)
         self.follower.image_moved(from_s, to_s, pan_deg, tilt_deg)
 
-    # The operator
-
     def operate(self, velocity: Velocity, ttl_s: float = 0.5) -> None:
         """An operator turns the head, for `ttl_s` unless told again. Wins at once."""
         ttl_s = min(max(ttl_s, 0.0), MOST_TTL_S) if math.isfinite(ttl_s) else 0.0
@@ -165,8 +163,6 @@ class Pilot:
         self.follower.resume()
         self._hurry.set()
 
-    # Ticks
-
     def _tick(self, now_s: float) -> None:
         self._ticks += 1
         if now_s < self.head.foreign_until_s and not self._held:
@@ -226,8 +222,6 @@ class Pilot:
                 await event.wait()
         except TimeoutError:
             return
-
-    # What the head says
 
     def _status(self, status: Status) -> None:
         if status.pose is not None:
