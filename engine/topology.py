@@ -8,7 +8,9 @@ With segmentation (`has_segmentation`) a stage more, which sees the frames, too:
     … track ──tracks──► segment ──masks──► results, overlay:<camera>
 
 Whatever the outputs read, `control` reads, too, for those who listen, and `ptz` of the cameras that it steers or is
-guided by; nobody ever waits for these two.
+guided by; nobody ever waits for these two. What `ptz` knows of a head goes back to the camera's pictures:
+
+    ptz ──pose──► decode:<camera>
 
 Knows names, rows and sizes. Does not start anything.
 """
@@ -29,9 +31,12 @@ FRAMES_INFER, FRAMES_OVERLAY, FRAMES_TRACK, FRAMES_SEGMENT = 0, 1, 2, 3
 DETECTIONS_TRACK = 0
 TRACKS_RESULTS, TRACKS_OVERLAY, TRACKS_SEGMENT, TRACKS_CONTROL, TRACKS_PTZ = 0, 1, 2, 3, 4
 MASKS_RESULTS, MASKS_OVERLAY, MASKS_CONTROL, MASKS_PTZ = 0, 1, 3, 4
+POSE_DECODE = 0
 ONLOOKERS = ("control", "ptz")
 """Who reads results and is never waited for."""
 
+POSES_KEPT = 12
+"""Samples of a head that are still there when a decoder looks: half a second of turning."""
 STATUS_SLOT_BYTES = 256 * 1024
 GPU_BACKENDS = ("tensorrt", "ort-tensorrt", "ort-cuda")
 """Backends that prepare their pictures on the GPU that decodes."""
@@ -179,7 +184,7 @@ def usable_cores() -> int:
 
 
 def result_pools(config: RunConfig, camera: str) -> list[PoolSpec]:
-    """The pools for a camera's results, stage by stage; their size does not depend on the picture."""
+    """The pools for a camera's results, stage by stage, and for its head; their size does not depend on the picture."""
     masks = has_segmentation(config)
     outputs = {"results": MASKS_RESULTS if masks else TRACKS_RESULTS}
     if config.output.overlay:
@@ -188,14 +193,21 @@ def result_pools(config: RunConfig, camera: str) -> list[PoolSpec]:
         outputs["control"] = MASKS_CONTROL if masks else TRACKS_CONTROL
     if camera in watched_for_heads(config):
         outputs["ptz"] = MASKS_PTZ if masks else TRACKS_PTZ
-    detections = _result_pool(config, "detections", camera, "infer", {"track": DETECTIONS_TRACK})
-    if not masks:
-        return [detections, _result_pool(config, "tracks", camera, "track", outputs)]
-    return [
-        detections,
-        _result_pool(config, "tracks", camera, "track", {"segment": TRACKS_SEGMENT}),
-        _result_pool(config, "masks", camera, "segment", outputs),
-    ]
+    pools = [_result_pool(config, "detections", camera, "infer", {"track": DETECTIONS_TRACK})]
+    if masks:
+        pools.append(_result_pool(config, "tracks", camera, "track", {"segment": TRACKS_SEGMENT}))
+        pools.append(_result_pool(config, "masks", camera, "segment", outputs))
+    else:
+        pools.append(_result_pool(config, "tracks", camera, "track", outputs))
+    if camera in heads(config):
+        pools.append(_pose_pool(camera))
+    return pools
+
+
+def _pose_pool(camera: str) -> PoolSpec:
+    """Where a head points, all of it in the meta block. Nobody is woken: a decoder looks when it has a picture."""
+    layout = PoolLayout((1,), slot_bytes=1, history=POSES_KEPT)
+    return PoolSpec(f"pose:{camera}", camera, "ptz", {f"decode:{camera}": POSE_DECODE}, layout)
 
 
 def _result_pool(

@@ -20,6 +20,7 @@ from engine.types import (
     FrameNv12,
     Masks,
     PictureShift,
+    PoseSample,
     PtzPose,
     ResultMeta,
     Trace,
@@ -50,7 +51,10 @@ RESULT_METAS = st.builds(
     dropped_superseded=INT64, dropped_restart=INT64, next_track_id=INT64, flags=FLAGS, trace=TRACES,
     dropped_rate=INT64, dropped_stale=INT64, mask_bytes=UINT32, masks_lost=UINT32,
     dropped_empty=INT64, notices=INT64, event_count=UINT32, embedding_count=UINT32, embedding_dims=UINT32, shift=SHIFTS,
+    pose=st.none() | POSES,
 )  # fmt: skip
+
+POSE_SAMPLES = st.builds(PoseSample, **{f.name: NUMBERS for f in fields(PoseSample)})
 
 
 @given(FRAME_METAS)
@@ -69,6 +73,13 @@ def test_a_result_header_comes_back_whole(meta: ResultMeta) -> None:
     assert ResultMeta.unpack(bytes(block)) == meta
 
 
+@given(POSE_SAMPLES)
+def test_a_sample_of_a_head_comes_back_whole(sample: PoseSample) -> None:
+    block = bytearray(META_BYTES)
+    sample.pack_into(block)
+    assert PoseSample.unpack(bytes(block)) == sample
+
+
 def test_the_strategies_above_name_every_field() -> None:
     """Or a field that is forgotten in `pack_into` would go unnoticed."""
     for meta, example in ((FrameMeta, FRAME_METAS), (ResultMeta, RESULT_METAS)):
@@ -78,12 +89,14 @@ def test_the_strategies_above_name_every_field() -> None:
 
 def test_a_result_speaks_of_its_frame() -> None:
     frame = FrameMeta(
-        7, 100, 200, 640, 480, 768, 768, 368640, pts_ns=300, published_ns=400, flags=FrameFlag.DISCONTINUITY
-    )
+        7, 100, 200, 640, 480, 768, 768, 368640, pts_ns=300, published_ns=400, flags=FrameFlag.DISCONTINUITY,
+        pose=PtzPose(10, -5, 60),
+    )  # fmt: skip
     meta = ResultMeta.of_frame(11, frame)
     assert (meta.frame_seq, meta.index, meta.wall_ns, meta.pts_ns) == (11, 7, 200, 300)
     assert (meta.width, meta.height, meta.flags) == (640, 480, FrameFlag.DISCONTINUITY)
     assert meta.trace == Trace(captured_ns=100, published_ns=400)
+    assert meta.pose == PtzPose(10, -5, 60)
 
 
 def test_time_is_the_sources_own_where_it_has_one() -> None:

@@ -21,7 +21,7 @@ from engine.errors import OutputError
 from engine.outputs.base import FrameResult, Output
 from engine.outputs.events import event_records
 from engine.outputs.masks import MASK_FORMATS, mask_fields
-from engine.types import FrameNv12, TrackState
+from engine.types import FrameNv12, PtzPose, TrackState
 
 SCHEMA = "camring.frame/1"
 """Name and major version of the record. Within one major version keys are only added."""
@@ -42,7 +42,7 @@ def frame_record(result: FrameResult, masks: str = "polygon") -> dict[str, Any]:
 
     `masks` names one of `engine.outputs.masks.MASK_FORMATS`, or is `none`: then nothing is said of masks.
     """
-    record = {
+    record: dict[str, Any] = {
         "schema": SCHEMA,
         "camera": result.camera,
         "frame": result.meta.index,
@@ -51,6 +51,7 @@ def frame_record(result: FrameResult, masks: str = "polygon") -> dict[str, Any]:
             stage: None if span is None else round(span, 1) for stage, span in result.latency_ms().items()
         },
         "skipped": result.skipped,
+        **pose_fields(result.meta.pose),
         "objects": [
             {**thing, **tracked}
             for thing, tracked in zip(object_records(result, masks), track_fields(result), strict=True)
@@ -59,6 +60,14 @@ def frame_record(result: FrameResult, masks: str = "polygon") -> dict[str, Any]:
     if len(result.events):
         record["events"] = event_records(result)
     return record
+
+
+def pose_fields(pose: PtzPose | None) -> dict[str, Any]:
+    """What a frame record says of where the camera looked; nothing where that is not known."""
+    if pose is None:
+        return {}
+    pan_deg = round(pose.pan_deg, 3) % 360
+    return {"pose": {"pan": pan_deg, "tilt": round(pose.tilt_deg, 3), "hfov": round(pose.hfov_deg, 3)}}
 
 
 def object_records(result: FrameResult, mask_format: str = "polygon") -> list[dict[str, Any]]:

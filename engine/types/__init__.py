@@ -19,7 +19,7 @@ from engine.types.frame import (
 )
 from engine.types.masks import Masks, MaskSource
 from engine.types.objects import Detections, Tracks, TrackState, Written
-from engine.types.pose import PtzPose
+from engine.types.pose import PoseSample, PtzPose
 from engine.types.prompts import Prompt
 from engine.types.result import PictureShift, ResultMeta, Trace
 
@@ -42,6 +42,7 @@ __all__ = [
     "MaskSource",
     "Masks",
     "PictureShift",
+    "PoseSample",
     "Prompt",
     "PtzPose",
     "ResultMeta",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Any, ClassVar
 
 from engine.types.arrays import U8
-from engine.types.pose import PtzPose
+from engine.types.pose import PtzPose, pose_numbers, pose_of_numbers
 
 
 class ColourMatrix(IntEnum):
@@ -68,7 +67,7 @@ class FrameMeta:
         self._LAYOUT.pack_into(
             meta, 0, self.index, self.captured_ns, self.wall_ns, self.pts_ns, self.published_ns,
             self.width, self.height, self.stride_y, self.stride_uv, self.offset_uv,
-            self.matrix, self.full_range, self.flags, *_packed(self.pose),
+            self.matrix, self.full_range, self.flags, *pose_numbers(self.pose),
         )  # fmt: skip
 
     @classmethod
@@ -78,18 +77,8 @@ class FrameMeta:
          matrix, full_range, flags, *pose) = cls._LAYOUT.unpack_from(meta)  # fmt: skip
         return cls(
             index, captured_ns, wall_ns, width, height, stride_y, stride_uv, offset_uv, pts_ns, published_ns,
-            ColourMatrix(matrix), bool(full_range), FrameFlag(flags), _unpacked(pose),
+            ColourMatrix(matrix), bool(full_range), FrameFlag(flags), pose_of_numbers(pose),
         )  # fmt: skip
-
-
-def _packed(pose: PtzPose | None) -> tuple[float, float, float, float]:
-    if pose is None:
-        return (math.nan,) * 4
-    return pose.pan_deg, pose.tilt_deg, pose.hfov_deg, pose.roll_deg
-
-
-def _unpacked(pose: list[float]) -> PtzPose | None:
-    return None if math.isnan(pose[0]) else PtzPose(*pose)
 
 
 ROW_ALIGNMENT_BYTES = 256

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from engine.types.frame import FrameFlag, FrameMeta
+from engine.types.pose import PtzPose, pose_numbers, pose_of_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class ResultMeta:
     event_count         events at the end of the slot (`Events`)
     embedding_count, embedding_dims   embeddings at the end of the slot (`Embeddings`)
     shift               how the picture has moved as a whole, None where that is not known
+    pose                where the camera looked when the frame was taken, None where that is not known
     next_track_id       where the tracker goes on numbering; survives its death because it travels here
     """
 
@@ -77,15 +79,17 @@ class ResultMeta:
     embedding_count: int = 0
     embedding_dims: int = 0
     shift: PictureShift | None = None
+    pose: PtzPose | None = None
 
-    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<16q9I3d")
+    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<16q9I7d")
 
     @classmethod
     def of_frame(cls, frame_seq: int, meta: FrameMeta) -> ResultMeta:
         """The header of a result that speaks of this frame."""
         trace = Trace(captured_ns=meta.captured_ns, published_ns=meta.published_ns)
         return cls(
-            frame_seq, meta.index, meta.wall_ns, meta.width, meta.height, meta.pts_ns, flags=meta.flags, trace=trace
+            frame_seq, meta.index, meta.wall_ns, meta.width, meta.height, meta.pts_ns, flags=meta.flags, trace=trace,
+            pose=meta.pose,
         )  # fmt: skip
 
     @property
@@ -106,6 +110,7 @@ class ResultMeta:
             t.captured_ns, t.published_ns, t.batched_ns, t.inferred_ns, t.tracked_ns,
             self.width, self.height, self.count, self.flags, self.mask_bytes, self.masks_lost,
             self.event_count, self.embedding_count, self.embedding_dims, *_packed(self.shift),
+            *pose_numbers(self.pose),
         )  # fmt: skip
 
     @classmethod
@@ -114,13 +119,14 @@ class ResultMeta:
         (frame_seq, index, wall_ns, pts_ns, superseded, restart, next_track_id, rate, stale,
          empty, notices, captured, published, batched, inferred, tracked,
          width, height, count, flags, mask_bytes, masks_lost,
-         event_count, embedding_count, embedding_dims, *shift) = cls._LAYOUT.unpack_from(meta)  # fmt: skip
+         event_count, embedding_count, embedding_dims, *numbers) = cls._LAYOUT.unpack_from(meta)  # fmt: skip
         return cls(
             frame_seq, index, wall_ns, width, height, pts_ns, count, superseded, restart, next_track_id,
             FrameFlag(flags),
             Trace(captured, published, batched, inferred, tracked),
             rate, stale, mask_bytes, masks_lost, empty, notices, event_count, embedding_count, embedding_dims,
-            None if math.isnan(shift[0]) else PictureShift(*shift),
+            None if math.isnan(numbers[0]) else PictureShift(*numbers[:3]),
+            pose_of_numbers(numbers[3:]),
         )  # fmt: skip
 
 

@@ -17,7 +17,8 @@ from engine.sources.poses import Poses
 from engine.sources.reconnect import Reconnector, Wait
 from engine.sources.timeline import GUESSED_FPS
 from engine.types import FrameFlag, FrameMeta, FrameNv12, PtzPose, Surface, nv12_geometry
-from engine.workers.feed import Writer
+from engine.workers.decode_pose import HeadPose
+from engine.workers.feed import Feed, Writer
 from engine.workers.runtime import Context
 from ipc.pool import Slot
 
@@ -129,7 +130,8 @@ class Publisher:
     next_index    number of the next frame; goes on where a killed predecessor stopped
     ended         a predecessor has published the end of the stream, and nothing may follow it
     resumes_file  this process replaces a killed one, so a file's first `next_index` pictures are out already
-    poses         where the camera looked, by the pictures' own time; None where that is not known
+    poses         where the camera looked, by the pictures' own time; None where no file says so
+    head          where its head points; None for a camera that is not steered
     """
 
     def __init__(self, context: Context, *, loop: bool) -> None:
@@ -139,6 +141,9 @@ class Publisher:
         self.next_index = 0
         self.ended = False
         self.poses: Poses | None = None
+        self.head: HeadPose | None = None
+        if context.camera in topology.heads(context.config):
+            self.head = HeadPose(context.feeds.setdefault(f"pose:{context.camera}", Feed()))
         writer = context.writers.get(self.pool_name)
         newest = writer.newest_meta() if writer else None
         if newest is not None:
@@ -195,9 +200,11 @@ class Publisher:
         self.rate.tick()
 
     def _pose(self, picture: Picture) -> PtzPose | None:
-        """Where the camera looked: what the file of poses says, else what the source itself knows."""
+        """Where the camera looked, as the file of poses says, else the source itself, else its head's samples."""
         if self.poses is not None:
             return self.poses.at(picture.pts_ns / 1e9) if picture.pts_ns >= 0 else None
+        if picture.pose is None and self.head is not None:
+            return self.head.at(picture.captured_ns)
         return picture.pose
 
     def publish_end(self) -> None:

@@ -2,6 +2,7 @@
 
 records   results of the cameras with a head, and of those that guide them, newest first     (here)
 heads     follower, head and driver of each camera, in one thread with an event loop          (ptz_heads)
+poses     where the heads point goes to the decoders of their cameras                         (ptz_poses)
 commands  an operator's hand, presets, whom to follow                                         (ptz_commands)
 
 Nobody waits for this worker. Records that it could not read in time are counted, and the newest one counts.
@@ -57,7 +58,7 @@ def run(context: Context) -> None:
         context.status["degraded"] = heads.degraded()
 
     def step() -> bool:
-        busy = [commands.handle(), heads.tend()]
+        busy = [commands.handle(), heads.tend(), publish_poses(context, heads)]
         return any(busy + [advance(context, camera, heads) for camera in cameras.values()])
 
     context.before_status = report
@@ -95,6 +96,15 @@ def advance(context: Context, camera: Camera, heads: Heads) -> bool:
     camera.last_seq = lease.seq
     camera.feed.acknowledge(lease.seq)
     return True
+
+
+def publish_poses(context: Context, heads: Heads) -> bool:
+    """Hand samples of where heads point to the decoders of their cameras. Whether there were any."""
+    samples = heads.samples()
+    for name, sample in samples:
+        with context.writers[f"pose:{name}"].producer.write() as slot:
+            sample.pack_into(slot.meta)
+    return bool(samples)
 
 
 def tracks_in(meta: ResultMeta, lease: Lease) -> Tracks:
