@@ -142,7 +142,8 @@ class _Door:
         peer = f"{name[0]}:{name[1]}"
         while True:
             try:
-                request = await asyncio.wait_for(read_request(reader, writer), IDLE_S)
+                async with asyncio.timeout(IDLE_S):
+                    request = await read_request(reader, writer)
             except BadRequest as bad:
                 writer.write(bytes_of(Answer(Response(bad.status), wire=Wire.CLOSE)))
                 await writer.drain()
