@@ -47,8 +47,8 @@ class PredictiveOptions:
     """
 
     gain: float = 2.2
-    near_gain: float = 1.0
-    near_share: float = 0.05
+    near_gain: float = 1.2
+    near_share: float = 0.08
     far_gain: float = 4.0
     far_share: float = 0.12
     start_share: float = 0.055

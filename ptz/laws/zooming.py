@@ -19,12 +19,14 @@ class ZoomOptions:
     gain           octaves a second per octave
     start_octaves  it begins when it is this much off
     stop_octaves   and ends when it is no more than this off
+    brake_s        so much earlier: the next decision and the motor's braking take time
     in_octaves_s, out_octaves_s  greatest speeds
     """
 
     gain: float = 2.0
     start_octaves: float = 0.15
-    stop_octaves: float = 0.04
+    stop_octaves: float = 0.02
+    brake_s: float = 0.1
     in_octaves_s: float = 0.5
     out_octaves_s: float = 1.0
 
@@ -41,18 +43,19 @@ class Zooming:
         self._speed = 0.0
 
     def decide(self, aim: Aim, log: PoseLog, now_s: float) -> float:
-        """Octaves a second. A running speed is kept while it is about right: every change is a command."""
+        """Octaves a second. A running speed is kept until it is there: every change is a command."""
         options = self._options
         if not aim.zoom > 0:
             self._speed = 0.0
             return 0.0
-        ahead_s = now_s + log.command_latency_s
-        octaves = math.log2(aim.zoom / log.at(ahead_s).zoom)
-        runs_s = log.velocity_at(ahead_s).zoom_octaves_s
-        if self._speed and (abs(octaves) < options.stop_octaves or octaves * self._speed < 0):
-            self._speed = 0.0
-        elif self._speed or abs(octaves) > options.start_octaves:
-            wanted = min(max(options.gain * octaves, -options.out_octaves_s), options.in_octaves_s)
-            if not self._speed or abs(wanted - self._speed) > 0.35 * abs(self._speed) or not runs_s:
+        octaves = math.log2(aim.zoom / log.at(now_s + log.command_latency_s).zoom)
+        wanted = min(max(options.gain * octaves, -options.out_octaves_s), options.in_octaves_s)
+        if self._speed:
+            left = octaves * math.copysign(1.0, self._speed)
+            if left < options.stop_octaves + options.brake_s * abs(self._speed):
+                self._speed = 0.0
+            elif abs(wanted) > 1.5 * abs(self._speed):
                 self._speed = wanted
+        elif abs(octaves) > options.start_octaves:
+            self._speed = wanted
         return self._speed
