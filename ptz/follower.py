@@ -62,6 +62,7 @@ class Follower:
         self._now_s = 0.0
         self._subject: tuple[int, ...] | None = None
         self.aiming: Aiming
+        self.ladder: Ladder
         self._take(settings)
 
     def _take(self, settings: FollowSettings) -> None:
@@ -77,7 +78,9 @@ class Follower:
             self.policy = create_policy(settings.policy, settings)
             self._leg = None
         self.policy.settings = settings
+        start = self.ladder.start if old is not None else None
         self.ladder = Ladder(settings, self.lens, self.fence.zoom)
+        self.ladder.start = start
         view = self.aiming.view if old is not None else None
         self.aiming = Aiming(settings, self.lens, self.fence)
         self.aiming.view = view
@@ -139,6 +142,7 @@ class Follower:
     def operator(self, now_s: float) -> None:
         """An operator has just commanded the head: hands off until `manual.resume_s` later."""
         self._operator_s = now_s
+        self.ladder.start = None  # it is where the operator leaves it
         self._state = FollowState.MANUAL
         self._rest(Stay())
 
@@ -215,6 +219,8 @@ class Follower:
         if resting is not None:
             return resting
         pose = self.log.at(now_s)
+        if self.ladder.start is None and self.log.known:
+            self.ladder.start = pose
         moment = Moment(
             self.targets.newest_s, now_s, pose, self.aiming.widest_deg, self.aiming.aspect
         )  # fmt: skip

@@ -15,7 +15,7 @@ from engine.registry import nearest
 
 POLICIES = ("off", "group", "selected", "runner", "zone", "manual", "tour")
 """Names of the framing policies; `off` switches following off."""
-RETURNS = ("preset", "wide", "stay")
+RETURNS = ("preset", "start", "wide", "stay")
 SCOPES = ("ptz", "pt", "p")
 
 Range = tuple[float, float]
@@ -122,8 +122,9 @@ class LossSettings:
     search_deg   by at most this much
     search_s     searching begins
     return_s     going back begins; 0 = never
-    return_to    `preset`, `wide` (zoom out where it stands) or `stay`
-    return_preset  what the camera calls it; "" with `preset` = as `wide`
+    return_to    `preset`, `start` (where it looked before it began to follow, at its widest), `wide` (zoom out where it
+                 stands) or `stay`
+    return_preset  what the camera calls it; "" with `preset` = as `start`
     stall_s      no pictures at all for this long: slow down ...
     stall_stop_s ... to a stop within this
     """

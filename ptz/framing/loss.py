@@ -6,6 +6,7 @@ Coast, hold, zoom out, look where they went, go back. Pure: it is told how long 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from ptz.framing.base import Framing
 from ptz.geometry import turn_deg
@@ -19,6 +20,10 @@ SEARCH_SHARE = 0.35
 """A search turns by this share of the field of view in a second: what comes into view stays for some pictures."""
 NEAR = 0.03
 """A zoom within this many octaves of the wanted one has arrived."""
+BACK_DEG = 1.0
+"""It has gone back when it is this near to where it began ..."""
+MOST_BACK_DEG_S = 25.0
+"""... and does so at this speed at most."""
 GIVE_UP_S = 15.0
 """A return that has not arrived by then is over."""
 
@@ -53,6 +58,8 @@ class Ladder:
         self.zoom_range = zoom_range
         self.returned = False
         """It has gone back, or tried for long enough."""
+        self.start: Pose | None = None
+        """Where the head looked before it began to follow, None where that is not known."""
         self._zoom = zoom_range[0]
         self._pan_deg = 0.0
         self._sign = 0.0
@@ -102,5 +109,20 @@ class Ladder:
             self.returned = waited_s > GIVE_UP_S or (waited_s > 2.0 and settled)
             return Stay()
         turn = self._zoom_to(self.zoom_range[0], pose)
+        if loss.return_to != "wide" and self.start is not None:
+            turn = Turn(replace(turn.velocity, **self._back_to(self.start, pose)))
         self.returned = turn.velocity.is_zero or waited_s > GIVE_UP_S
         return turn
+
+    def _back_to(self, start: Pose, pose: Pose) -> dict[str, float]:
+        """Speeds towards a direction, by turning: not every camera can be sent to a place."""
+        pan = turn_deg(pose.pan_deg, start.pan_deg, self.settings.limits.pan_deg)
+        tilt = start.tilt_deg - pose.tilt_deg if self.settings.scope != "p" else 0.0
+        return {"pan_deg_s": _towards(pan), "tilt_deg_s": _towards(tilt)}
+
+
+def _towards(way_deg: float) -> float:
+    """Speed at which a way is gone, slower at its end; none where it is as good as done."""
+    if abs(way_deg) < BACK_DEG:
+        return 0.0
+    return math.copysign(min(MOST_BACK_DEG_S, max(BACK_DEG, abs(way_deg))), way_deg)

@@ -90,10 +90,26 @@ def test_a_return_that_never_arrives_is_given_up() -> None:
     assert steps.returned
 
 
-def test_without_a_preset_it_shows_as_much_as_it_can() -> None:
-    steps = ladder(LossSettings())
+def test_it_shows_as_much_as_it_can_from_where_it_stands() -> None:
+    steps = ladder(LossSettings(return_to="wide"))
     turn = steps.decide(FollowState.RETURNING, Pose(18.0, 20.0, 0.0, 2.2), False, 8.1)
     assert isinstance(turn, Turn)
     assert turn.velocity.zoom_octaves_s < 0
     steps.decide(FollowState.RETURNING, Pose(20.0, 20.0, 0.0, 1.0), False, 10.0)
     assert steps.returned
+
+
+def test_without_a_preset_it_turns_back_to_where_it_began() -> None:
+    steps = ladder(LossSettings())
+    steps.start = Pose(0.0, 350.0, -10.0, 3.0)
+    pan, tilt, octaves = 20.0, -45.0, 1.0
+    for tick in range(100):
+        pose = Pose(18.0, pan % 360, tilt, 2.0**octaves)
+        turn = steps.decide(FollowState.RETURNING, pose, False, 8.1 + tick / 10)
+        assert isinstance(turn, Turn)
+        pan += turn.velocity.pan_deg_s / 10
+        tilt += turn.velocity.tilt_deg_s / 10
+        octaves += turn.velocity.zoom_octaves_s / 10
+    assert steps.returned
+    assert (pan, tilt) == pytest.approx((-10.0, -10.0), abs=1.1)
+    assert octaves < 0.1
