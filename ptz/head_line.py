@@ -58,26 +58,31 @@ class Line:
 
 
 class Window:
-    """At most so many requests in any second, evenly: who uses them all up at once has none left to react with."""
+    """At most so many requests in any second, evenly: who uses them all up at once has none left to react with.
+
+    Repetitions count, but nothing new has to keep its distance from them.
+    """
 
     def __init__(self, most: int) -> None:
         self._gap_s = 1.0 / most
         self._times_s: deque[float] = deque(maxlen=most)
+        self._new_s = float("-inf")
 
     def free_s(self) -> float:
         """When the next one may be sent; long ago where it may be now."""
-        if not self._times_s:
-            return float("-inf")
         full = len(self._times_s) == self._times_s.maxlen
-        return max(self._times_s[-1] + self._gap_s, self._times_s[0] + 1.0 if full else float("-inf"))
+        return max(self._new_s + self._gap_s, self._times_s[0] + 1.0 if full else float("-inf"))
 
-    def take(self, now_s: float) -> None:
-        """One was sent."""
+    def take(self, now_s: float, again: bool = False) -> None:
+        """One was sent; `again`: only a repetition."""
         self._times_s.append(now_s)
+        if not again:
+            self._new_s = now_s
 
     def forget(self) -> None:
         """The clock has jumped."""
         self._times_s.clear()
+        self._new_s = float("-inf")
 
 
 class Backoff:

@@ -289,7 +289,7 @@ class Orders:
 
     def _count(self, renewal: bool) -> None:
         self.sent_s = self.now()
-        self.window.take(self.sent_s)
+        self.window.take(self.sent_s, again=renewal)
         self.wear.command(self.sent_s)
         self.wear.sent += 1
         self.wear.renewed += renewal

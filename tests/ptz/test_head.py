@@ -54,6 +54,21 @@ def test_never_more_than_ten_requests_in_a_second_nor_two_at_once() -> None:
     assert it.head.told()["counters"]["reversals"] >= 3
 
 
+def test_what_is_new_does_not_wait_for_a_renewal() -> None:
+    async def script(it: Ride) -> None:
+        await it.go(2.0, right(20))
+        while it.now() - it.recording.times("move")[-1] > 0.03:
+            await it.go(0.01, right(20))
+        said_s = it.now()
+        await it.go(0.3, right(30))
+        assert (
+            next(t for t, what, value in it.recording.calls if what == "move" and value.pan > 30) - said_s
+            <= 0.05
+        )
+
+    ride(script)
+
+
 def test_less_than_a_level_is_no_reason_to_send() -> None:
     async def script(it: Ride) -> None:
         for step in range(40):

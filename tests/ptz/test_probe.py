@@ -154,3 +154,15 @@ def test_it_moves_away_from_its_limits() -> None:
     assert directions(Pose(0, 0, -60), capabilities, (False, False)) == (1, 1)
     assert directions(Pose(0, 0, 10), capabilities, (True, False)) == (-1, -1)
     assert directions(Pose(0, 0, -60), capabilities, (False, True)) == (1, -1)
+
+
+def test_a_move_that_ends_by_itself_proves_no_stop() -> None:
+    async def script(it: Ride) -> None:
+        it.recording.ways = ("one", "two", "three")
+        it.device.faults.add(Fault("stop_lost"))
+        await it.go(9.0)
+        assert it.speed() == 0
+        assert it.head.state is HeadState.DEGRADED
+        assert "not turned at a speed" in it.head.reason
+
+    ride(script, Ride(settings=PROBED))
