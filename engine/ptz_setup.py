@@ -90,7 +90,7 @@ def follow_settings_of(config: PtzConfig) -> FollowSettings:
         loss=LossSettings(
             search=config.search,
             return_s=config.return_s,
-            return_to="preset" if preset else "wide",
+            return_to="preset" if preset else "start",
             return_preset=preset,
         ),
         limits=Limits(

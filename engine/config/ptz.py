@@ -94,7 +94,7 @@ class PtzConfig:
         0.45, "height of a followed person as a share of the picture", bounds=(0.05, 0.9)
     )
     return_preset: str = setting(
-        OFF, "preset it goes to when the target is lost for good; `off` = it stays where it is"
+        OFF, "preset it goes to when the target is lost for good; `off` = where it looked before it followed"
     )
     return_s: float = setting(
         8.0, "time without the target until it goes there", unit="s", bounds=(1.0, 3600.0)
