@@ -90,8 +90,15 @@ class LoopSettings:
         return SCENES[self.scene]
 
     def device_profile(self, mount: CameraMount) -> DeviceProfile:
-        """The profile, with its home where the scene's head begins."""
+        """The profile, with its home where the scene's head begins.
+
+        A head that the scene was not made for is mounted as one would: what it cannot reach lies behind it.
+        """
         profile = PROFILES[self.profile or mount.profile]
+        if profile.name != mount.profile and profile.pan.low is not None and profile.pan.high is not None:
+            half_deg = (profile.pan.high - profile.pan.low) / 2
+            stops = (mount.pan_deg - half_deg, mount.pan_deg + half_deg)
+            profile = replace(profile, pan=replace(profile.pan, low=stops[0], high=stops[1]))
         optics = profile.optics
         if self.video_delay_s is not None:
             optics = replace(optics, video_delay_s=self.video_delay_s)
