@@ -158,7 +158,7 @@ def test_it_moves_away_from_its_limits() -> None:
 
 def test_a_move_that_ends_by_itself_proves_no_stop() -> None:
     async def script(it: Ride) -> None:
-        it.recording.ways = ("one", "two", "three")
+        it.recording.ways = ("one", "two", "three", "four")
         it.device.faults.add(Fault("stop_lost"))
         await it.go(9.0)
         assert it.speed() == 0

