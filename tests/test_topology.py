@@ -91,6 +91,17 @@ def test_a_head_follows_what_its_camera_and_its_guides_see() -> None:
     assert readers == {"front": ["tracks:front"], "back": ["tracks:back"], "roof": []}
 
 
+@pytest.mark.parametrize("place", ["process", "inference"])
+def test_where_a_head_points_goes_to_the_decoder_of_its_camera(place: str) -> None:
+    """And nobody is woken for it, and nobody waits."""
+    config = RunConfig("m3-cpu", STEERED, decode=DecodeConfig(place=place))
+    (pool,) = (pool for pool in pools(config) if pool.producer == "ptz")
+    assert (pool.name, pool.camera, list(pool.consumers)) == ("pose:back", "back", ["decode:back"])
+    assert (pool.woken, pool.required) == ((), ())
+    offline = RunConfig("m3-cpu", STEERED, offline=True)
+    assert not [pool for pool in pools(offline) if pool.name.startswith("pose:")]
+
+
 @pytest.mark.parametrize("config", CONFIGURATIONS)
 def test_who_is_there_and_in_which_order(config: RunConfig) -> None:
     specs = topology.workers(config)

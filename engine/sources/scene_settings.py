@@ -24,7 +24,7 @@ NUMBERS = {
     "latency_ms": (0.0, 0, 10_000),
     "exposure_ms": (8.0, 0, 1000),
     "http": (0.0, 0, 65_535),
-    "poses": (1.0, 0, 1),
+    "poses": (0.0, 0, 1),
     "masks": (0.0, 0, 1e9),
 }
 """Default, least and greatest value of the keys that hold a number."""

@@ -1,8 +1,8 @@
 """Where a steered head pointed when a picture was taken, from the samples that the worker of heads gives.
 
-A picture arrives later than it was taken, and a head may turn meanwhile: what counts is when it was taken. Samples run a
-little ahead of the pictures, so that this moment mostly lies between two. Knows times and angles, not heads, protocols
-or pictures.
+A picture arrives later than it was taken, and a head may turn meanwhile: what counts is when it was taken. Samples run
+a little ahead of the pictures, so that this moment mostly lies between two. Knows times and angles, not heads,
+protocols or pictures.
 """
 
 from __future__ import annotations
@@ -74,17 +74,16 @@ def _between(before: PoseSample, then: PoseSample, time_s: float) -> PtzPose | N
     """By both places and both speeds (cubic Hermite), pan the shorter way round."""
     span_s = then.time_s - before.time_s
     share = (time_s - before.time_s) / span_s
+
+    def reached(way: float, speed_before: float, speed_then: float) -> float:
+        return _hermite(way, span_s * speed_before, span_s * speed_then, share)
+
     pan_deg = (then.pan_deg - before.pan_deg + 180) % 360 - 180
+    tilt_deg, hfov_deg = then.tilt_deg - before.tilt_deg, then.hfov_deg - before.hfov_deg
     return _pose(
-        before.pan_deg + _hermite(pan_deg, before.pan_deg_s * span_s, then.pan_deg_s * span_s, share),
-        before.tilt_deg
-        + _hermite(
-            then.tilt_deg - before.tilt_deg, before.tilt_deg_s * span_s, then.tilt_deg_s * span_s, share
-        ),
-        before.hfov_deg
-        + _hermite(
-            then.hfov_deg - before.hfov_deg, before.hfov_deg_s * span_s, then.hfov_deg_s * span_s, share
-        ),
+        before.pan_deg + reached(pan_deg, before.pan_deg_s, then.pan_deg_s),
+        before.tilt_deg + reached(tilt_deg, before.tilt_deg_s, then.tilt_deg_s),
+        before.hfov_deg + reached(hfov_deg, before.hfov_deg_s, then.hfov_deg_s),
     )
 
 

@@ -57,6 +57,12 @@ def rests(port: int) -> bool:
     return pan_deg(port) == before
 
 
+def wrong_by_deg(run: EngineRun, port: int) -> float:
+    """How far the pan of the camera's newest line is from where its head is; more than a turn where it has none."""
+    pose = run.lines("ptz")[-1].get("pose")
+    return 999.0 if pose is None else abs((pose["pan"] - pan_deg(port) + 180) % 360 - 180)
+
+
 def children_of(name: bytes) -> list[int]:
     """Processes with this in their command line."""
     found = []
@@ -89,6 +95,10 @@ def test_a_plaza_is_followed_and_an_operator_wins_and_a_kill_leaves_no_head_turn
     until(lambda: not rests(port), 3, "it turns by hand")
     assert ask(run, "/ptz/ptz/stop", {})[0] == 200
     until(lambda: rests(port), 3, "it stands")
+    until(lambda: wrong_by_deg(run, port) < 0.5, 5, "its frames say where it looks")
+    assert all("pose" not in line for line in run.lines("overview")), (
+        "nobody knows where a fixed camera looks"
+    )
 
     # What cannot be.
     assert ask(run, "/ptz/overview")[0] == 404
@@ -104,6 +114,7 @@ def test_a_plaza_is_followed_and_an_operator_wins_and_a_kill_leaves_no_head_turn
     until(lambda: rests(port), 2, "somebody has stopped it")
     until(lambda: (run.health() or {})["processes"]["ptz"]["restarts"] == 1, 10, "the worker is back")
     until(lambda: head(run).get("state") == "ok", 20, "and well")
+    until(lambda: "pose" in run.lines("ptz")[-1], 5, "and frames have poses again")
 
     assert run.stop() == 0, run.text()
     until(lambda: set(children_of(b"ptz.watchdog")) <= others, 6, "no watchdog is left")

@@ -21,7 +21,7 @@ from pycocotools import mask as coco
 
 from engine.errors import OutputError
 from engine.outputs.jsonl import JsonlOutput, frame_record, frame_schema
-from engine.types import MaskSource
+from engine.types import MaskSource, PtzPose
 from tests.conftest import MountDisk
 from tests.outputs.results import PERSON, ObjectRow, disc, make_result
 
@@ -96,6 +96,20 @@ def test_a_line_says_what_was_seen(path: Path) -> None:
             ],
         }
     ]
+
+
+def test_a_line_says_where_the_camera_looked_only_where_that_is_known(path: Path) -> None:
+    result = make_result(1)
+    posed = replace(result, meta=replace(result.meta, pose=PtzPose(359.99996, -5.12345, 41.0006)))
+    output = JsonlOutput(path)
+    output.write(result)
+    output.write(posed)
+    output.close()
+    without, with_pose = read_lines(path)
+    assert "pose" not in without
+    assert with_pose["pose"] == {"pan": 0.0, "tilt": -5.123, "hfov": 41.001}
+    for wrong in ({"pan": 360.0}, {"tilt": 91.0}, {"hfov": 0.0}, {"roll": None, "hfov": None}):
+        assert not VALIDATOR.is_valid({**with_pose, "pose": {**with_pose["pose"], **wrong}}), wrong
 
 
 BLANK = np.zeros((0, 0), np.bool_)

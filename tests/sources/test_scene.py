@@ -91,7 +91,7 @@ def test_offline_every_picture_comes_and_a_second_run_is_the_same() -> None:
 
 def test_live_it_keeps_its_pace_and_leaves_out_what_is_over() -> None:
     clock = ManualClock()
-    source = opened(SMALL, clock)
+    source = opened(SMALL + "&poses=1", clock)
     first, _ = picture_of(source)
     second, _ = picture_of(source)
     assert second.captured_ns - first.captured_ns == pytest.approx(100_000_000, abs=2)
@@ -126,7 +126,7 @@ def test_late_pictures_show_the_past() -> None:
 
 
 def test_pictures_freeze_shrink_and_get_lost() -> None:
-    source = opened(SMALL + "&fault=freeze:0.3:0.4&fault=resolution:1:0.2&poses=0&seed=5", offline=True)
+    source = opened(SMALL + "&fault=freeze:0.3:0.4&fault=resolution:1:0.2&seed=5", offline=True)
     shown = []
     for _ in range(12):
         picture, _ = picture_of(source)

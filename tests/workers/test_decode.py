@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from engine.config import CameraConfig, InferConfig, RunConfig
+from engine.config.ptz import PtzConfig
 from engine.errors import SourceError
 from engine.sources.base import Picture, Source, SourceOptions
 from engine.sources.poses import Poses
 from engine.sources.reconnect import Reconnector
 from engine.topology import FRAMES_TRACK
-from engine.types import U8, FrameFlag, FrameMeta, FrameNv12, PtzPose, Surface
+from engine.types import U8, FrameFlag, FrameMeta, FrameNv12, PoseSample, PtzPose, Surface
 from engine.workers import decode
 from engine.workers.decode import Pacer, Publisher, publish_all
 from engine.workers.feed import Feed
@@ -307,6 +308,30 @@ def test_a_source_may_know_where_its_camera_looks(house: House) -> None:
         publisher.publish(replace(item, pts_ns=5, pose=PtzPose(20, 0, 50)), source)
     poses_out = [meta.pose for _, meta, _ in frames_in(house.reader("frames:gate"))]
     assert poses_out == [PtzPose(20, 0, 50), PtzPose(0, 0, 60)]
+
+
+def test_a_picture_has_the_pose_of_its_head_unless_somebody_knows_better(open_house: OpenHouse) -> None:
+    head = PtzConfig("hikvision", "http://192.0.2.7", 60.0)
+    house = open_house(replace(config_of(), cameras=(CameraConfig("gate", "slides://9", ptz=head),)))
+    publisher = Publisher(house.start("decode:gate").context, loop=False)
+    house.create_frame_pool("gate", 64, 48)
+    source = slides(house)
+    heads = house.producer("pose:gate")
+    item = source.grab()
+    assert isinstance(item, Picture) and item.captured_ns == 5 * SECOND_NS
+    publisher.publish(item, source)
+    with heads.write() as slot:
+        PoseSample(4.7, 359.0, -5.0, 50.0, 20.0, image_latency_s=0.2).pack_into(slot.meta)
+    publisher.publish(item, source)
+    publisher.publish(replace(item, pose=PtzPose(7, 0, 60)), source)
+    publisher.poses = Poses((0.0, 1.0), (PtzPose(8, 0, 60), PtzPose(8, 0, 60)))
+    publisher.publish(item, source)
+    unknown, by_head, by_source, by_file = [
+        meta.pose for _, meta, _ in frames_in(house.reader("frames:gate"))
+    ]
+    assert unknown is None and by_source == PtzPose(7, 0, 60) and by_file == PtzPose(8, 0, 60)
+    assert by_head is not None and (by_head.tilt_deg, by_head.hfov_deg) == (-5.0, 50.0)
+    assert by_head.pan_deg == pytest.approx(1.0)
 
 
 def test_poses_that_cannot_be_read_fail_the_camera(open_house: OpenHouse, tmp_path: Path) -> None:
