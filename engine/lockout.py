@@ -29,6 +29,9 @@ MOST_REFUSED_BY_ALL = 4
 WINDOW_S = 60.0
 BLOCK_S = 1800.0
 """How long nothing is tried after that; also how long a camera is taken to be locked that does not say."""
+ACCEPTED_S = 86400.0
+"""A password that was accepted so lately is likelier to be refused by mistake (a camera that starts, or is overloaded)
+than to be wrong: it is tried again after `WINDOW_S`, as long as `MOST_REFUSED_BY_ALL` allows."""
 PROVEN_S = 600.0
 """A password that was accepted so lately is sent without waiting for the outcome of others."""
 LOGINS_VARIABLE = "ENGINE_LOGINS"
@@ -168,7 +171,8 @@ class Governor:
                 return left_s, "the camera has locked the account"
             account.locked_at_s = None
         if secret.blocked_at_s is not None:
-            left_s = secret.blocked_at_s + BLOCK_S - now_s
+            was_right = secret.accepted_s is not None and now_s - secret.accepted_s < ACCEPTED_S
+            left_s = secret.blocked_at_s + (WINDOW_S if was_right else BLOCK_S) - now_s
             if left_s > 0:
                 return left_s, "the password was refused; correct it, more refusals would lock the account"
             secret.blocked_at_s, secret.in_a_row = None, MOST_REFUSED - 1

@@ -15,7 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import PtzBusy, PtzLocked
-from engine.lockout import BLOCK_S, MOST_REFUSED, PROVEN_S, WINDOW_S, Governor, logins_folder
+from engine.lockout import (
+    BLOCK_S,
+    MOST_REFUSED,
+    MOST_REFUSED_BY_ALL,
+    PROVEN_S,
+    WINDOW_S,
+    Governor,
+    logins_folder,
+)
 from engine.lockout_ledger import Ledger
 
 
@@ -63,6 +71,28 @@ def test_after_the_block_one_refusal_begins_it_again(account: Account) -> None:
     account.now_s += BLOCK_S
     refuse(governor)
     assert governor.blocked_s == BLOCK_S
+
+
+def test_a_password_that_was_right_is_tried_again_after_a_minute_and_four_times_at_most(
+    account: Account,
+) -> None:
+    """A camera that refuses everybody for a while."""
+    governor = account.governor()
+    governor.accepted(governor.reserve())
+    account.now_s += 3600
+    for _ in range(MOST_REFUSED):
+        refuse(governor)
+    assert governor.blocked_s == WINDOW_S
+    account.now_s += WINDOW_S
+    governor.accepted(governor.reserve())
+    account.now_s += 3600
+    tries = 0
+    for _ in range(60):
+        account.now_s += 10
+        if not governor.blocked_s:
+            refuse(governor)
+            tries += 1
+    assert tries == MOST_REFUSED_BY_ALL
 
 
 def test_success_clears_but_the_window_holds(account: Account) -> None:
