@@ -18,6 +18,8 @@ from ptz.pose_log import PoseLog
 from ptz.types import Pose, Turn, Velocity
 
 Pair = tuple[float, float]
+SPIN_DEG, SPIN_SHARE = 45.0, 0.48
+"""From this far below the horizon pan turns at no more than this share of full speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class PredictiveOptions:
     trail_share     the head stays at most so far behind a target that would be lost if it turned round, and only
     trail_from      so far as its way back, seen too late by `trail_s` and the age of the picture, is longer than this
     trail_s         time to notice that a target turned round, and to turn the head round
+    steep_ahead_s   steep below, pan turns to where the target will be in so much time
     horizon_s       velocity is not trusted for longer than this after the newest picture
     """
 
@@ -65,6 +68,7 @@ class PredictiveOptions:
     trail_share: float = 0.25
     trail_from: float = 0.43
     trail_s: float = 0.35
+    steep_ahead_s: float = 0.8
     horizon_s: float = 1.2
 
 
@@ -100,8 +104,8 @@ class Predictive(Law, name="predictive"):
         narrow = math.cos(math.radians(min(abs(aim.tilt_deg), 80.0)))
         error = (error[0] - self._trail(speed[0] * narrow, since_s, aim) / narrow, error[1])
         self._sent = self._turn(aim, log, error, speed)
-        if abs(pose.tilt_deg) > STEEP_DEG:
-            most = log.plant.most_deg_s[0] / 2
+        if abs(pose.tilt_deg) > SPIN_DEG:
+            most = SPIN_SHARE * log.plant.most_deg_s[0]
             self._sent = (min(max(self._sent[0], -most), most), self._sent[1])
         return Turn(Velocity(*self._sent, self._zooming.decide(aim, log, now_s)))
 
@@ -112,6 +116,8 @@ class Predictive(Law, name="predictive"):
         tilt_deg = aim.tilt_deg + since_s * aim.tilt_deg_s
         if abs(pose.tilt_deg) > STEEP_DEG:
             tilt_deg = tilt_in_plane(pan, tilt_deg)
+            later_deg = _azimuth_below(aim, since_s + self.options.steep_ahead_s)
+            pan = turn_deg(pose.pan_deg, later_deg, log.plant.pan_range_deg)
         low, high = log.plant.tilt_range_deg
         return pan, min(max(tilt_deg, low), high) - pose.tilt_deg
 
@@ -172,6 +178,22 @@ class Predictive(Law, name="predictive"):
         short = after * error > 0 or abs(after) < options.beyond * tube
         enough = abs(nearing) >= options.least_approach * abs(wanted - speed)
         return abs(after) < abs(error) and short and enough
+
+
+def _azimuth_below(aim: Aim, ahead_s: float) -> float:
+    """Azimuth of a target far below (or above) after a while of straight, even motion in its own plane.
+
+    Near the nadir that is another thing than an even change of azimuth: who passes below is behind one a moment later.
+    """
+    tilt, pan = math.radians(aim.tilt_deg), math.radians(aim.pan_deg)
+    if abs(tilt) < math.radians(SPIN_DEG):
+        return aim.pan_deg + ahead_s * aim.pan_deg_s
+    away = abs(1.0 / math.tan(tilt))
+    outwards = math.copysign(math.radians(aim.tilt_deg_s), -tilt * aim.tilt_deg_s) / math.sin(tilt) ** 2
+    round_ = away * math.radians(aim.pan_deg_s)
+    east = away * math.sin(pan) + ahead_s * (outwards * math.sin(pan) + round_ * math.cos(pan))
+    north = away * math.cos(pan) + ahead_s * (outwards * math.cos(pan) - round_ * math.sin(pan))
+    return math.degrees(math.atan2(east, north))
 
 
 def _significant(speed: float, sigma: float) -> float:
