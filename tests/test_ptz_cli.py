@@ -171,7 +171,8 @@ def test_speeds_are_measured_kept_and_used(
     served: ServedCamera, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "engine.ptz_cli_calibrate.QUICK", CalibrationPlan(levels=(30,), zooms=(1.0,), zoom_levels=(), run_s=1.0)
+        "engine.ptz_cli_calibrate.QUICK",
+        CalibrationPlan(levels=(30,), zooms=(1.0,), zoom_levels=(), run_s=1.0),
     )
     speeds = tmp_path / "speeds.json"
     assert main(["calibrate", *flags(served), "--quick", "--out", str(speeds)]) == 0

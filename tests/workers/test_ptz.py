@@ -115,10 +115,11 @@ class Steered:
         command_id = f"{command}-{time.monotonic_ns()}"
         message = {"type": "command", "id": command_id, "command": command, "camera": "yard", **fields}
         self.worker.send(message)
-        return self.until(
+        answer: dict[str, Any] = self.until(
             lambda: next((each for each in self.worker.heard("answer") if each["id"] == command_id), None),
             command,
         )
+        return answer
 
     def until(self, condition: Callable[[], Any], what: str, timeout_s: float = 10.0) -> Any:
         """Work until something is so."""
@@ -133,7 +134,8 @@ class Steered:
         raise AssertionError(f"not within {timeout_s} s: {what}: {self.heads.told()}")
 
     def state(self) -> str:
-        return str(self.heads.told().get("yard", {}).get("state"))
+        told = self.heads.told().get("yard")
+        return "" if told is None else told["state"]
 
 
 @pytest.fixture
