@@ -109,8 +109,8 @@ def test_after_a_fault_it_follows_again(kind: str) -> None:
 def test_without_pictures_the_head_stops() -> None:
     report = run("run_reverse", 20.0, faults=(Fault("video_freeze", START_S + 12.0),))
     turning = report.turning
-    # The newest picture is seen 0.36 s later; then 0.8 s.
-    late = turning.time_s > START_S + 12.0 + 0.36 + 0.8
+    # The newest picture is known 0.36 s later; 0.5 s of silence, 0.2 s of slowing down, command and brakes.
+    late = turning.time_s > START_S + 12.0 + 0.36 + 0.9
     assert np.abs(turning.pan_deg_s[late]).max() < 0.5
 
 
