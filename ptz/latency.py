@@ -34,8 +34,15 @@ class Median:
 
     def add(self, value_s: float | None) -> None:
         """One more; None and what is no finite number is left out."""
-        if value_s is not None and math.isfinite(value_s):
-            self._values.append(value_s)
+        if value_s is None or not math.isfinite(value_s):
+            return
+        self._values.append(value_s)
+        newest = list(self._values)[-self._least :]
+        agree = len(newest) == self._least and max(newest) - min(newest) <= self._spread_s
+        if agree and min(abs(value - float(np.median(self._values))) for value in newest) > self._spread_s:
+            self._values = deque(
+                newest, maxlen=self._values.maxlen
+            )  # it has changed: what was before does not count
 
     @property
     def value_s(self) -> float | None:

@@ -18,7 +18,7 @@ from ptz.pose_log import PoseLog
 from ptz.types import Pose, Turn, Velocity
 
 Pair = tuple[float, float]
-SPIN_DEG, SPIN_SHARE = 45.0, 0.48
+SPIN_DEG, SPIN_SHARE = 42.0, 0.45
 """From this far below the horizon pan turns at no more than this share of full speed."""
 
 
@@ -104,7 +104,7 @@ class Predictive(Law, name="predictive"):
         narrow = math.cos(math.radians(min(abs(aim.tilt_deg), 80.0)))
         error = (error[0] - self._trail(speed[0] * narrow, since_s, aim) / narrow, error[1])
         self._sent = self._turn(aim, log, error, speed)
-        if abs(pose.tilt_deg) > SPIN_DEG:
+        if max(abs(pose.tilt_deg), abs(aim.tilt_deg)) > SPIN_DEG:
             most = SPIN_SHARE * log.plant.most_deg_s[0]
             self._sent = (min(max(self._sent[0], -most), most), self._sent[1])
         return Turn(Velocity(*self._sent, self._zooming.decide(aim, log, now_s)))

@@ -63,6 +63,13 @@ def test_a_median_wants_agreement() -> None:
     assert median.value_s is None
 
 
+def test_a_median_forgets_what_was_before_a_change() -> None:
+    median = Median()
+    for value in (0.3, 0.31, 0.3, 0.29, 0.3, 0.8, 0.81, 0.8):
+        median.add(value)
+    assert median.value_s == pytest.approx(0.8)
+
+
 @pytest.mark.parametrize(("true_s", "believed_s"), [(0.33, 0.33), (0.33, 0.18), (0.58, 0.33), (0.88, 0.33)])
 def test_a_wrong_latency_heals_itself_while_following(true_s: float, believed_s: float) -> None:
     loop = Loop(
