@@ -52,7 +52,7 @@ class ResultMeta:
     masks_lost          masks of this frame that found no room in a slot on the way
     event_count         events at the end of the slot (`Events`)
     embedding_count, embedding_dims   embeddings at the end of the slot (`Embeddings`)
-    shift               how the picture has moved as a whole, None where that is not known
+    shift               how the picture has moved as a whole, None where the pictures do not say it
     pose                where the camera looked when the frame was taken, None where that is not known
     next_track_id       where the tracker goes on numbering; survives its death because it travels here
     """

@@ -191,9 +191,15 @@ def track(camera: Camera, meta: ResultMeta, detections: Detections) -> tuple[Tra
 
 
 def shift_of(tracker: Tracker, meta: ResultMeta) -> PictureShift | None:
-    """How the picture has moved since the frame that the tracker saw before, None where that is not known."""
-    warp = tracker.camera_motion.latest if tracker.camera_motion is not None else None
-    if warp is None or not warp.trusted or warp.reason == "off":
+    """How the picture has moved since the frame that the tracker saw before, None where the picture does not say.
+
+    What a pose says is no evidence: it may come from the very head that this is to be evidence of.
+    """
+    motion = tracker.camera_motion
+    warp = motion.latest if motion is not None else None
+    if motion is None or warp is None or not warp.trusted:
+        return None
+    if motion.mode in ("off", "pose") or warp.reason == "pose":
         return None
     middle = np.array(((meta.width / 2, meta.height / 2),))
     moved, turned = warp.around(middle)

@@ -23,6 +23,7 @@ from engine.types import (
     FrameMeta,
     FrameNv12,
     Masks,
+    PtzPose,
     ResultMeta,
     Trace,
     Tracks,
@@ -162,6 +163,7 @@ def publish_frame(
     *,
     size: tuple[int, int] = (64, 48),
     flags: FrameFlag = FrameFlag.NONE,
+    pose: PtzPose | None = None,
 ) -> int:
     """Publish a frame of this luma; returns its sequence number. One that is the end has no picture."""
     width, height = (0, 0) if flags & FrameFlag.END_OF_STREAM else size
@@ -171,7 +173,7 @@ def publish_frame(
     captured_ns = 1_000_000_000 + index * 40_000_000
     meta = FrameMeta(
         index, captured_ns, captured_ns + 10**18, width, height, stride, stride, offset_uv,
-        pts_ns=index * 40_000_000, published_ns=captured_ns + 1_000_000, flags=flags,
+        pts_ns=index * 40_000_000, published_ns=captured_ns + 1_000_000, flags=flags, pose=pose,
     )  # fmt: skip
     if width:
         frame = FrameNv12.view(meta, slot.array())

@@ -10,7 +10,7 @@ import pytest
 
 from engine.config import CameraConfig, PoolConfig, RunConfig, TrackConfig
 from engine.config.identity import EventsConfig
-from engine.types import FrameFlag, ResultMeta, Tracks
+from engine.types import FrameFlag, PtzPose, ResultMeta, Tracks
 from engine.workers.feed import Feed
 from engine.workers.runtime import Context
 from engine.workers.track import Camera, advance, open_camera
@@ -114,6 +114,24 @@ def test_records_say_how_the_picture_has_moved(open_house: OpenHouse) -> None:
     for shift in shifts[1:]:
         assert shift is not None
         assert (shift.x_px, shift.y_px, shift.scale) == pytest.approx((-6, 0, 1), abs=0.3)
+
+
+@pytest.mark.parametrize("mode", ["auto", "pose"])
+def test_what_a_pose_says_is_no_shift_of_the_picture(open_house: OpenHouse, mode: str) -> None:
+    """Poses come from the head that the shift is to be evidence of. The tracker uses them all the same."""
+    config = RunConfig("m3-cpu", (CameraConfig("a", "test://"),), track=TrackConfig(camera_motion=mode))
+    house = open_house(config)
+    house.create_frame_pool("a", 320, 240)
+    context, camera = start(house)
+    frames, results = house.producer("frames:a"), house.producer("detections:a")
+    for index, pan_deg in enumerate((359.0, 1.0, 1.0)):
+        seq = publish_frame(frames, index, 90, size=(320, 240), pose=PtzPose(pan_deg, 0, 60))
+        publish_result(results, seq, detections_of())
+        advance_all(context, camera)
+        if index == 1:
+            motion = camera.tracker.camera_motion
+            assert motion is not None and motion.latest is not None and motion.latest.moves
+    assert [meta.shift for meta in metas_in(house.reader("tracks:a"))] == [None, None, None]
 
 
 def test_masks_ride_along(house: House) -> None:
