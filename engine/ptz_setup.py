@@ -31,6 +31,7 @@ from ptz.speed_table import SpeedTable
 
 USUAL_IMAGE_LATENCY_S: Final = 0.25
 """Age of a picture when it arrives, until it is measured: an IP camera over RTSP on a local network."""
+LONGEST_LATENCY_S: Final = 2.0
 ANY_ZOOM: Final = (1.0, 1000.0)
 ANY_TILT: Final = (-90.0, 90.0)
 
@@ -60,21 +61,36 @@ def driver_of(config: PtzConfig, now: Callable[[], float]) -> PtzDriver:
 
 def speeds_of(config: PtzConfig) -> SpeedTable:
     """Measured speeds, or those of most cameras. Raises `ConfigError` for a file that holds none."""
+    measured = _measured(config)
+    return SpeedTable.family() if measured is None else measured[0]
+
+
+def _measured(config: PtzConfig) -> tuple[SpeedTable, float | None] | None:
+    """What `engine-ptz calibrate` found: speeds, and how long after a command the head begins to obey."""
     if config.speeds_path is None:
-        return SpeedTable.family()
+        return None
     try:
-        return SpeedTable.from_json(json.loads(Path(config.speeds_path).read_text()))
+        document = json.loads(Path(config.speeds_path).read_text())
+        table = SpeedTable.from_json(document)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"speeds {config.speeds_path}: cannot be read: {error}; engine-ptz calibrate writes such a file"
         ) from None
+    latency_s = document.get("command_latency_s")
+    return table, float(latency_s) if isinstance(
+        latency_s, float
+    ) and 0 < latency_s < LONGEST_LATENCY_S else None
 
 
 def follower_of(config: PtzConfig) -> Follower:
     """Who decides where it looks. Raises `PtzRefused` for settings that cannot be meant."""
     law = create_law(config.law)
+    measured = _measured(config)
+    latency_s = measured[1] if measured is not None else None
     plant = Plant(
-        tilt_range_deg=config.tilt_limits_deg or ANY_TILT, zoom_range=config.zoom_limits or ANY_ZOOM
+        command_latency_s=Plant().command_latency_s if latency_s is None else latency_s,
+        tilt_range_deg=config.tilt_limits_deg or ANY_TILT,
+        zoom_range=config.zoom_limits or ANY_ZOOM,
     )
     return Follower(follow_settings_of(config), Lens(config.hfov_deg, config.lens), plant, law)
 
