@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SCHEME = "scene"
 HOST = "127.0.0.1"
+LATENCY_MS = (1.0, 5000.0)
+"""A scene's picture is drawn when it arrives; 0 would mean that its age is not known."""
 
 
 def expand_scenes(
@@ -90,7 +92,7 @@ def _cameras(
         if mount.is_ptz and steered:
             port = ports.pop()
             own.append(("http", str(port)))
-            ptz = _head(scene, mount, prefix, port)
+            ptz = replace(_head(scene, mount, prefix, port), image_latency_ms=_latency_ms(query))
         # References to variables stay as they are written.
         source = urlunsplit(parts._replace(query=urlencode(own, safe="${}/:,")))
         made.append(replace(camera, name=name, source=source, ptz=ptz))
@@ -112,6 +114,13 @@ def _head(scene: Scene, mount: CameraMount, prefix: str, port: int) -> PtzConfig
         scene=f"{prefix}{scene.name}" if scene.name else OFF,
         guides=fixed,
     )
+
+
+def _latency_ms(query: Sequence[tuple[str, str]]) -> float:
+    """How old a scene's pictures are when they arrive; the source itself refuses what is no number."""
+    asked = dict(query).get("latency_ms", "")
+    least, most = LATENCY_MS
+    return min(max(float(asked), least), most) if asked.replace(".", "", 1).isdecimal() else least
 
 
 def _free_ports(count: int) -> list[int]:

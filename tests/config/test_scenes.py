@@ -77,3 +77,12 @@ def test_a_whole_run_is_loaded_and_an_offline_one_has_no_heads() -> None:
     assert [camera.ptz is not None for camera in live.cameras] == [False, True]
     offline = load_run_config("m3-cpu", None, {**flags, "offline": True}, {}).config
     assert [camera.ptz is not None for camera in offline.cameras] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("query", "latency_ms"), [("", 1.0), ("&latency_ms=250", 250.0), ("&latency_ms=9000", 5000.0)]
+)
+def test_a_head_knows_how_old_a_scenes_pictures_are(query: str, latency_ms: float) -> None:
+    config = load_run_config("m3-cpu", None, {"source": [f"scene://plaza?cameras=2{query}"]}, {}).config
+    head = config.cameras[1].ptz
+    assert head is not None and head.image_latency_ms == latency_ms
