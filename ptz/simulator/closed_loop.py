@@ -43,6 +43,8 @@ START_S = 1000.0
 SHIFT_NOISE = 0.02
 """Standard deviation of measured image motion, as a share of it; and so many degrees besides."""
 SHIFT_NOISE_DEG = 0.01
+ZONE_DEG = (70.0, 30.0)
+"""Width and height of the zone of the policy `zone`, where none is set."""
 
 See = Callable[[Truth, Pose, Velocity, float], Sightings]
 """What is detected and tracked in a picture: its truth, the pose that it was taken at and how fast the head turned
@@ -182,7 +184,12 @@ class Rig:
         if self.settings.calibrated:
             latency_s = self.profile.optics.video_delay_s
         policy = self.settings.policy or self.settings.script.policy
-        return replace(self.settings.follow, policy=policy, image_latency_s=latency_s)
+        zone, mount = self.settings.follow.zone, self.mount
+        if zone.box_deg is None:
+            # What lies before the head at first.
+            west_deg, top_deg = mount.pan_deg - ZONE_DEG[0] / 2, min(mount.tilt_deg + ZONE_DEG[1] / 2, 90.0)
+            zone = replace(zone, box_deg=(west_deg, west_deg + ZONE_DEG[0], top_deg - ZONE_DEG[1], top_deg))
+        return replace(self.settings.follow, policy=policy, image_latency_s=latency_s, zone=zone)
 
     async def run(self, duration_s: float) -> None:
         """From now on for so long; head and pilot are stopped in order afterwards."""

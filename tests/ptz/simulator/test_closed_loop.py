@@ -59,6 +59,11 @@ def test_a_step_of_twelve_degrees() -> None:
     assert np.median([step.settle_s for step in steps]) <= 2.0
 
 
+@pytest.mark.parametrize("policy", ["group", "selected", "runner", "zone"])
+def test_every_policy_keeps_somebody_who_is_alone(policy: str) -> None:
+    assert run("stand", 10.0, policy=policy).scores.in_frame == 1.0
+
+
 def test_swaying_moves_nothing() -> None:
     scores = run("sway").scores
     assert scores.commands_s <= 0.5 and scores.reversals_per_minute == 0
