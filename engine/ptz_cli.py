@@ -126,7 +126,7 @@ def _add_simulated_commands(commands: argparse._SubParsersAction[argparse.Argume
 def run(args: argparse.Namespace) -> int:
     """Carry out one command; returns the exit status."""
     if args.command == "simulate":
-        from ptz.simulator.__main__ import main as simulate
+        from engine.ptz_cli_simulate import simulate
 
         return simulate(args.arguments)
     if args.command == "score":

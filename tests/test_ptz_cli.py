@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import httpx
+import numpy as np
 import pytest
 
 from engine.ptz_cli import main
@@ -140,6 +147,8 @@ def test_a_person_lets_a_password_be_tried_again(
         (["status", "--url", "http://h", "--driver", "onvif", "--user", "a"], 2, "belong together"),
         (["move", "--url", "http://h", "--driver", "onvif", "--seconds", "0"], 2, "--seconds must be more than 0"),
         (["preset", "--url", "http://h", "--driver", "onvif", "goto"], 2, "which? give its number or token"),
+        (["simulate", "--scene", "walk"], 2, "unknown scene 'walk'"),
+        (["simulate", "--scene", "stand", "--width", "99"], 2, "even numbers from 64"),
         (["score", "--scene", "walk"], 2, "unknown name 'walk'"),
         (["score", "--law", "predictve"], 2, "(did you mean 'predictive'?)"),
         (["score", "--seeds", "0"], 2, "--seeds: must be from 1 to 100"),
@@ -196,6 +205,26 @@ def test_speeds_are_measured_kept_and_used(
 def test_nobody_answers_is_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["discover", "--timeout", "0.2", "--address", "127.0.0.1"]) == 0
     assert "0 ONVIF device(s) answered" in capsys.readouterr().out
+
+
+def test_a_simulated_camera_is_a_whole_camera(tmp_path: Path) -> None:
+    """It runs as a command, shows what its lens sees, obeys, and ends with a signal."""
+    environ = {**os.environ, "CAM_PASSWORD": PASSWORD}
+    flags = ["--scene", "stand", "--user", USER, "--password-env", "CAM_PASSWORD"]
+    command = [sys.executable, "-m", "engine.ptz_cli", "simulate", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as process:
+        try:
+            assert process.stdout is not None
+            places = dict(part.split("=", 1) for part in process.stdout.readline().split()[2:])
+            url = places["video"].removesuffix("102/httpPreview") + "101/picture"
+            auth = httpx.DigestAuth(USER, PASSWORD)
+            jpeg = httpx.get(url, auth=auth, timeout=10).raise_for_status().content
+            picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+            assert picture is not None and picture.shape == (360, 640, 3) and picture.std() > 20
+            assert httpx.get(url, timeout=10).status_code == 401
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
 
 
 def test_a_scene_is_scored_with_plots(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

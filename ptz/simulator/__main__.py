@@ -13,8 +13,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from engine.errors import ConfigError
 from engine.registry import nearest
@@ -25,6 +26,7 @@ from ptz.simulator.device import Device
 from ptz.simulator.fault_kinds import FACES, KINDS
 from ptz.simulator.faults import Fault, Faults
 from ptz.simulator.onvif_device import PATHS
+from ptz.simulator.pictures import Picture
 from ptz.simulator.profiles import DEFAULT_PROFILE, PROFILES
 from ptz.simulator.server import device_time, serve, serve_handler
 
@@ -95,8 +97,16 @@ def fault_of(text: str) -> Fault:
     return Fault(kind, value=number)
 
 
-def camera_of(args: argparse.Namespace) -> SimulatedCamera:
-    """The camera that the flags describe. Raises `ConfigError`."""
+def camera_of(
+    args: argparse.Namespace,
+    home: tuple[float, float, float] | None = None,
+    picture_of: Callable[[Device], Picture] | None = None,
+) -> SimulatedCamera:
+    """The camera that the flags describe. Raises `ConfigError`.
+
+    home        azimuth, elevation and zoom that it begins at; None = its profile's
+    picture_of  what the head's camera sees; None = grey
+    """
     if args.profile not in PROFILES:
         known = ", ".join(PROFILES)
         raise ConfigError(
@@ -119,7 +129,9 @@ def camera_of(args: argparse.Namespace) -> SimulatedCamera:
         args.seed,
     )
     settings = CameraSettings(epoch_s=time.time(), rules=frozenset(args.rule))
-    return SimulatedCamera(Device(PROFILES[args.profile], args.seed, faults), accounts, settings)
+    profile = PROFILES[args.profile]
+    device = Device(profile if home is None else replace(profile, home=home), args.seed, faults)
+    return SimulatedCamera(device, accounts, settings, None if picture_of is None else picture_of(device))
 
 
 async def run(camera: SimulatedCamera, args: argparse.Namespace) -> None:
@@ -134,6 +146,7 @@ async def run(camera: SimulatedCamera, args: argparse.Namespace) -> None:
         offer, told = camera.device.profile.offer, []
         if offer.isapi:
             told.append(f"isapi={served.url}/ISAPI")
+            told.append(f"video={served.url}/ISAPI/Streaming/channels/102/httpPreview")
         if offer.onvif:
             told.append(f"onvif={served.url}{PATHS['tds']}")
         if args.control is not None:
@@ -147,8 +160,13 @@ async def run(camera: SimulatedCamera, args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     args = build_parser().parse_args(argv)
+    return simulate(args, lambda: camera_of(args))
+
+
+def simulate(args: argparse.Namespace, make: Callable[[], SimulatedCamera]) -> int:
+    """Make a camera and serve it; returns the exit status."""
     try:
-        asyncio.run(run(camera_of(args), args))
+        asyncio.run(run(make(), args))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return error.exit_code
