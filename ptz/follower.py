@@ -21,6 +21,7 @@ from ptz.framing.pictures import PictureClock
 from ptz.framing.placing import view_of
 from ptz.framing.pointing import selection, track_at
 from ptz.framing.selected import Selected
+from ptz.framing.source_clock import SourceClock
 from ptz.framing.targets import Target, Targets
 from ptz.laws.base import Law
 from ptz.lens import Lens
@@ -50,6 +51,7 @@ class Follower:
         self.targets = Targets(settings.targets)
         self.pictures = PictureClock()
         self.latency = LatencyMeter(settings.image_latency_s)
+        self.source_clock = SourceClock()
         self._state = FollowState.IDLE
         self._why = ""
         self._followed: Framing | None = None
@@ -102,7 +104,8 @@ class Follower:
         """The objects of one picture; `sightings.time_s` is when it arrived, `now_s` when its result did (None: by the
         next `decide`). Late, doubled and older pictures and boxes that are none are dropped and counted.
         """
-        taken = replace(sightings, time_s=self.latency.taken_s(sightings.time_s))
+        steady_s = self.source_clock.steady_s(sightings.time_s, sightings.source_s)
+        taken = replace(sightings, time_s=self.latency.taken_s(steady_s))
         if not self.targets.accepts(taken):
             return
         self.pictures.came(sightings.time_s, now_s)
@@ -110,12 +113,13 @@ class Follower:
         self.targets.observe(taken, pose, self.lens, math.hypot(velocity.pan_deg_s, velocity.tilt_deg_s))
         self.aiming.view = view_of(taken, pose, self.lens)
         self._sightings = taken
-        self.latency.saw(sightings.time_s, self.targets.people, pose)
+        self.latency.saw(steady_s, self.targets.people, pose)
 
     @property
     def image_latency_s(self) -> float:
-        """How old a picture is when it arrives: as set at first, measured since the head first moved."""
-        return self.latency.latency_s
+        """How old the newest picture was when it arrived: as set at first, measured since the head first moved, and
+        told by the camera's own clock where that is known."""
+        return self.latency.latency_s + self.source_clock.late_s
 
     def reported(self, pose: Pose, zoomed: bool = True) -> None:
         """What the camera said of its head, when it said so. `zoomed`: the zoom was told, and not assumed."""
@@ -135,7 +139,8 @@ class Follower:
         if not (math.isfinite(pan_deg) and math.isfinite(tilt_deg) and from_s < to_s):
             self.targets.dropped["image motion that is none"] += 1
             return
-        self.latency.turned(from_s, to_s, pan_deg, tilt_deg)
+        late_s = self.source_clock.late_s
+        self.latency.turned(from_s - late_s, to_s - late_s, pan_deg, tilt_deg)
         if self.log.reports_since(to_s) > BLIND_S:
             self.log.turned(from_s - self.image_latency_s, to_s - self.image_latency_s, pan_deg, tilt_deg)
 

@@ -7,6 +7,7 @@ inside its driver.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -97,7 +98,7 @@ class View:
 class Sightings:
     """Objects in one picture, as parallel arrays.
 
-    time_s         when the picture was taken, as well as that is known
+    time_s         when the picture was taken, as well as that is known; to a follower, when it arrived
     width, height  pixels of the picture
     boxes_xyxy     float32 (n, 4): left, top, right, bottom in pixels
     scores         float32 (n,)
@@ -105,6 +106,7 @@ class Sightings:
     gids           int64 (n,): identity over all cameras, 0 = none
     seen           bool (n,): False = not seen in this picture, only expected there
     class_ids      int32 (n,)
+    source_s       when it was taken by the camera's own clock, in seconds; NaN = not told
     """
 
     time_s: float
@@ -116,6 +118,7 @@ class Sightings:
     gids: I64
     seen: Bools
     class_ids: I32
+    source_s: float = math.nan
 
     def __len__(self) -> int:
         return len(self.track_ids)

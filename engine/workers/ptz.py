@@ -10,6 +10,7 @@ Nobody waits for this worker. Records that it could not read in time are counted
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -133,7 +134,14 @@ def sightings_of(
         gids=chosen.gids,
         seen=chosen.states != TrackState.COASTING,
         class_ids=chosen.class_ids,
+        source_s=source_time_s(meta),
     )
+
+
+def source_time_s(meta: ResultMeta) -> float:
+    """When the camera says that it took the picture; NaN where it does not say, and where its time begins anew."""
+    begins_anew = bool(meta.flags & FrameFlag.DISCONTINUITY)
+    return math.nan if meta.pts_ns < 0 or begins_anew else meta.pts_ns / 1e9
 
 
 def shift_since(camera: Camera, meta: ResultMeta, gap: int) -> tuple[float, PictureShift] | None:

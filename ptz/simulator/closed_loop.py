@@ -40,6 +40,8 @@ from ptz.virtual_time import run_virtual
 
 START_S = 1000.0
 """Virtual time at which a run begins: like a machine that has been up for a while."""
+SOURCE_BEHIND_S = 777.0
+"""The camera's clock, in which it tells when pictures were taken (as RTP does), shows another time than ours."""
 SHIFT_NOISE = 0.02
 """Standard deviation of measured image motion, as a share of it; and so many degrees besides."""
 SHIFT_NOISE_DEG = 0.01
@@ -237,7 +239,8 @@ class Rig:
             loop.call_at(known_s, self.pilot.image_moved, before_s, arrived_s, noisy[0], noisy[1])
         self._last = (arrived_s, pose)
         turning = self.device.velocity(taken_s)
-        loop.call_at(known_s, self.pilot.observe, self._see(seen, pose, turning, arrived_s))
+        sightings = replace(self._see(seen, pose, turning, arrived_s), source_s=taken_s - SOURCE_BEHIND_S)
+        loop.call_at(known_s, self.pilot.observe, sightings)
 
     def _arrival_s(self, taken_s: float) -> float | None:
         """When a picture is there, None where it never is. Pictures do not overtake each other."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,9 +16,17 @@ from engine.clock import SystemClock
 from engine.config import CameraConfig, RunConfig
 from engine.config.ptz import PtzConfig
 from engine.errors import ConfigError, EngineError
-from engine.types import PictureShift, ResultMeta, Tracks, TrackState
+from engine.types import FrameFlag, PictureShift, ResultMeta, Tracks, TrackState
 from engine.workers.feed import Feed
-from engine.workers.ptz import Camera, advance, open_camera, picked_at, shift_since, sightings_of
+from engine.workers.ptz import (
+    Camera,
+    advance,
+    open_camera,
+    picked_at,
+    shift_since,
+    sightings_of,
+    source_time_s,
+)
 from engine.workers.ptz_commands import Commands
 from engine.workers.ptz_heads import Heads
 from tests.ptz.simulator.served import PASSWORD, USER, ServedCamera, served_camera
@@ -61,6 +70,13 @@ def test_who_coasts_is_not_seen() -> None:
     states = np.array([TrackState.CONFIRMED, TrackState.COASTING], np.int32)
     seen = sightings_of(camera_with(replace(tracks, states=states)), meta_of(), 5.0, LABELS, frozenset())
     assert seen.seen.tolist() == [True, False]
+
+
+def test_the_cameras_own_time_goes_along_unless_it_begins_anew() -> None:
+    meta = replace(meta_of(), pts_ns=2_500_000_000)
+    assert source_time_s(meta) == 2.5
+    assert math.isnan(source_time_s(replace(meta, pts_ns=-1)))
+    assert math.isnan(source_time_s(replace(meta, flags=FrameFlag.DISCONTINUITY)))
 
 
 def test_a_click_means_the_smallest_box_around_it() -> None:
