@@ -5,7 +5,8 @@
     python -m bench.ptz --scene NAME … [--profile NAME …] [--policy NAME …] [--law NAME …]
 
 All in virtual time (`ptz.simulator.closed_loop`): boxes from an oracle at 15 fps (2 % noise, 5 % missed, 0.5 % false),
-video 0.25 s late, 80 ms of inference, commands, motors and reports as the profile says. Requests that renew a running
+video 0.25 s late with the camera's own time stamps, 80 ms of inference, commands, motors and reports as the profile
+says. Requests that renew a running
 turn before its end are counted apart from commands. Nothing here is measured on a real camera. The first 6 s of a run
 (start-up probe, first zoom) are not judged. Goals are judged by the worst seed.
 

@@ -314,10 +314,9 @@ class Wishes:
             self.health.clear("blind")
 
     def _moves_again(self, key: tuple[str, int], held: Held) -> bool:
-        """It was seen to turn this way; or any way, where it did neither."""
+        """It was seen to turn this way; or any way, where it is not at its end: a motor that turns, turns both ways."""
         axis, sign = key
-        other = self._held.get((axis, -sign))
-        ways = (sign,) if held.limit or other is None or other.limit else (-1, 1)
+        ways = (sign,) if held.limit else (-1, 1)
         return any(self.motion.moved_s.get((axis, way), -math.inf) > held.since_s for way in ways)
 
     def never_moved(self, now_s: float, reason: str) -> None:
