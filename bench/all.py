@@ -145,7 +145,7 @@ def benchmarks(data: Path) -> list[Benchmark]:
                   "ends of turns are ignored; at most 2 requests with credentials in a minute",
                   ("bench.ptz", "--safety"), minutes=1),
         Benchmark("ptz-detector", "Following people with a real detector on rendered pictures", "as with the oracle",
-                  ("bench.ptz", "--detector", "yolov8n_640_f32_dynbatch", "--seeds", "1"), minutes=8),
+                  ("bench.ptz", "--detector", "yolox_nano_416_f32", "--seeds", "1"), minutes=2),
         Benchmark("gpu", "On a GPU", "NV12 to the model's input: ≥ 80 % of copy bandwidth",
                   ("bench.gpu",), minutes=5, needs_gpu=True),
     ]  # fmt: skip
