@@ -181,7 +181,7 @@ def test_speeds_are_measured_kept_and_used(
 ) -> None:
     monkeypatch.setattr(
         "engine.ptz_cli_calibrate.QUICK",
-        CalibrationPlan(levels=(30,), zooms=(1.0,), zoom_levels=(), run_s=1.0),
+        CalibrationPlan(levels=(30,), zooms=(1.0,), zoom_levels=(), run_s=2.0),
     )
     speeds = tmp_path / "speeds.json"
     assert main(["calibrate", *flags(served), "--quick", "--out", str(speeds)]) == 0
@@ -192,7 +192,7 @@ def test_speeds_are_measured_kept_and_used(
     now_s = time.monotonic()
     served.device.turn(Levels(pan=30), now_s, now_s + 3)
     time.sleep(1.5)
-    assert served.device.velocity(time.monotonic()).pan_deg_s == pytest.approx(measured, rel=0.1)
+    assert served.device.velocity(time.monotonic()).pan_deg_s == pytest.approx(measured, rel=0.15)
     assert abs(before) < 1 or before > 359, "it was put back"
     # Once more: nothing is left to be measured.
     assert main(["calibrate", *flags(served), "--quick", "--out", str(speeds)]) == 0
