@@ -17,7 +17,6 @@ from ptz.types import (
     FollowState,
     GoTo,
     GoToPreset,
-    HeadState,
     Pose,
     Sightings,
     Status,
@@ -27,7 +26,6 @@ from ptz.types import (
 )
 
 QUIET = frozenset({FollowState.IDLE, FollowState.HOLDING, FollowState.MANUAL, FollowState.PAUSED})
-BLOCKED = frozenset({HeadState.LOCKED, HeadState.TAKEN, HeadState.UNREACHABLE, HeadState.STARTING})
 MOST_TTL_S = 10.0
 
 

@@ -135,11 +135,6 @@ class Element:
             return default
         raise PtzProtocolError(f"{self.where}: <{self.name}> has no {name!r}")
 
-    def bool_attribute(self, name: str, default: bool) -> bool:
-        """An attribute's truth."""
-        text = self.attributes.get(name, "").strip()
-        return truth(text, f"{self.where}: {name!r} of <{self.name}>") if text else default
-
 
 def number(text: str, where: str) -> float:
     """A finite number; raises `PtzProtocolError` for anything else: words, NaN, infinity."""

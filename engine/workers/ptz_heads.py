@@ -136,8 +136,11 @@ class Heads:
                 group.create_task(self._tell())
                 group.create_task(self._sample())
         finally:
-            closing = (station.head.close() for station in self.stations.values())
-            await asyncio.gather(*closing, return_exceptions=True)
+            for name, station in self.stations.items():
+                try:
+                    await station.head.close()
+                except PtzError as error:
+                    self._log(name, HeadEvent(self._now(), "state", f"was not let go of in order: {error}"))
             self._watchdog.close()
 
     async def _tell(self) -> None:

@@ -7,6 +7,7 @@ with dead time is Ku = π / (2 L) = 3.1 1/s, its period Tu = 4 L = 2 s.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,9 +77,9 @@ class _OnPixels(Law):
             self._speed = (x * half[0], y * half[1])
         return Turn(Velocity(*self._speed, self._zooming.decide(aim, log, now_s)))
 
+    @abstractmethod
     def act(self, x: float, y: float, since_s: float) -> Pair:
         """Speeds in halves of the picture a second for offsets in halves of the picture."""
-        raise NotImplementedError
 
 
 class Proportional(_OnPixels, name="p"):

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from engine.config import load_run_config, render_config
-from engine.config.ptz import PTZ_SETTINGS, RANGES, PtzConfig
+from engine.config.ptz import LAWS, POLICIES, PTZ_SETTINGS, RANGES, PtzConfig
 from engine.config.settings import RunConfig
+from engine.control import ptz as control_ptz
 from engine.errors import ConfigError
+from ptz import settings
+from ptz.laws.base import law_names
 
 HEAD = {
     "driver": "hikvision",
@@ -110,3 +113,9 @@ def test_the_documentation_lists_every_key() -> None:
     text = (Path(__file__).resolve().parents[2] / "docs" / "ptz.md").read_text()
     for key in (*PTZ_SETTINGS, *RANGES, "lens"):
         assert f"\n| `{key}` |" in text, key
+
+
+def test_names_are_those_of_the_parts_they_stand_for() -> None:
+    """Written again where the parts themselves may not be imported."""
+    assert settings.POLICIES == POLICIES == control_ptz.POLICIES
+    assert sorted(LAWS) == law_names()
