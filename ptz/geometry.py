@@ -165,8 +165,10 @@ def angle_box(box_xyxy: Sequence[float] | F64, view: View) -> AngleBox:
     if left <= view.width / 2 <= right and top <= pole <= bottom:
         west = azimuth_deg(view.pan_deg - 180.0)
         return AngleBox(west, west + 360.0, float(up.min()), float(up.max()))
-    turns = wrap_deg(pan - view.pan_deg)
-    west = azimuth_deg(view.pan_deg + float(turns.min()))
+    # Beyond the pole directions lie around the back of the view; a box without the pole spans less than half a turn.
+    inside_deg, _ = pixel_to_angles((left + right) / 2, (top + bottom) / 2, view)
+    turns = wrap_deg(pan - inside_deg)
+    west = azimuth_deg(inside_deg + float(turns.min()))
     return AngleBox(west, west + float(np.ptp(turns)), float(up.min()), float(up.max()))
 
 

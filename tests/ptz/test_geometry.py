@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from ptz.geometry import (
@@ -148,6 +148,7 @@ def test_what_lies_beyond_a_stop_is_approached_as_far_as_it_goes() -> None:
 
 
 @given(views, st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 0.5), st.floats(0.01, 0.5))
+@example(View(width=160, height=120, pan_deg=0.0, tilt_deg=-86.0, hfov_deg=11.0), 0.5, 1.0, 0.5, 0.5)
 def test_a_box_in_directions_holds_every_pixel_of_it(
     view: View, left: float, top: float, width: float, height: float
 ) -> None:
