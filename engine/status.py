@@ -311,7 +311,7 @@ def results_lost(run: Supervisor, camera: str) -> dict[str, dict[str, int]]:
     }
     results = run.processes["results"].snapshot.get("cameras", {}).get(camera, {})
     found["masks"] = {"slot_full": int(results.get("masks_lost", 0))}
-    for place, worker in (("jsonl", "results"), ("video", f"overlay:{camera}")):
+    for place, worker in (("jsonl", "results"), ("video", f"stream:{camera}")):
         if worker in run.processes:
             cameras: dict[str, Any] = run.processes[worker].snapshot.get("cameras", {})
             found[place] = cameras.get(camera, {}).get("dropped", {})

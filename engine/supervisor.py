@@ -117,7 +117,7 @@ class Supervisor:
             limit = None if never_given_up else config.supervisor.restart_limit
             policy = RestartPolicy(limit, config.supervisor.restart_window_s)
             self.processes[spec.name] = WorkerProcess(spec, policy, self._lock_file(f"status-{spec.name}"))
-            if spec.kind == "output":
+            if spec.kind in ("output", "stream"):
                 for camera in self.cameras.values():
                     if spec.camera in ("", camera.name):
                         camera.outputs_left.add(spec.name)

@@ -1,11 +1,15 @@
 """Who runs and who reads what: the process graph of a run as plain data.
 
-    decode:<camera> ──frames──► infer ──detections──► track ──tracks──► results, overlay:<camera>
-                        └───────────────────────────────────────────────► overlay:<camera>
+    decode:<camera> ──frames──► infer ──detections──► track ──tracks──► results, bus, stream:<camera>
+                        └───────────────────────────────────────────────► stream:<camera>
 
 With segmentation (`has_segmentation`) a stage more, which sees the frames, too:
 
-    … track ──tracks──► segment ──masks──► results, overlay:<camera>
+    … track ──tracks──► segment ──masks──► results, stream:<camera>
+
+What `stream:<camera>` has encoded goes to those who show it:
+
+    stream:<camera> ──packets──► control, publish:<camera>
 
 Whatever the outputs read, `control` reads, too, for those who listen, and `ptz` of the cameras that it steers or is
 guided by; nobody ever waits for these two. What `ptz` knows of a head goes back to the camera's pictures:
@@ -27,14 +31,17 @@ from engine.types import Embeddings, nv12_geometry
 from ipc.pool import PoolLayout
 
 # Consumer rows. A row is never reassigned, so nothing changes when a worker restarts.
-FRAMES_INFER, FRAMES_OVERLAY, FRAMES_TRACK, FRAMES_SEGMENT = 0, 1, 2, 3
+FRAMES_INFER, FRAMES_STREAM, FRAMES_TRACK, FRAMES_SEGMENT = 0, 1, 2, 3
 DETECTIONS_TRACK = 0
-TRACKS_RESULTS, TRACKS_OVERLAY, TRACKS_SEGMENT, TRACKS_CONTROL, TRACKS_PTZ = 0, 1, 2, 3, 4
-MASKS_RESULTS, MASKS_OVERLAY, MASKS_CONTROL, MASKS_PTZ = 0, 1, 3, 4
+TRACKS_RESULTS, TRACKS_STREAM, TRACKS_SEGMENT, TRACKS_CONTROL, TRACKS_PTZ, TRACKS_BUS, TRACKS_API = range(7)
+MASKS_RESULTS, MASKS_STREAM, MASKS_CONTROL, MASKS_PTZ, MASKS_BUS, MASKS_API = 0, 1, 3, 4, 5, 6
 POSE_DECODE = 0
-ONLOOKERS = ("control", "ptz")
+PACKETS_CONTROL, PACKETS_PUBLISH = 0, 1
+ONLOOKERS = ("control", "ptz", "bus")
 """Who reads results and is never waited for."""
 
+PACKETS_KEPT = 48
+"""Slots of packets that are still there when a reader looks: a second and a half at 30 frames/s."""
 POSES_KEPT = 12
 """Samples of a head that are still there when a decoder looks: half a second of turning."""
 STATUS_SLOT_BYTES = 256 * 1024
@@ -46,6 +53,9 @@ FRAMES_EMBEDDED = 2
 """Frames of one camera that may wait for the re-identification network while detection goes on."""
 MOST_MEASURED_BATCH = 8
 """Above this a CPU gains nothing any more; a device that does has its batch configured."""
+
+
+_STAGES = ("ptz", "decode", "infer", "track", "segment", "output", "stream", "publish", "bus", "control")
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class WorkerSpec:
     @property
     def stage(self) -> int:
         """Place in the pipeline; workers are stopped in this order."""
-        return ("ptz", "decode", "infer", "track", "segment", "output", "control").index(self.kind)
+        return _STAGES.index(self.kind)
 
 
 @dataclass(frozen=True)
@@ -90,8 +100,13 @@ def workers(config: RunConfig) -> list[WorkerSpec]:
     if config.control.enabled:
         specs.append(WorkerSpec("control", "control"))
     specs.append(WorkerSpec("results", "output"))
-    if config.output.overlay:
-        specs += [WorkerSpec(f"overlay:{camera.name}", "output", camera.name) for camera in config.cameras]
+    if has_bus(config):
+        specs.append(WorkerSpec("bus", "bus"))
+    for camera in config.cameras:
+        if publishes(config):
+            specs.append(WorkerSpec(f"publish:{camera.name}", "publish", camera.name))
+        if has_stream(config):
+            specs.append(WorkerSpec(f"stream:{camera.name}", "stream", camera.name))
     if has_segmentation(config):
         specs.append(WorkerSpec("segment", "segment"))
     if heads(config):
@@ -101,6 +116,30 @@ def workers(config: RunConfig) -> list[WorkerSpec]:
     host = "infer" if config.decode.place == "inference" else ""
     specs += [WorkerSpec(f"decode:{camera.name}", "decode", camera.name, host) for camera in config.cameras]
     return specs
+
+
+def has_live_video(config: RunConfig) -> bool:
+    """Whether cameras are shown while they run. Not in offline runs: nobody can look at them in time."""
+    return (
+        config.stream.enabled
+        and not config.offline
+        and (config.control.enabled or bool(config.stream.publish))
+    )
+
+
+def has_stream(config: RunConfig) -> bool:
+    """Whether there is a stage that draws and encodes: for a file, or for those who look."""
+    return config.output.overlay or has_live_video(config)
+
+
+def publishes(config: RunConfig) -> bool:
+    """Whether live video goes to servers or folders."""
+    return has_live_video(config) and bool(config.stream.publish)
+
+
+def has_bus(config: RunConfig) -> bool:
+    """Whether results go to brokers."""
+    return bool(config.bus.urls)
 
 
 def heads(config: RunConfig) -> tuple[str, ...]:
@@ -187,8 +226,10 @@ def result_pools(config: RunConfig, camera: str) -> list[PoolSpec]:
     """The pools for a camera's results, stage by stage, and for its head; their size does not depend on the picture."""
     masks = has_segmentation(config)
     outputs = {"results": MASKS_RESULTS if masks else TRACKS_RESULTS}
-    if config.output.overlay:
-        outputs[f"overlay:{camera}"] = MASKS_OVERLAY if masks else TRACKS_OVERLAY
+    if has_stream(config):
+        outputs[f"stream:{camera}"] = MASKS_STREAM if masks else TRACKS_STREAM
+    if has_bus(config):
+        outputs["bus"] = MASKS_BUS if masks else TRACKS_BUS
     if config.control.enabled:
         outputs["control"] = MASKS_CONTROL if masks else TRACKS_CONTROL
     if camera in watched_for_heads(config):
@@ -201,6 +242,8 @@ def result_pools(config: RunConfig, camera: str) -> list[PoolSpec]:
         pools.append(_result_pool(config, "tracks", camera, "track", outputs))
     if camera in heads(config):
         pools.append(_pose_pool(camera))
+    if has_live_video(config):
+        pools.append(_packet_pool(config, camera))
     return pools
 
 
@@ -210,10 +253,19 @@ def _pose_pool(camera: str) -> PoolSpec:
     return PoolSpec(f"pose:{camera}", camera, "ptz", {f"decode:{camera}": POSE_DECODE}, layout)
 
 
+def _packet_pool(config: RunConfig, camera: str) -> PoolSpec:
+    """What a camera's encoders have made. Nobody is waited for: a viewer who falls behind goes on at a key frame."""
+    readers = {"control": PACKETS_CONTROL} if config.control.enabled else {}
+    if publishes(config):
+        readers[f"publish:{camera}"] = PACKETS_PUBLISH
+    layout = PoolLayout((1, 1), config.stream.packet_slot_kib * 1024, PACKETS_KEPT)
+    return PoolSpec(f"packets:{camera}", camera, f"stream:{camera}", readers, layout, tuple(readers))
+
+
 def _result_pool(
     config: RunConfig, what: str, camera: str, producer: str, readers: dict[str, int]
 ) -> PoolSpec:
-    rows = 2 if what == "detections" else 5
+    rows = 2 if what == "detections" else 7
     slot_bytes = config.pool.result_slot_kib * 1024
     if what == "detections":
         slot_bytes += embedding_room_bytes(config)
@@ -233,8 +285,8 @@ def frame_pool(
 ) -> PoolSpec:
     """The pool for frames of a camera, sized for this picture."""
     readers = {"infer": FRAMES_INFER, "track": FRAMES_TRACK}
-    if config.output.overlay:
-        readers[f"overlay:{camera}"] = FRAMES_OVERLAY
+    if has_stream(config):
+        readers[f"stream:{camera}"] = FRAMES_STREAM
     leases: tuple[int, ...] = (frames_in_flight(config), 2, 1)
     if has_segmentation(config):
         readers["segment"] = FRAMES_SEGMENT

@@ -350,7 +350,7 @@ HEALTH: list[tuple[str, list[str], Callable[[Supervisor], None]]] = [
         lose_one_and_the_password_of_the_other,
     ),
     ("failing", ["process infer: failed: exit status 1"], lambda run: fail(run, "infer")),
-    ("failing", ["process overlay:yard: failed: exit status 1"], lambda run: fail(run, "overlay:yard")),
+    ("failing", ["process stream:yard: failed: exit status 1"], lambda run: fail(run, "stream:yard")),
 ]
 
 
@@ -373,7 +373,7 @@ def test_a_camera_from_end_to_end(run: Supervisor) -> None:
         run, "results", latency={"gate": {"total": total.to_dict()}},
         cameras={"gate": {"written": 77, "fps": 12.0, "masks_lost": 9, "dropped": {"overrun": 2, "output_failed": 0}}},
     )  # fmt: skip
-    tell(run, "overlay:gate", cameras={"gate": {"written": 70, "dropped": {"frame_gone": 3}}})
+    tell(run, "stream:gate", cameras={"gate": {"written": 70, "dropped": {"frame_gone": 3}}})
     motion = {"mode": "auto", "frames": 77, "moved": 3, "untrusted": {"first": 1}}
     tell(run, "track", lost={"gate": 5, "yard": 0}, camera_motion={"gate": motion, "yard": None})
     found = gate(run)

@@ -105,7 +105,7 @@ def test_where_a_head_points_goes_to_the_decoder_of_its_camera(place: str) -> No
 @pytest.mark.parametrize("config", CONFIGURATIONS)
 def test_who_is_there_and_in_which_order(config: RunConfig) -> None:
     specs = topology.workers(config)
-    overlays = [f"overlay:{camera.name}" for camera in CAMERAS] if config.output.overlay else []
+    overlays = [f"stream:{camera.name}" for camera in CAMERAS] if config.output.overlay else []
     assert [spec.name for spec in specs] == [
         *(["control"] if config.control.enabled else []),
         "results", *overlays, *(["segment"] if config.segment.standby else []),
@@ -158,7 +158,7 @@ def test_there_is_a_stage_for_masks_where_any_camera_may_want_them(
     assert ("segment" in {spec.name for spec in topology.workers(config)}) == wanted
     named = {pool.name: pool for pool in pools(config)}
     read = named[topology.pool_of_outputs(config, "back")]
-    assert set(read.consumers) == {"results", "overlay:back", "control"}, (
+    assert set(read.consumers) == {"results", "stream:back", "control"}, (
         "outputs read the last pool and no other"
     )
     assert set(named["tracks:back"].consumers) == ({"segment"} if wanted else set(read.consumers))

@@ -1,12 +1,13 @@
 """Configuration: what the settings are (`settings`), where values come from (`load`), how they are shown."""
 
+from engine.config.bus import BusConfig
+from engine.config.control import ControlConfig
 from engine.config.files import configs_dir
 from engine.config.load import LoadedConfig, load_run_config
 from engine.config.render import render_config
 from engine.config.segment import SegmentConfig
 from engine.config.settings import (
     CameraConfig,
-    ControlConfig,
     DecodeConfig,
     InferConfig,
     OutputConfig,
@@ -15,8 +16,10 @@ from engine.config.settings import (
     SupervisorConfig,
     TrackConfig,
 )
+from engine.config.stream import StreamConfig
 
 __all__ = [
+    "BusConfig",
     "CameraConfig",
     "ControlConfig",
     "DecodeConfig",
@@ -26,6 +29,7 @@ __all__ = [
     "PoolConfig",
     "RunConfig",
     "SegmentConfig",
+    "StreamConfig",
     "SupervisorConfig",
     "TrackConfig",
     "configs_dir",

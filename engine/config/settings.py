@@ -10,12 +10,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 
+from engine.config.bus import BusConfig
+from engine.config.control import ControlConfig
 from engine.config.files import unknown_name
 from engine.config.identity import OFF, EventsConfig, IdentityConfig, ReidConfig
 from engine.config.links import LinkConfig, link_from_json
 from engine.config.ptz import PtzConfig, ptz_from, ptz_to_json
 from engine.config.regions import Line, Zone, check_names, lines_from, regions_to_json, zones_from
 from engine.config.segment import SEGMENT_MODES, SegmentConfig
+from engine.config.stream import StreamConfig
 from engine.config.values import Setting, checked, setting
 from engine.errors import ConfigError
 from engine.secrets import mask_url, resolve_references
@@ -26,8 +29,8 @@ MOST_FRAMES_HELD = 56
 A pool has 64 slots; inference needs one more than that, the overlay two, segmentation two, the tracker one, one is
 the newest and one is being written. `engine.topology` lays pools out, and its tests hold this number against it.
 """
-MOST_RESULTS_KEPT = 57
-"""The same for results: 64 slots less five readers, the newest and the one being written."""
+MOST_RESULTS_KEPT = 55
+"""The same for results: 64 slots less seven readers, the newest and the one being written."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -288,17 +291,6 @@ class OutputConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class ControlConfig:
-    """The HTTP side: /health and /metrics."""
-
-    host: str = setting(
-        "127.0.0.1", "address to listen on; only this machine, because there is no login", flag="--host"
-    )
-    port: int = setting(8080, "TCP port; 0 = any free one", bounds=(0, 65535), flag="--port")
-    enabled: bool = setting(True, "run the HTTP side at all")
-
-
-@dataclass(frozen=True, slots=True)
 class SupervisorConfig:
     """Watching over the worker processes."""
 
@@ -346,6 +338,8 @@ class RunConfig:
     events: EventsConfig = field(default_factory=EventsConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    stream: StreamConfig = field(default_factory=StreamConfig)
+    bus: BusConfig = field(default_factory=BusConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
     supervisor: SupervisorConfig = field(default_factory=SupervisorConfig)
     links: tuple[LinkConfig, ...] = ()
@@ -409,6 +403,8 @@ SECTIONS: dict[str, type] = {
     "events": EventsConfig,
     "segment": SegmentConfig,
     "output": OutputConfig,
+    "stream": StreamConfig,
+    "bus": BusConfig,
     "control": ControlConfig,
     "supervisor": SupervisorConfig,
 }

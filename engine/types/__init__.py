@@ -19,6 +19,7 @@ from engine.types.frame import (
 )
 from engine.types.masks import Masks, MaskSource
 from engine.types.objects import Detections, Tracks, TrackState, Written
+from engine.types.packet import Packet, PacketFlag, PacketMeta, Rendition
 from engine.types.pose import PoseSample, PtzPose
 from engine.types.prompts import Prompt
 from engine.types.result import PictureShift, ResultMeta, Trace
@@ -41,10 +42,14 @@ __all__ = [
     "FrameNv12",
     "MaskSource",
     "Masks",
+    "Packet",
+    "PacketFlag",
+    "PacketMeta",
     "PictureShift",
     "PoseSample",
     "Prompt",
     "PtzPose",
+    "Rendition",
     "ResultMeta",
     "Surface",
     "Trace",

@@ -1,7 +1,7 @@
 """Output worker: tracks joined to their frames by sequence number, written to files, in order.
 
 `results` serves every camera with JSON lines and measures latency at the end of the pipeline;
-`overlay:<camera>` writes one camera's video. Both skip nothing that is there and count what is not.
+`stream:<camera>` writes one camera's video. Both skip nothing that is there and count what is not.
 """
 
 from __future__ import annotations
@@ -105,10 +105,10 @@ def open_output(context: Context, name: str) -> Output:
     """The camera's video for an overlay worker, its JSON lines otherwise. Raises `OutputError`."""
     settings, resume = context.config.output, context.incarnation > 0
     directory = Path(settings.directory)
-    if context.camera:
+    if context.camera and settings.overlay:
         encoder = EncoderSettings(settings.encoder, settings.preset, settings.crf)
         return VideoOutput(directory / f"{name}.mp4", encoder, resume=resume)
-    if settings.jsonl:
+    if settings.jsonl and not context.camera:
         return JsonlOutput(directory / f"{name}.jsonl", resume=resume, masks=settings.masks)
     return NoOutput()
 

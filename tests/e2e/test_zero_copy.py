@@ -119,7 +119,7 @@ def test_readers_share_one_memory_that_they_cannot_write(engine_run: Start, data
     mappings = [m for pid in (*names, run.process.pid) for m in frame_mappings(pid)]
     assert run.stop() == 0, run.text()
     users = {names.get(m.pid, "supervisor"): m.perms for m in mappings}
-    readers = {"infer", "track", "overlay:cam0"}
+    readers = {"infer", "track", "stream:cam0"}
     assert users == {"decode:cam0": "rw-s"} | dict.fromkeys(readers, "r--s")
     assert len(mappings) == len(users), "once in each process"
     (inode,), (size,) = {m.inode for m in mappings}, {m.size for m in mappings}

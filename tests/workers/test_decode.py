@@ -348,7 +348,7 @@ def test_who_waits_for_frames_is_woken_and_nobody_else(house: House) -> None:
     house.create_frame_pool("gate", 64, 48)
     publisher = Publisher(house.start("decode:gate").context, loop=False)
     readers = house.pools.newest("frames:gate")
-    assert readers is not None and {"infer", "overlay:gate"} <= set(readers.spec.consumers)
+    assert readers is not None and {"infer", "stream:gate"} <= set(readers.spec.consumers)
     assert not any(wake.wait(0) for wake in house.wakes.values())
     publish(house, publisher, 1)
     assert {name for name, wake in house.wakes.items() if wake.wait(0)} == {"infer"}

@@ -567,7 +567,7 @@ def test_offline_thinning_lets_the_decoder_go_on(open_inference: Callable[..., I
     house = inference.house
     frames = house.producer("frames:a")
     tracker = house.start("track").context
-    overlay = house.start("overlay:a").context
+    overlay = house.start("stream:a").context
     told = 0
     for index in range(200):
         for _ in range(3):

@@ -167,7 +167,7 @@ def test_masks_stand_in_the_lines_as_configured(open_house: OpenHouse, tmp_path:
 
 
 def test_an_object_is_tinted_in_the_video(house: House, tmp_path: Path) -> None:
-    worker, camera = start(house, "overlay:a")
+    worker, camera = start(house, "stream:a")
     publish_masked(house, 8, count=10)
     assert advance_all(worker.context, camera) == 10
     camera.output.close()
@@ -367,7 +367,7 @@ def test_offline_a_full_disk_is_the_end(open_house: OpenHouse, tmp_path: Path) -
 
 
 def test_a_video_is_drawn_from_the_very_frames(house: House) -> None:
-    worker, camera = start(house, "overlay:a")
+    worker, camera = start(house, "stream:a")
     track(house, 4)
     end(house)
     assert advance_all(worker.context, camera) == 5
@@ -378,7 +378,7 @@ def test_a_video_is_drawn_from_the_very_frames(house: House) -> None:
 
 
 def test_a_result_whose_frame_is_gone_is_counted_and_not_as_written(house: House) -> None:
-    worker, camera = start(house, "overlay:a")
+    worker, camera = start(house, "stream:a")
     frames, tracks = house.producer("frames:a"), house.producer("tracks:a")
     for index in range(house.memory("frames:a").layout.slots + 2):
         publish_frame(frames, index)
@@ -391,12 +391,12 @@ def test_a_result_whose_frame_is_gone_is_counted_and_not_as_written(house: House
 
 
 def test_a_killed_overlay_goes_on_in_the_next_part(house: House) -> None:
-    worker, camera = start(house, "overlay:a")
+    worker, camera = start(house, "stream:a")
     track(house, 3)
     advance_all(worker.context, camera)
     camera.output.close()
-    kill(house, camera, "overlay:a")
-    worker, camera = start(house, "overlay:a")
+    kill(house, camera, "stream:a")
+    worker, camera = start(house, "stream:a")
     track(house, 2)
     assert advance_all(worker.context, camera) == 2
     camera.output.close()
@@ -405,7 +405,7 @@ def test_a_killed_overlay_goes_on_in_the_next_part(house: House) -> None:
 
 def test_an_overlay_waits_for_the_pool_of_its_frame(open_house: OpenHouse, tmp_path: Path) -> None:
     house = open_house(config_of(tmp_path))
-    worker, camera = start(house, "overlay:a")
+    worker, camera = start(house, "stream:a")
     publish_result(house.producer("tracks:a"), 1, one_object(1))
     assert not advance(worker.context, camera)
     house.create_frame_pool("a", 64, 48)

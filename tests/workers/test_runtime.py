@@ -58,7 +58,7 @@ def test_a_worker_knows_who_it_is_and_what_it_reads_and_writes(house: House) -> 
     house.kill("track")
     second = house.start("track", before={"lost": {"a": 3}}).context
     assert second.incarnation == 1 and second.before == {"lost": {"a": 3}}
-    assert house.start("overlay:b").context.camera == "b"
+    assert house.start("stream:b").context.camera == "b"
 
 
 def test_labels_pools_and_the_order_to_stop_are_taken_over_when_tended(house: House) -> None:

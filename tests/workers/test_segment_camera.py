@@ -140,7 +140,7 @@ def test_every_record_comes_out_once_and_in_order_whether_there_are_masks_or_not
     assert [meta.trace for meta in metas] == [meta.trace for meta in before], "the trace is carried on"
     assert house.memory("tracks:a").statistics().acknowledged[2] == 6
     assert house.memory("frames:a").statistics().leased == (0, 0, 0, 0)
-    assert {name for name, wake in house.wakes.items() if wake.wait(0)} >= {"results", "overlay:a"}
+    assert {name for name, wake in house.wakes.items() if wake.wait(0)} >= {"results", "stream:a"}
     assert masks_in_none(house)
 
 
@@ -368,7 +368,7 @@ def test_offline_every_so_many_frames_are_keyframes_whose_masks_are_there_at_onc
 def test_readers_that_have_not_caught_up_are_waited_for(open_house: OpenHouse) -> None:
     house = open_house(config_of(offline=True, pool=PoolConfig(result_history=2, history=30)))
     house.create_frame_pool("a", WIDTH, HEIGHT)
-    readers = {name: house.start(name).context.feeds["masks:a"] for name in ("results", "overlay:a")}
+    readers = {name: house.start(name).context.feeds["masks:a"] for name in ("results", "stream:a")}
     context, camera = start(house)
     tracks = house.producer("tracks:a")
     published = 0
@@ -381,7 +381,7 @@ def test_readers_that_have_not_caught_up_are_waited_for(open_house: OpenHouse) -
     assert 0 < done < published
     readers["results"].acknowledge(done)
     assert advance_all(context, camera, lambda _: None) == 0, "the slower of two readers counts"
-    readers["overlay:a"].acknowledge(done)
+    readers["stream:a"].acknowledge(done)
     assert advance_all(context, camera, lambda _: None) == published - done
     assert camera.lost == 0
 

@@ -94,7 +94,7 @@ def test_every_record_is_tracked_once_and_in_order(house: House) -> None:
     assert all(meta.trace.tracked_ns == house.clock.now_ns() for meta in metas_in(house.reader("tracks:a")))
     assert house.memory("detections:a").statistics().acknowledged[0] == 6
     assert house.memory("frames:a").statistics().leased == (0, 0, 0)
-    assert {name for name, wake in house.wakes.items() if wake.wait(0)} >= {"results", "overlay:a"}
+    assert {name for name, wake in house.wakes.items() if wake.wait(0)} >= {"results", "stream:a"}
 
 
 def test_records_say_how_the_picture_has_moved(open_house: OpenHouse) -> None:
@@ -268,7 +268,7 @@ def test_readers_that_have_not_caught_up_are_waited_for(open_house: OpenHouse) -
     )
     house = open_house(config)
     house.create_frame_pool("a", 64, 48)
-    readers = {name: house.start(name).context.feeds["tracks:a"] for name in ("results", "overlay:a")}
+    readers = {name: house.start(name).context.feeds["tracks:a"] for name in ("results", "stream:a")}
     context, camera = start(house)
     frames, results = house.producer("frames:a"), house.producer("detections:a")
     published = 0
@@ -281,7 +281,7 @@ def test_readers_that_have_not_caught_up_are_waited_for(open_house: OpenHouse) -
     assert 0 < tracked < published
     readers["results"].acknowledge(tracked)
     assert advance_all(context, camera) == 0, "the slower of two readers counts"
-    readers["overlay:a"].acknowledge(tracked)
+    readers["stream:a"].acknowledge(tracked)
     assert advance_all(context, camera) == published - tracked
     assert camera.last_seq == published and camera.lost == 0
 
