@@ -7,10 +7,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 ACCEPT := ../shared/acceptance/accept
 
-# Real peers that the tests start: an RTSP server, ffprobe as a second opinion, a client for HTTP.
+# Real peers that the tests start: servers for RTSP and RTMP, brokers, a browser, ffprobe as a second opinion.
 PEERS := ffmpeg gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 python3-gi gstreamer1.0-tools \
   gstreamer1.0-rtsp gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
-  gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-x curl procps
+  gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-x curl procps \
+  nginx libnginx-mod-rtmp mosquitto nats-server redis-server chromium
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check accept bench peers lock clean
@@ -58,7 +59,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: pyproject.toml requirements.lock | $(VENV)/bin/python
-	$(PIP) -c requirements.lock -e .
+	$(PIP) -c requirements.lock -e '.[webrtc]'
 	@touch $@
 
 # sam2 would be built against the newest torch, with CUDA, if it were built on its own: it takes the one that is there.

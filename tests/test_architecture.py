@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ipc", "kernels", "ptz", "engine")
-SIBLINGS = ("sources", "models", "tracking", "identity", "outputs", "segmentation", "evaluation", "events")
+SIBLINGS = ("sources", "models", "tracking", "identity", "outputs", "segmentation", "evaluation", "events",
+            "publish", "webrtc", "bus", "adapters")  # fmt: skip
 
 HEAVY = {
     "onnxruntime": {"engine/models/ort.py"},
@@ -34,9 +35,15 @@ HEAVY = {
     "motmetrics": {"engine/evaluation/clear.py"},
     "trackeval": {"engine/evaluation/hota.py"},
     "trackers": set(),
-    "supervision": set(),
+    "supervision": {"engine/adapters/supervision.py"},
     "norfair": set(),
     "transformers": set(),
+    "aiortc": {"engine/webrtc/peer.py"},
+    "aiomqtt": {"engine/bus/mqtt.py"},
+    "nats": {"engine/bus/nats.py"},
+    "redis": {"engine/bus/redis.py"},
+    "aiokafka": {"engine/bus/kafka.py"},
+    "sdl2": {"engine/view_window.py"},
 }
 """Packages that are heavy or optional, and the only files that may import them."""
 
