@@ -16,6 +16,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from engine.config.overlay import DEFAULT_OVERLAY_STYLE
 from engine.outputs.base import FrameResult
 from engine.types import F32, U8, ColourMatrix, Tracks, TrackState
 from kernels import cpu as kernels
@@ -37,7 +38,7 @@ class YCbCr(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class OverlayStyle:
     """Sizes and fixed colours that fit one frame geometry. Pixels of the Y plane.
 
     line_px    width of a confirmed object's box; even, so that it covers whole chroma samples
@@ -46,6 +47,7 @@ class Style:
     pad_px     space around a text
     """
 
+    name: str
     line_px: int
     thin_px: int
     text_scale: float
@@ -59,11 +61,13 @@ class Style:
 
 
 @lru_cache(maxsize=64)
-def style_for(height: int, matrix: ColourMatrix, full_range: bool) -> Style:
-    """The style for frames of this height, matrix and range."""
+def style_for(
+    height: int, matrix: ColourMatrix, full_range: bool, name: str = DEFAULT_OVERLAY_STYLE
+) -> OverlayStyle:
+    """The style of this name (`engine.config.overlay.OVERLAY_STYLES`) for frames of this height, matrix and range."""
     half_line_px = max(1, round(height / 540))
-    return Style(
-        line_px=2 * half_line_px, thin_px=half_line_px,
+    return OverlayStyle(
+        name=name, line_px=2 * half_line_px, thin_px=half_line_px,
         text_scale=max(0.4, height / 1500), text_px=max(1, round(height / 1080)),
         pad_px=max(1, round(height / 360)), matrix=matrix, full_range=full_range,
         ink=ycbcr((0.0, 0.0, 0.0), matrix, full_range), paper=ycbcr((1.0, 1.0, 1.0), matrix, full_range),
@@ -92,8 +96,25 @@ def ycbcr(rgb: tuple[float, float, float], matrix: ColourMatrix, full_range: boo
     return YCbCr(round(16 + 219 * luma), round(128 + 224 * cb), round(128 + 224 * cr))
 
 
-def draw_result(y: U8, uv: U8, result: FrameResult, style: Style) -> None:
-    """Draw all objects of a frame and the status line, in place.
+class OverlayMemory:
+    """What the overlay knows of one camera from the frames before: trails, counts at zones and lines.
+
+    known  whether a zone that nothing was said of is empty; not so where somebody goes on with another's video
+    """
+
+    def __init__(self, known: bool = True) -> None:
+        self.known = known
+
+    def take(self, result: FrameResult) -> None:
+        """Remember a result, in order; `draw_result` does so by itself. Call it for results that are not drawn."""
+
+
+def draw_result(
+    y: U8, uv: U8, result: FrameResult, style: OverlayStyle, memory: OverlayMemory | None = None
+) -> None:
+    """Draw a result on its frame, in place: what the style asks for, in the order in which it has to lie.
+
+    memory  the camera's, owned by the caller; None for a single picture, which has no past
 
     y   uint8 (height, width)
     uv  uint8 (⌈height/2⌉, ⌈width/2⌉, 2): Cb, Cr
@@ -119,7 +140,7 @@ def draw_result(y: U8, uv: U8, result: FrameResult, style: Style) -> None:
     draw_status(y, uv, status_text(result), style)
 
 
-def draw_masks(y: U8, uv: U8, tracks: Tracks, style: Style) -> None:
+def draw_masks(y: U8, uv: U8, tracks: Tracks, style: OverlayStyle) -> None:
     """Tint what each object covers in the colour of its box; small objects over large ones.
 
     A mask that was computed on this frame shows most; one that was moved here is lighter, and pales with its age.
@@ -170,7 +191,7 @@ def draw_box(y: U8, uv: U8, box_xyxy: list[int], colour: YCbCr, line_px: int) ->
         _fill(y, uv, strip, colour)
 
 
-def draw_dashed_box(y: U8, uv: U8, box_xyxy: list[int], colour: YCbCr, style: Style) -> None:
+def draw_dashed_box(y: U8, uv: U8, box_xyxy: list[int], colour: YCbCr, style: OverlayStyle) -> None:
     """Draw the outline of a box in dashes: of an object that is expected there and not seen."""
     left, top, right, bottom = box_xyxy
     if right <= left or bottom <= top:
@@ -187,7 +208,7 @@ def draw_dashed_box(y: U8, uv: U8, box_xyxy: list[int], colour: YCbCr, style: St
         _fill(y, uv, (right - line_px, begin, right, end), colour)
 
 
-def draw_label(y: U8, uv: U8, box_xyxy: list[int], text: str, colour: YCbCr, style: Style) -> None:
+def draw_label(y: U8, uv: U8, box_xyxy: list[int], text: str, colour: YCbCr, style: OverlayStyle) -> None:
     """Write a text on a strip of `colour` on top of a box; inside the box where there is no room above."""
     left, top, right, bottom = box_xyxy
     if right <= 0 or bottom <= 0 or left >= y.shape[1] or top >= y.shape[0]:
@@ -199,26 +220,31 @@ def draw_label(y: U8, uv: U8, box_xyxy: list[int], text: str, colour: YCbCr, sty
     write_text(y, uv, (strip_left, strip_top), text, (ink, colour), style)
 
 
-def draw_status(y: U8, uv: U8, text: str, style: Style) -> None:
+def draw_status(y: U8, uv: U8, text: str, style: OverlayStyle) -> None:
     """Write light text on a dark strip in the lower left corner."""
     _, height = strip_size(text, style)
     write_text(y, uv, (0, max(0, y.shape[0] - height)), text, (style.paper, style.ink), style)
 
 
 @lru_cache(maxsize=4096)
-def _text_size(text: str, style: Style) -> tuple[int, int, int]:
+def _text_size(text: str, style: OverlayStyle) -> tuple[int, int, int]:
     (width, ascent), descent = cv2.getTextSize(text, _FONT, style.text_scale, style.text_px)
     return width, ascent, descent
 
 
-def strip_size(text: str, style: Style) -> tuple[int, int]:
+def strip_size(text: str, style: OverlayStyle) -> tuple[int, int]:
     """Width and height of the strip that a text is written on."""
     width, ascent, descent = _text_size(text, style)
     return width + 2 * style.pad_px, ascent + descent + 2 * style.pad_px
 
 
 def write_text(
-    y: U8, uv: U8, left_top: tuple[int, int], text: str, ink_and_paper: tuple[YCbCr, YCbCr], style: Style
+    y: U8,
+    uv: U8,
+    left_top: tuple[int, int],
+    text: str,
+    ink_and_paper: tuple[YCbCr, YCbCr],
+    style: OverlayStyle,
 ) -> None:
     """Write a text on a strip whose upper left corner is given."""
     left, top = left_top

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine.config.regions import Point
 from engine.outputs.base import FrameResult
-from engine.outputs.overlay import Style, YCbCr, strip_size, write_text, ycbcr
+from engine.outputs.overlay import OverlayStyle, YCbCr, strip_size, write_text, ycbcr
 from engine.types import U8, EventKind, Events
 
 _RGB = (1.0, 0.8, 0.2)
@@ -50,7 +50,7 @@ class Tally:
         return f"{name} {self.crossed[region, True]} > {self.crossed[region, False]} <"
 
 
-def draw_regions(y: U8, uv: U8, result: FrameResult, style: Style, tally: Tally) -> None:
+def draw_regions(y: U8, uv: U8, result: FrameResult, style: OverlayStyle, tally: Tally) -> None:
     """Draw the camera's zones and lines, in place; the arrow on a line points from its left to its right side."""
     if not (result.zones or result.lines):
         return
@@ -83,14 +83,16 @@ def _arrow(points: NDArray[np.float64], height: int) -> NDArray[np.float64]:
     return np.stack((start, tip, tip - right / 3.0 + back, tip, tip - right / 3.0 - back))
 
 
-def _stroke(y: U8, uv: U8, points: NDArray[np.float64], colour: YCbCr, style: Style, *, closed: bool) -> None:
+def _stroke(
+    y: U8, uv: U8, points: NDArray[np.float64], colour: YCbCr, style: OverlayStyle, *, closed: bool
+) -> None:
     luma = [points.round().astype(np.int32)]
     chroma = [(points / 2.0).round().astype(np.int32)]
     cv2.polylines(y, luma, closed, colour.y, style.line_px)
     cv2.polylines(uv, chroma, closed, (colour.cb, colour.cr), style.line_px // 2)
 
 
-def _name(y: U8, uv: U8, point: NDArray[np.float64], text: str, colour: YCbCr, style: Style) -> None:
+def _name(y: U8, uv: U8, point: NDArray[np.float64], text: str, colour: YCbCr, style: OverlayStyle) -> None:
     width, height = strip_size(text, style)
     left, top = point.round().astype(int).tolist()
     corner = max(0, min(left, y.shape[1] - width)), max(0, min(top, y.shape[0] - height))
