@@ -26,7 +26,15 @@
     │   ├── PtzProtocolError      what it answers is not what the protocol says
     │   ├── PtzNotMoving          it accepts commands and does not move
     │   └── PtzLeaseLost          somebody else controls it
+    ├── BusError              a message broker cannot be used
+    │   ├── BusUnreachable        it does not answer, or went away: tried again
+    │   ├── BusUnauthorized       it refused the user name or password: tried again, rarely
+    │   └── BusMissing            the package that speaks to it is not there; the message names the extra
     ├── OutputError           a result cannot be written (disk full, no permission, encoder missing)
+    ├── PublishError          processed video cannot be delivered to a server or folder now: tried again
+    │   ├── PublishUnreachable    the server does not answer, or went away
+    │   ├── PublishRefused        it refused the user, the password or the stream's name: tried again rarely
+    │   └── PublishDiskFull       the folder's disk is full
     └── WorkerError           a worker process failed for good
 
 `ipc` raises its own `ipc.segment.SegmentError` (memory for the pools); the supervisor turns it into a line.
@@ -146,8 +154,40 @@ class PtzLeaseLost(PtzError):
     """Another controller has the camera's head."""
 
 
+class BusError(EngineError):
+    """A message broker cannot be used."""
+
+
+class BusUnreachable(BusError):
+    """The broker does not answer, or not in time, or it went away."""
+
+
+class BusUnauthorized(BusError):
+    """The broker refused the credentials, or what they may do. Tried again rarely."""
+
+
+class BusMissing(BusError):
+    """The package that speaks to such a broker is not there; the message names the extra to install."""
+
+
 class OutputError(EngineError):
     """A result cannot be written."""
+
+
+class PublishError(EngineError):
+    """Processed video cannot be delivered to a server or folder now; it is tried again, and nothing else waits."""
+
+
+class PublishUnreachable(PublishError):
+    """The server does not answer in time, or has gone away."""
+
+
+class PublishRefused(PublishError):
+    """The server refused user, password, token or the stream's name. Tried again rarely, so that no account is locked."""
+
+
+class PublishDiskFull(PublishError):
+    """The folder's disk, or our share of it, is full."""
 
 
 class WorkerError(EngineError):

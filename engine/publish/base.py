@@ -1,0 +1,109 @@
+"""What every sink is: a place that takes one stream of encoded packets, found by the scheme of its URL.
+
+A sink works in the thread of its delivery (`engine.publish.delivery`), which reconnects, counts and waits. It knows one
+protocol, is opened once, and bounds every wait on the network by itself.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from engine.errors import ConfigError
+from engine.registry import import_siblings, nearest
+from engine.secrets import mask_url, resolve_references
+from engine.types.packet import Packet
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where one camera's video goes.
+
+    url     as configured, with `{camera}` put in and `${VARIABLE}` references left as they are: safe to show masked
+    camera  the camera's name
+    """
+
+    url: str
+    camera: str
+
+    @classmethod
+    def of(cls, template: str, camera: str) -> Destination:
+        """The destination of one camera, from a setting that holds `{camera}`."""
+        return cls(template.replace("{camera}", camera), camera)
+
+    @property
+    def label(self) -> str:
+        """How messages and statuses name it: without user, password and tokens."""
+        return mask_url(self.url)
+
+    @property
+    def scheme(self) -> str:
+        """Scheme in small letters: `rtmp`, `hls`, …"""
+        return self.url.partition(":")[0].lower()
+
+    def resolved(self, environ: Mapping[str, str] | None = None) -> str:
+        """The URL with its secrets in place: for the moment of use, never to be kept or logged.
+
+        Raises `ConfigError` where a variable is not set.
+        """
+        return resolve_references(self.url, environ)
+
+
+class Sink(ABC):
+    """One connection, or one folder, that is written from `open` to `close`. Used by one thread, but for `interrupt`.
+
+    schemes    schemes of the URLs that it serves
+    timeout_s  longest wait for the network in any one call
+    """
+
+    schemes: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, destination: Destination, timeout_s: float = 5.0) -> None:
+        self.destination = destination
+        self.timeout_s = timeout_s
+
+    @abstractmethod
+    def open(self, first: Packet) -> None:
+        """Connect. `first` is a key frame that begins with SPS and PPS; it is written by the next call of `write`.
+
+        Raises `PublishUnreachable`, `PublishRefused`, `PublishDiskFull` or another `PublishError`.
+        """
+
+    @abstractmethod
+    def write(self, packet: Packet) -> None:
+        """Send one packet; those of an opened sink come in order, without holes. Raises `PublishError`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Say goodbye where that takes no wait, and let go. May be called twice and after any failure. Never raises."""
+
+    def interrupt(self) -> None:  # noqa: B027 - a sink that cannot hang has nothing to do
+        """Called by another thread: make a call that waits fail at once with `PublishUnreachable`."""
+
+
+SINKS: dict[str, type[Sink]] = {}
+"""By scheme."""
+
+
+def serves(*schemes: str) -> Callable[[type[Sink]], type[Sink]]:
+    """Class decorator: this sink serves URLs of these schemes."""
+
+    def register(sink: type[Sink]) -> type[Sink]:
+        sink.schemes = schemes
+        SINKS.update(dict.fromkeys(schemes, sink))
+        return sink
+
+    return register
+
+
+def create_sink(destination: Destination, timeout_s: float = 5.0) -> Sink:
+    """The sink for a destination, not opened. Raises `ConfigError` for a scheme that nobody serves."""
+    import_siblings(__package__)
+    if destination.scheme not in SINKS:
+        raise ConfigError(
+            f"publish {destination.label}: unknown scheme{nearest(destination.scheme, SINKS)}; "
+            f"known: {', '.join(sorted(SINKS))}"
+        )
+    return SINKS[destination.scheme](destination, timeout_s)
