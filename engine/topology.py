@@ -195,7 +195,7 @@ def most_calls(lanes: int) -> int:
 
 def most_batch(config: RunConfig) -> int:
     """Most frames in one call: as configured; where it is measured, as many as can be due at once, within reason."""
-    return config.infer.batch or min(len(config.cameras), MOST_MEASURED_BATCH)
+    return config.infer.batch or min(max(1, len(config.cameras)), MOST_MEASURED_BATCH)
 
 
 def frames_in_flight(config: RunConfig) -> int:
@@ -247,6 +247,27 @@ def result_pools(config: RunConfig, camera: str) -> list[PoolSpec]:
     return pools
 
 
+def pools_of(config: RunConfig, worker: str) -> frozenset[str]:
+    """Names of the pools that a worker reads or writes."""
+    found = set()
+    for camera in config.cameras:
+        name = camera.name
+        if worker == f"decode:{name}" or worker in _frame_readers(config, name):
+            found.add(f"frames:{name}")
+        specs = result_pools(config, name)
+        found |= {spec.name for spec in specs if worker == spec.producer or worker in spec.consumers}
+    return frozenset(found)
+
+
+def _frame_readers(config: RunConfig, camera: str) -> dict[str, int]:
+    readers = {"infer": FRAMES_INFER, "track": FRAMES_TRACK}
+    if has_stream(config):
+        readers[f"stream:{camera}"] = FRAMES_STREAM
+    if has_segmentation(config):
+        readers["segment"] = FRAMES_SEGMENT
+    return readers
+
+
 def _pose_pool(camera: str) -> PoolSpec:
     """Where a head points, all of it in the meta block. Nobody is woken: a decoder looks when it has a picture."""
     layout = PoolLayout((1,), slot_bytes=1, history=POSES_KEPT)
@@ -284,12 +305,9 @@ def frame_pool(
     config: RunConfig, camera: str, width: int, height: int, generation: int = 1, first_seq: int = 1
 ) -> PoolSpec:
     """The pool for frames of a camera, sized for this picture."""
-    readers = {"infer": FRAMES_INFER, "track": FRAMES_TRACK}
-    if has_stream(config):
-        readers[f"stream:{camera}"] = FRAMES_STREAM
+    readers = _frame_readers(config, camera)
     leases: tuple[int, ...] = (frames_in_flight(config), 2, 1)
     if has_segmentation(config):
-        readers["segment"] = FRAMES_SEGMENT
         leases += (2,)  # the frame that masks are moved to, and the one that is segmented meanwhile
     layout = PoolLayout(
         leases=leases,

@@ -131,6 +131,12 @@ class Writer:
         """Meta block and payload of the newest record of this generation, copies; None if there is none."""
         return self.producer.newest()
 
+    def wake_instead(self, consumer_wakes: Sequence[Notifier]) -> None:
+        """From now on these are woken, and nobody else."""
+        before, self._consumer_wakes = self._consumer_wakes, consumer_wakes
+        for wake in before:
+            wake.close()
+
     def notify(self) -> None:
         """Wake everybody who reads this pool."""
         for wake in self._consumer_wakes:

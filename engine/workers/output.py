@@ -103,7 +103,7 @@ def open_camera(context: Context, name: str) -> Camera:
 
 def open_output(context: Context, name: str) -> Output:
     """The camera's video for an overlay worker, its JSON lines otherwise. Raises `OutputError`."""
-    settings, resume = context.config.output, context.incarnation > 0
+    settings, resume = context.config.output, context.goes_on(name)
     directory = Path(settings.directory)
     if context.camera and settings.overlay:
         encoder = EncoderSettings(settings.encoder, settings.preset, settings.crf)

@@ -23,6 +23,7 @@ from typing import Any
 
 import orjson
 
+from engine import topology
 from engine.clock import Clock, SystemClock
 from engine.config import RunConfig
 from engine.errors import EngineError
@@ -46,13 +47,19 @@ class Context:
     """The worker's view of the run. Owned by the thread that does the worker's work.
 
     name, camera, incarnation   who this is, and how many predecessors it has had
-    config                      the run's configuration
+    config                      the run's configuration; another one once cameras come, go or change (`on_config`)
+    past                        cameras that were in this run before and have come back, by name: number of the next
+                                `frame`, ID of the next `track`
     before                      the last status of the predecessor, {} for the first incarnation
     feeds, writers              pools by name; filled as the supervisor hands them over
     labels                      class names of the detector, None until it is known
     status, before_status       what this worker tells of itself, and a hook that brings it up to date
     stop_grace_s                how long it may go on once it is told to stop; None: until the supervisor kills it
     on_answer                   what takes answers to commands of this worker's own; called by the listening thread
+    on_config                   what takes over another configuration: (before, after), in the worker's own thread, when
+                                `config` is the one after and pools of new cameras are there. Pools that the worker does
+                                not get any more are closed behind it. It may raise an `EngineError`: then it has left
+                                everything as it was, and the change is undone for everybody
     hosted                      whether it is a thread in another worker's process
     surfaces                    pictures in GPU memory, shared by everybody in this process
     """
@@ -65,6 +72,7 @@ class Context:
         self.incarnation: int = start["incarnation"]
         self.config = RunConfig.from_json(start["config"])
         self.params: dict[str, Any] = start["params"]
+        self.past: dict[str, dict[str, int]] = start.get("past", {})
         self.before: dict[str, Any] = start["before"]
         self.clock = clock
         self.wake = wake
@@ -76,6 +84,7 @@ class Context:
         self.status: dict[str, Any] = {}
         self.before_status: Callable[[], None] = lambda: None
         self.on_answer: Callable[[Message], None] = lambda _: None
+        self.on_config: Callable[[RunConfig, RunConfig], None] = lambda before, after: None
         self.hosted = host is not None
         self.surfaces: Surfaces = Surfaces() if host is None else host.surfaces
         # The process may not leave for the sake of one thread.
@@ -138,15 +147,51 @@ class Context:
                 self.descriptors += descriptors
             elif kind == "command":
                 self._commands.append(message)
-            else:  # from a supervisor that knows more than this worker
-                for fd in descriptors:
-                    os.close(fd)
+            else:
+                self._change(message, descriptors)
+
+    def _change(self, message: Message, descriptors: list[int]) -> None:
+        """What has been there since the start is another now."""
+        if message["type"] == "config":
+            self._take_over(message)
+        elif message["type"] == "wakes":
+            self.writers[message["name"]].wake_instead(self._notifiers(descriptors))
+        else:  # from a supervisor that knows more than this worker
+            for fd in descriptors:
+                os.close(fd)
+
+    def _take_over(self, message: Message) -> None:
+        """Another configuration: hand it on, let go of what is not ours any more, say that it is done."""
+        before, after = self.config, RunConfig.from_json(message["config"])
+        past, self.past, self.config = self.past, message["past"], after
+        error = ""
+        try:
+            if after != before:
+                self.on_config(before, after)
+        except EngineError as refused:
+            self.past, self.config, error = past, before, str(refused)
+        self._let_go_of_others()
+        self.send("configured", revision=message["revision"], error=error)
+
+    def _let_go_of_others(self) -> None:
+        """Close what the present configuration does not give to this worker."""
+        ours = topology.pools_of(self.config, self.name)
+        for ends in (self.feeds, self.writers):
+            for name in [name for name in ends if ":" in name and name not in ours]:
+                ends.pop(name).close()
+
+    def _notifiers(self, descriptors: list[int]) -> list[Notifier]:
+        width = len(self.wake.descriptors)
+        return [Notifier(tuple(descriptors[i : i + width])) for i in range(0, len(descriptors), width)]
+
+    def goes_on(self, camera: str) -> bool:
+        """Whether files of this camera are of this run: the worker, or the camera, was there before."""
+        return self.incarnation > 0 or camera in self.past
 
     def _attach(self, message: Message, descriptors: list[int]) -> None:
         layout = layout_from_json(message["layout"])
         control_fd, data_fd, *wake_fds = descriptors
-        width = len(self.wake.descriptors)
-        wakes = [Notifier(tuple(wake_fds[i : i + width])) for i in range(0, len(wake_fds), width)]
+        wakes = self._notifiers(wake_fds)
         lock_path = message["lock_path"]
         name = message["name"]
         if message["role"] == "producer":
