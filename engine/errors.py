@@ -35,6 +35,7 @@
     │   ├── PublishUnreachable    the server does not answer, or went away
     │   ├── PublishRefused        it refused the user, the password or the stream's name: tried again rarely
     │   └── PublishDiskFull       the folder's disk is full
+    ├── WebRtcError           a WebRTC peer's description or candidate cannot be used
     └── WorkerError           a worker process failed for good
 
 `ipc` raises its own `ipc.segment.SegmentError` (memory for the pools); the supervisor turns it into a line.
@@ -188,6 +189,10 @@ class PublishRefused(PublishError):
 
 class PublishDiskFull(PublishError):
     """The folder's disk, or our share of it, is full."""
+
+
+class WebRtcError(EngineError):
+    """A WebRTC peer's offer, answer or candidate cannot be used; the message says why in one line."""
 
 
 class WorkerError(EngineError):
