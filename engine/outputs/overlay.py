@@ -1,112 +1,85 @@
-"""Drawing on NV12 planes in place: masks, boxes, labels, a status line.
+"""A result drawn on the NV12 planes of its frame, in place: masks, trails, boxes, labels, zones, a status line.
 
-Everything is a function of its arguments; there is no state. Brightness is drawn on the Y plane at full size,
-colour on the UV plane at half size, so nothing is converted to RGB and back. Works for any frame size: line
-width and letters follow the height, what reaches over the border is cut off. Does not know where planes come
-from or where they go.
+Brightness is drawn on the Y plane at full size, colour on the UV plane at half size, so nothing is converted to RGB
+and back. Works for any frame size: line width and letters follow the height, what reaches over the border is cut off.
+What was before this frame lies in an `OverlayMemory` that the caller owns. Does not know where planes come from or
+where they go.
 """
 
 from __future__ import annotations
 
-import colorsys
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
-
-import cv2
-import numpy as np
-
-from engine.config.overlay import DEFAULT_OVERLAY_STYLE
 from engine.outputs.base import FrameResult
-from engine.types import F32, U8, ColourMatrix, Tracks, TrackState
-from kernels import cpu as kernels
+from engine.outputs.overlay_masks import dim_surroundings, draw_masks, draw_outlines, pixelate
+from engine.outputs.overlay_regions import Tally, draw_regions
+from engine.outputs.overlay_shapes import (
+    draw_box,
+    draw_corners,
+    draw_dashed_box,
+    draw_dot,
+    draw_label,
+    strip_size,
+    write_text,
+)
+from engine.outputs.overlay_style import OverlayStyle, style_for
+from engine.outputs.overlay_trails import Trails, draw_trails
+from engine.types import U8, Tracks, TrackState
 
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-_GOLDEN_RATIO = 0.618033988749895
-_DARK_INK_FROM_Y = 115
-_FRESH_OPACITY, _MOVED_OPACITY, _OLD_OPACITY = 0.4, 0.28, 0.14
-_OLD_FROM_MS = 1000.0
-_LUMA_WEIGHTS = {ColourMatrix.BT601: (0.299, 0.114), ColourMatrix.BT709: (0.2126, 0.0722)}
+__all__ = ["OverlayMemory", "OverlayStyle", "draw_result", "status_text", "style_for"]
 
-
-class YCbCr(NamedTuple):
-    """One colour in the frame's own matrix and range, 0..255 each."""
-
-    y: int
-    cb: int
-    cr: int
-
-
-@dataclass(frozen=True, slots=True)
-class OverlayStyle:
-    """Sizes and fixed colours that fit one frame geometry. Pixels of the Y plane.
-
-    line_px    width of a confirmed object's box; even, so that it covers whole chroma samples
-    thin_px    width of an unconfirmed object's box
-    text_scale, text_px  size and stroke width of the letters
-    pad_px     space around a text
-    """
-
-    name: str
-    line_px: int
-    thin_px: int
-    text_scale: float
-    text_px: int
-    pad_px: int
-    matrix: ColourMatrix
-    full_range: bool
-    ink: YCbCr
-    paper: YCbCr
-    grey: YCbCr
-
-
-@lru_cache(maxsize=64)
-def style_for(
-    height: int, matrix: ColourMatrix, full_range: bool, name: str = DEFAULT_OVERLAY_STYLE
-) -> OverlayStyle:
-    """The style of this name (`engine.config.overlay.OVERLAY_STYLES`) for frames of this height, matrix and range."""
-    half_line_px = max(1, round(height / 540))
-    return OverlayStyle(
-        name=name, line_px=2 * half_line_px, thin_px=half_line_px,
-        text_scale=max(0.4, height / 1500), text_px=max(1, round(height / 1080)),
-        pad_px=max(1, round(height / 360)), matrix=matrix, full_range=full_range,
-        ink=ycbcr((0.0, 0.0, 0.0), matrix, full_range), paper=ycbcr((1.0, 1.0, 1.0), matrix, full_range),
-        grey=ycbcr((0.6, 0.6, 0.6), matrix, full_range),
-    )  # fmt: skip
-
-
-@lru_cache(maxsize=4096)
-def colour_of(track_id: int, matrix: ColourMatrix, full_range: bool) -> YCbCr:
-    """The colour of one identity, the same in every frame.
-
-    Ids walk round the hue circle by the golden ratio, which keeps any few successive ones apart.
-    """
-    hue = track_id * _GOLDEN_RATIO % 1.0
-    return ycbcr(colorsys.hsv_to_rgb(hue, 0.75, 1.0), matrix, full_range)
-
-
-def ycbcr(rgb: tuple[float, float, float], matrix: ColourMatrix, full_range: bool) -> YCbCr:
-    """RGB 0..1 to 8 bit YCbCr: ITU-R BT.601-7 section 2.5, BT.709-6 section 3."""
-    weight_r, weight_b = _LUMA_WEIGHTS[matrix]
-    r, g, b = rgb
-    luma = weight_r * r + (1.0 - weight_r - weight_b) * g + weight_b * b
-    cb, cr = (b - luma) / (2.0 - 2.0 * weight_b), (r - luma) / (2.0 - 2.0 * weight_r)
-    if full_range:
-        return YCbCr(round(255 * luma), round(min(255.0, 128 + 255 * cb)), round(min(255.0, 128 + 255 * cr)))
-    return YCbCr(round(16 + 219 * luma), round(128 + 224 * cb), round(128 + 224 * cr))
+_PERSONS = frozenset({"person", "people", "pedestrian", "man", "woman", "child", "face", "head"})
+_HIDDEN_FOR_S = 1.0
+"""How long a person that is not found any more stays hidden where it was last."""
 
 
 class OverlayMemory:
-    """What the overlay knows of one camera from the frames before: trails, counts at zones and lines.
+    """What the overlay knows of one camera from the frames before: trails, counts at zones and lines, who was there.
 
     known  whether a zone that nothing was said of is empty; not so where somebody goes on with another's video
     """
 
     def __init__(self, known: bool = True) -> None:
-        self.known = known
+        self.tally = Tally(known)
+        self.trails = Trails()
+        self._last_seq = 0
+        self._persons: dict[int, tuple[float, list[float]]] = {}
 
     def take(self, result: FrameResult) -> None:
-        """Remember a result, in order; `draw_result` does so by itself. Call it for results that are not drawn."""
+        """Remember a result, in order; the same one twice counts once.
+
+        `draw_result` does so by itself. Call it for results that are not drawn, too.
+        """
+        meta = result.meta
+        if meta.frame_seq == self._last_seq:
+            return
+        self._last_seq = meta.frame_seq
+        self.tally.add(result.events)
+        self.trails.take(meta, result.tracks)
+        self._remember_persons(result)
+
+    def _remember_persons(self, result: FrameResult) -> None:
+        now_s, boxes = result.meta.time_s, result.tracks.boxes_xyxy.tolist()
+        for index in persons_of(result):
+            if track_id := int(result.tracks.track_ids[index]):
+                self._persons[track_id] = now_s, self._box_in(boxes[index], to_scene=True)
+        for track_id, (seen_s, _) in list(self._persons.items()):
+            if not now_s - _HIDDEN_FOR_S <= seen_s <= now_s:
+                del self._persons[track_id]
+
+    def _box_in(self, box_xyxy: list[float], *, to_scene: bool) -> list[float]:
+        scene = self.trails.scene
+        (x, y), scale = scene.offset_xy.tolist(), scene.scale
+        if to_scene:
+            return [(edge - start) / scale for edge, start in zip(box_xyxy, (x, y, x, y), strict=True)]
+        return [edge * scale + start for edge, start in zip(box_xyxy, (x, y, x, y), strict=True)]
+
+    def lost_persons(self, tracks: Tracks) -> list[list[float]]:
+        """Boxes of persons that were there a moment ago and are not among these objects."""
+        present = set(tracks.track_ids.tolist())
+        return [
+            self._box_in(box, to_scene=False)
+            for track_id, (_, box) in self._persons.items()
+            if track_id not in present
+        ]
 
 
 def draw_result(
@@ -114,155 +87,91 @@ def draw_result(
 ) -> None:
     """Draw a result on its frame, in place: what the style asks for, in the order in which it has to lie.
 
+    y       uint8 (height, width), rows may be strided
+    uv      uint8 (⌈height/2⌉, ⌈width/2⌉, 2): Cb, Cr
     memory  the camera's, owned by the caller; None for a single picture, which has no past
-
-    y   uint8 (height, width)
-    uv  uint8 (⌈height/2⌉, ⌈width/2⌉, 2): Cb, Cr
     """
+    look = style.look
+    memory = OverlayMemory() if memory is None else memory
+    memory.take(result)
+    if look.hide:
+        boxes = result.tracks.boxes_xyxy.tolist()
+        hidden = [boxes[index] for index in persons_of(result)]
+        pixelate(y, uv, hidden + memory.lost_persons(result.tracks))
+    if look.dim:
+        dim_surroundings(y, uv, result.tracks)
+    if look.regions:
+        draw_regions(y, uv, result, style, memory.tally)
+    if look.fill:
+        draw_masks(y, uv, result.tracks, style)
+    if look.trails:
+        draw_trails(y, uv, memory.trails, style)
+    _draw_objects(y, uv, result, style)
+    if look.status:
+        draw_status(y, uv, status_text(result), style)
+
+
+def _draw_objects(y: U8, uv: U8, result: FrameResult, style: OverlayStyle) -> None:
     tracks = result.tracks
-    draw_masks(y, uv, tracks, style)
     boxes_xyxy = tracks.boxes_xyxy.round().astype(int).tolist()
     track_ids = tracks.track_ids.tolist()
-    coasting = (tracks.states == TrackState.COASTING).tolist()
-    for box, track_id, unseen in zip(boxes_xyxy, track_ids, coasting, strict=True):
-        colour = colour_of(track_id, style.matrix, style.full_range) if track_id else style.grey
-        if unseen:
-            draw_dashed_box(y, uv, box, colour, style)
-        else:
-            draw_box(y, uv, box, colour, style.line_px if track_id else style.thin_px)
+    _draw_borders(y, uv, tracks, boxes_xyxy, style)
+    if style.look.dots:
+        for (left, _, right, bottom), track_id in zip(boxes_xyxy, track_ids, strict=True):
+            draw_dot(y, uv, ((left + right) // 2, bottom), style.colour_of(track_id), 2 * style.line_px)
+    if style.look.label == "none":
+        return
     # Labels come after all boxes, so that no box runs through a label.
     for box, track_id, class_id, score in zip(
         boxes_xyxy, track_ids, tracks.class_ids.tolist(), tracks.scores.tolist(), strict=True
     ):
         if track_id:
-            text = f"{result.label_of(class_id)} {track_id} {score:.2f}"
-            draw_label(y, uv, box, text, colour_of(track_id, style.matrix, style.full_range), style)
-    draw_status(y, uv, status_text(result), style)
+            full = style.look.label == "full"
+            text = f"{result.label_of(class_id)} {track_id} {score:.2f}" if full else str(track_id)
+            draw_label(y, uv, box, text, style.colour_of(track_id), style)
 
 
-def draw_masks(y: U8, uv: U8, tracks: Tracks, style: OverlayStyle) -> None:
-    """Tint what each object covers in the colour of its box; small objects over large ones.
-
-    A mask that was computed on this frame shows most; one that was moved here is lighter, and pales with its age.
-    """
-    masks = tracks.masks
-    if masks is None:
+def _draw_borders(y: U8, uv: U8, tracks: Tracks, boxes_xyxy: list[list[int]], style: OverlayStyle) -> None:
+    border = style.look.border
+    if border == "none":
         return
-    opacities = mask_opacities(masks.ages_ms)
-    sides = masks.rects_xyxy[:, 2:] - masks.rects_xyxy[:, :2]
-    present = masks.present()
-    for index in np.argsort(-sides.prod(axis=1), kind="stable").tolist():
-        if present[index]:
-            track_id = int(tracks.track_ids[index])
-            colour = colour_of(track_id, style.matrix, style.full_range) if track_id else style.grey
-            left, top, right, bottom = masks.rects_xyxy[index].tolist()
-            rect_xyxy = (left, top, right, bottom)
-            kernels.blend_mask(y, uv, masks.grid(index), rect_xyxy, colour, opacities[index])
+    outlined = draw_outlines(y, uv, tracks, style) if border == "outline" else set()
+    coasting = (tracks.states == TrackState.COASTING).tolist()
+    for index, (box, track_id) in enumerate(zip(boxes_xyxy, tracks.track_ids.tolist(), strict=True)):
+        colour = style.colour_of(track_id)
+        line_px = style.line_px if track_id else style.thin_px
+        if index in outlined:
+            continue
+        if coasting[index]:
+            draw_dashed_box(y, uv, box, colour, style)
+        elif border == "corners":
+            draw_corners(y, uv, box, colour, line_px)
+        else:
+            draw_box(y, uv, box, colour, line_px)
 
 
-def mask_opacities(ages_ms: F32) -> list[float]:
-    """How much of its colour a mask of each age shows, 0..1: a clear step down from age 0, then less and less."""
-    paled = np.minimum(ages_ms.astype(np.float64) / _OLD_FROM_MS, 1.0)
-    moved = _MOVED_OPACITY + paled * (_OLD_OPACITY - _MOVED_OPACITY)
-    opacities: list[float] = np.where(ages_ms > 0, moved, _FRESH_OPACITY).tolist()
-    return opacities
+def persons_of(result: FrameResult) -> list[int]:
+    """Places of the objects that may be persons: by their class; all of them where the model knows no such class."""
+    persons = {index for index, label in enumerate(result.labels) if label.lower() in _PERSONS}
+    classes = result.tracks.class_ids.tolist()
+    # What somebody pointed at has no class and may be anybody.
+    return [index for index, each in enumerate(classes) if not persons or each in persons or each < 0]
 
 
 def status_text(result: FrameResult) -> str:
-    """The status line of a frame: camera, frame number, time since it was captured."""
-    total_ms = result.latency_ms()["total"]
-    latency = "" if total_ms is None else f"  {total_ms:.0f} ms"
-    return f"{result.camera}  frame {result.meta.index}{latency}"
-
-
-def draw_box(y: U8, uv: U8, box_xyxy: list[int], colour: YCbCr, line_px: int) -> None:
-    """Draw the outline of a box, the line inside of it. What lies outside of the frame is cut off."""
-    left, top, right, bottom = box_xyxy
-    if right <= left or bottom <= top:
-        return
-    inner_left, inner_right = min(left + line_px, right), max(right - line_px, left)
-    inner_top, inner_bottom = min(top + line_px, bottom), max(bottom - line_px, top)
-    for strip in (
-        (left, top, right, inner_top),
-        (left, inner_bottom, right, bottom),
-        (left, top, inner_left, bottom),
-        (inner_right, top, right, bottom),
-    ):
-        _fill(y, uv, strip, colour)
-
-
-def draw_dashed_box(y: U8, uv: U8, box_xyxy: list[int], colour: YCbCr, style: OverlayStyle) -> None:
-    """Draw the outline of a box in dashes: of an object that is expected there and not seen."""
-    left, top, right, bottom = box_xyxy
-    if right <= left or bottom <= top:
-        return
-    line_px, dash_px = style.line_px, 4 * style.line_px
-    # What lies outside of the frame costs nothing, however far a box reaches.
-    for start in range(max(left, -dash_px) // (2 * dash_px), min(right, y.shape[1]) // (2 * dash_px) + 1):
-        begin, end = max(left, 2 * dash_px * start), min(right, 2 * dash_px * start + dash_px)
-        _fill(y, uv, (begin, top, end, top + line_px), colour)
-        _fill(y, uv, (begin, bottom - line_px, end, bottom), colour)
-    for start in range(max(top, -dash_px) // (2 * dash_px), min(bottom, y.shape[0]) // (2 * dash_px) + 1):
-        begin, end = max(top, 2 * dash_px * start), min(bottom, 2 * dash_px * start + dash_px)
-        _fill(y, uv, (left, begin, left + line_px, end), colour)
-        _fill(y, uv, (right - line_px, begin, right, end), colour)
-
-
-def draw_label(y: U8, uv: U8, box_xyxy: list[int], text: str, colour: YCbCr, style: OverlayStyle) -> None:
-    """Write a text on a strip of `colour` on top of a box; inside the box where there is no room above."""
-    left, top, right, bottom = box_xyxy
-    if right <= 0 or bottom <= 0 or left >= y.shape[1] or top >= y.shape[0]:
-        return
-    width, height = strip_size(text, style)
-    strip_left = max(0, min(left, y.shape[1] - width))
-    strip_top = top - height if top >= height else max(0, top)
-    ink = style.ink if colour.y >= _DARK_INK_FROM_Y else style.paper
-    write_text(y, uv, (strip_left, strip_top), text, (ink, colour), style)
+    """The status line of a frame: camera, frame number, where it looks, time since capture and in each stage."""
+    parts = [result.camera, f"frame {result.meta.index}"]
+    if (pose := result.meta.pose) is not None:
+        parts.append(f"pan {pose.pan_deg:.1f} tilt {pose.tilt_deg:.1f} fov {pose.hfov_deg:.1f}")
+    spans_ms = result.latency_ms()
+    total_ms = spans_ms.pop("total")
+    if total_ms is not None:
+        stages = " ".join(f"{stage} {span:.0f}" for stage, span in spans_ms.items() if span is not None)
+        parts.append(f"{total_ms:.0f} ms" + (f" ({stages})" if stages else ""))
+    return "  ".join(parts)
 
 
 def draw_status(y: U8, uv: U8, text: str, style: OverlayStyle) -> None:
     """Write light text on a dark strip in the lower left corner."""
     _, height = strip_size(text, style)
     write_text(y, uv, (0, max(0, y.shape[0] - height)), text, (style.paper, style.ink), style)
-
-
-@lru_cache(maxsize=4096)
-def _text_size(text: str, style: OverlayStyle) -> tuple[int, int, int]:
-    (width, ascent), descent = cv2.getTextSize(text, _FONT, style.text_scale, style.text_px)
-    return width, ascent, descent
-
-
-def strip_size(text: str, style: OverlayStyle) -> tuple[int, int]:
-    """Width and height of the strip that a text is written on."""
-    width, ascent, descent = _text_size(text, style)
-    return width + 2 * style.pad_px, ascent + descent + 2 * style.pad_px
-
-
-def write_text(
-    y: U8,
-    uv: U8,
-    left_top: tuple[int, int],
-    text: str,
-    ink_and_paper: tuple[YCbCr, YCbCr],
-    style: OverlayStyle,
-) -> None:
-    """Write a text on a strip whose upper left corner is given."""
-    left, top = left_top
-    ink, paper = ink_and_paper
-    width, height = strip_size(text, style)
-    _fill(y, uv, (left, top, left + width, top + height), paper)
-    baseline = top + style.pad_px + _text_size(text, style)[1]
-    cv2.putText(
-        y, text, (left + style.pad_px, baseline), _FONT, style.text_scale, ink.y, style.text_px, cv2.LINE_AA
-    )
-
-
-def _fill(y: U8, uv: U8, rect_xyxy: tuple[int, int, int, int], colour: YCbCr) -> None:
-    """Fill a rectangle; every chroma sample that it touches takes the colour."""
-    height, width = y.shape
-    left, top = max(0, rect_xyxy[0]), max(0, rect_xyxy[1])
-    right, bottom = min(width, rect_xyxy[2]), min(height, rect_xyxy[3])
-    if right <= left or bottom <= top:
-        return
-    y[top:bottom, left:right] = colour.y
-    uv[top // 2 : (bottom + 1) // 2, left // 2 : (right + 1) // 2] = (colour.cb, colour.cr)

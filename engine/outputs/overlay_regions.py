@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from engine.config.regions import Point
 from engine.outputs.base import FrameResult
-from engine.outputs.overlay import OverlayStyle, YCbCr, strip_size, write_text, ycbcr
+from engine.outputs.overlay_shapes import strip_size, write_text
+from engine.outputs.overlay_style import OverlayStyle, YCbCr, ycbcr
 from engine.types import U8, EventKind, Events
 
 _RGB = (1.0, 0.8, 0.2)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from engine.outputs.jsonl import frame_schema
-from engine.outputs.overlay import colour_of
+from engine.outputs.overlay_style import colour_of
 from engine.types import ColourMatrix
 from tests.e2e.engine import EngineRun, model
 

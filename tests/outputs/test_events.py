@@ -15,8 +15,9 @@ from engine.config.regions import Line, Zone
 from engine.outputs.base import FrameResult
 from engine.outputs.events import event_messages, event_records
 from engine.outputs.jsonl import JsonlOutput, frame_record, frame_schema
-from engine.outputs.overlay import draw_dashed_box, draw_result, style_for
+from engine.outputs.overlay import draw_result, style_for
 from engine.outputs.overlay_regions import Tally, draw_regions
+from engine.outputs.overlay_shapes import draw_dashed_box
 from engine.types import ColourMatrix, EventKind, Events, TrackState
 from tests.outputs.results import make_frame, make_result
 

@@ -13,17 +13,10 @@ from hypothesis import strategies as st
 
 from engine.outputs.base import FrameResult
 from engine.outputs.masks import full_size
-from engine.outputs.overlay import (
-    YCbCr,
-    colour_of,
-    draw_box,
-    draw_label,
-    draw_masks,
-    draw_result,
-    draw_status,
-    status_text,
-    style_for,
-)
+from engine.outputs.overlay import draw_result, draw_status, status_text, style_for
+from engine.outputs.overlay_masks import draw_masks
+from engine.outputs.overlay_shapes import draw_box, draw_label
+from engine.outputs.overlay_style import YCbCr, colour_of
 from engine.types import U8, Bools, ColourMatrix, FrameNv12
 from tests.outputs.results import ObjectRow, disc, make_frame, make_result
 
@@ -240,12 +233,12 @@ def test_objects_without_a_mask_have_their_box_only() -> None:
 
 def test_the_status_line_is_in_the_lower_left_corner() -> None:
     result = make_result(1234, [])
-    assert status_text(result) == "cam0  frame 1234  70 ms"
+    assert status_text(result) == "cam0  frame 1234  70 ms (decode 2 queue 3 infer 60 track 1)"
     frame = make_frame(640, 480)
     draw_result(frame.y, frame.uv, result, style_for(480, BT601, False))
     rows, columns = np.nonzero(changed_y(frame))
     assert (rows.max(), columns.min()) == (479, 0)
-    assert rows.min() > 440 and columns.max() < 320
+    assert rows.min() > 440 and columns.max() < 480
     assert frame.y[rows.min() :, : columns.max()].max() > 200
 
 
