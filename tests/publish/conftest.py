@@ -1,0 +1,63 @@
+"""Real packets for the tests of publishing: a moving picture through x264, as the stream worker sends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from av.video.frame import PictureType
+
+from engine.types.packet import Packet, PacketFlag, PacketMeta, Rendition
+
+START_NS, WALL_NS = 5_000_000_000, 1_700_000_000_000_000_000
+
+PacketMaker = Callable[..., list[Packet]]
+
+
+def encode(
+    pictures: int,
+    fps: float = 25.0,
+    *,
+    size: tuple[int, int] = (320, 240),
+    keyframe_every: int = 25,
+    first_number: int = 1,
+    start_ns: int = START_NS,
+    restarted: bool = False,
+) -> list[Packet]:
+    """So many pictures with a bright square that moves, one packet each."""
+    width, height = size
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"  # type: ignore[attr-defined]  # of a video context
+    encoder.time_base = Fraction(1, 90_000)
+    encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", "forced-idr": "1"}
+    encoder.thread_count = 1
+    packets = []
+    for index in range(pictures):
+        picture = np.full((height * 3 // 2, width), 128, np.uint8)
+        left = index * 4 % (width - 32)
+        picture[40:72, left : left + 32] = 235
+        frame = av.VideoFrame.from_ndarray(picture, "yuv420p")
+        after_ns = round(index / fps * 1e9)
+        frame.pts, frame.time_base = after_ns * 9 // 100_000, Fraction(1, 90_000)
+        keyframe = index % keyframe_every == 0
+        frame.pict_type = PictureType.I if keyframe else PictureType.NONE
+        (encoded,) = encoder.encode(frame)  # type: ignore[attr-defined]  # of a video context
+        flags = PacketFlag.KEYFRAME if keyframe else PacketFlag.NONE
+        if restarted and index == 0:
+            flags |= PacketFlag.DISCONTINUITY
+        at_ns = start_ns + after_ns
+        meta = PacketMeta(
+            Rendition.OVERLAY, first_number + index, 0, 1, encoded.size, index, at_ns, WALL_NS + at_ns - START_NS,
+            at_ns + 1_000_000, width, height, flags,
+        )  # fmt: skip
+        packets.append(Packet(meta, bytes(encoded)))
+    return packets
+
+
+@pytest.fixture(scope="session")
+def encoded() -> PacketMaker:
+    """Makes packets; see `encode`."""
+    return encode
