@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
+from engine.config.bus import check_bus
 from engine.config.cameras import cameras_from_file, cameras_from_flags, check_cameras, with_flags
 from engine.config.files import configs_dir, read_table, unknown_name
 from engine.config.identity import OFF
@@ -80,7 +81,8 @@ def load_run_config(
     if cameras_file is not None:
         config = replace(config, links=links_from_file(cameras_file))
         check_links(config.links, [camera.name for camera in config.cameras], f"cameras file {cameras_file}")
-    _check_together(config, origins)
+    check_together(config, origins)
+    check_bus(config.bus, origins, variables)
     return LoadedConfig(config, origins)
 
 
@@ -160,7 +162,8 @@ def _cameras(
     return [(with_flags(camera, flags), where) for camera, where in found]
 
 
-def _check_together(config: RunConfig, origins: Mapping[str, str]) -> None:
+def check_together(config: RunConfig, origins: Mapping[str, str]) -> None:
+    """Raise `ConfigError` for settings of which each is fine and which do not go together."""
     needed_kib = -(-config.infer.max_objects * BYTES_PER_TRACKED_OBJECT // 1024)
     if needed_kib > config.pool.result_slot_kib:
         raise ConfigError(
