@@ -77,7 +77,8 @@ def benchmarks(data: Path) -> list[Benchmark]:
         Benchmark("scene", "The rendered world: cost of a frame, and people found in it", "25 ms at 1280 × 720; recall "
                   "≥ 0.9 for people of 80 pixels or more",
                   ("bench.scene",), minutes=1.5),
-        Benchmark("overlay", "Drawing masks, boxes and labels", "none asked for",
+        Benchmark("overlay", "Drawing masks, trails, boxes and labels", "8 times as fast as supervision's annotators, "
+                  "2.5 times as an OpenCV loop that blends inside of boxes",
                   ("bench.overlay",), minutes=1),
         Benchmark("sources", "Reading a source", "none asked for",
                   ("bench.sources", *clips), minutes=1),
