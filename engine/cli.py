@@ -63,6 +63,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME|DIR",
         help="segmenter that makes them, or `detector` for the detector's own",
     )
+    parser.add_argument(
+        "--bus",
+        action="append",
+        metavar="URL",
+        help="broker that events go to: mqtt://, nats://, redis:// or kafka://; may be repeated; docs/bus.md",
+    )
     parser.add_argument("--out", metavar="DIR", help="folder for output files")
     parser.add_argument(
         "--offline", action="store_true", default=None, help="every frame, as fast as it goes"
@@ -102,6 +108,7 @@ def load_config(args: argparse.Namespace) -> LoadedConfig:
         "identity.scope": args.identity,
         "segment.mode": args.segment,
         "segment.model": args.segment_model,
+        "bus.urls": args.bus,
         "output.directory": args.out,
         "output.overlay": False if args.no_overlay else None,
         "control.host": args.host,
