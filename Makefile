@@ -7,6 +7,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 ACCEPT := ../shared/acceptance/accept
 
+# Tests that keep one core busy and no more: two of them at a time. The others run real processes, which want the cores.
+COMPUTING := $(addprefix tests/,batching config evaluation events identity kernels models outputs ptz segmentation \
+  tools tracking)
+
 # Real peers that the tests start: servers for RTSP and RTMP, brokers, a browser, ffprobe as a second opinion.
 PEERS := ffmpeg gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 python3-gi gstreamer1.0-tools \
   gstreamer1.0-rtsp gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
@@ -24,7 +28,8 @@ run: $(VENV)/.run ## set up and run the engine on SOURCE (default: a moving test
 	$(BIN)/engine-run --profile m3-cpu $(if $(SOURCE),--source '$(SOURCE)') $(ARGS)
 
 test: $(VENV)/.dev peers ## set up and run all tests (STRICT=1: lacking data or peers is a failure)
-	$(if $(STRICT),STRICT=1) $(BIN)/python -m pytest $(ARGS)
+	$(if $(STRICT),STRICT=1) $(BIN)/python -m pytest -n 2 --dist loadfile $(COMPUTING) $(ARGS)
+	$(if $(STRICT),STRICT=1) $(BIN)/python -m pytest $(addprefix --ignore=,$(COMPUTING)) $(ARGS)
 
 check: $(VENV)/.dev ## lint, format and types
 	$(BIN)/ruff check .
