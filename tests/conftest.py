@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -24,6 +25,10 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 os.environ.setdefault(
     "ORT_DISABLE_TELEMETRY", "1"
 )  # tests that import onnxruntime themselves send nothing either
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("camring", deadline=None)
+hypothesis.settings.load_profile("camring")
 
 # Refused logins are remembered for half an hour, for every camera on 127.0.0.1: each test begins with none.
 LOGINS = Path(tempfile.mkdtemp(prefix="camring-logins-"))
