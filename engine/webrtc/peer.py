@@ -160,12 +160,13 @@ class SendingPeer:
             for transceiver in self._connection.getTransceivers():
                 if transceiver is not self._transceiver:
                     transceiver.direction = "inactive"
-            self._limit_candidates()
-            await self._connection.setLocalDescription(await self._connection.createAnswer())
+            answer = await self._connection.createAnswer()
         except OperationError:
             raise WebRtcError("the offer has no H.264 with packetization-mode=1 for its video") from None
         except (InvalidAccessError, InvalidStateError, *_MALFORMED) as error:
             raise WebRtcError(f"the offer is no usable session description: {error}") from None
+        self._limit_candidates()
+        await self._connection.setLocalDescription(answer)
         if self._transceiver.currentDirection != "sendonly":
             raise WebRtcError("the offer does not receive its video; offer it as recvonly")
         return self.local_description
@@ -336,8 +337,8 @@ class SendingPeer:
 
 
 def _gathering(gather: _Gather, addresses: list[str]) -> _Gather:
-    async def of_chosen(component: int, addresses_found: list[str], timeout: int = 5) -> list[Candidate]:
-        return await gather(component, addresses, timeout)
+    async def of_chosen(component: int, **_: Any) -> list[Candidate]:
+        return await gather(component=component, addresses=addresses)
 
     return of_chosen
 
