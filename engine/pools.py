@@ -7,7 +7,8 @@ restarts while a camera changes its resolution still finds the frames that were 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 
 from engine.run_directory import RunDirectory
 from engine.topology import PoolSpec
@@ -28,10 +29,10 @@ class LivePool:
 
 
 class Pools:
-    """All pools of a run by name. `wakes` gives each worker's notifier."""
+    """All pools of a run by name. `wakes` gives each worker's notifier; workers may come and go in it."""
 
     def __init__(self, wakes: dict[str, Notifier], run_directory: RunDirectory | None) -> None:
-        self._wakes = wakes
+        self.wakes = wakes
         self._run_directory = run_directory
         self._generations: dict[str, list[LivePool]] = {}
 
@@ -59,6 +60,29 @@ class Pools:
                 if worker == live.spec.producer or worker in live.spec.consumers:
                     yield live
 
+    def of_camera(self, camera: str) -> list[LivePool]:
+        """The newest generation of each of a camera's pools."""
+        return [live[-1] for live in self._generations.values() if live[-1].spec.camera == camera]
+
+    def rewire(self, spec: PoolSpec) -> None:
+        """A pool that is there has other readers from now on; its memory stays."""
+        generations = self._generations[spec.name]
+        generations[:] = [
+            LivePool(replace(spec, layout=live.spec.layout), live.memory) for live in generations
+        ]
+
+    def drop(self, name: str) -> None:
+        """Give a pool back. What its users still hold lives on until they let go of it."""
+        for live in self._generations.pop(name, ()):
+            live.memory.close()
+
+    def wakes_after(self, name: str) -> list[int]:
+        """Descriptors of those who are woken when a pool is written."""
+        spec = self._generations[name][-1].spec
+        return list(
+            chain.from_iterable(self.wakes[each].descriptors for each in spec.woken if each in self.wakes)
+        )
+
     def reap(self, worker: str) -> None:
         """Free what a worker held. Only after it is confirmed dead."""
         for live in self.of_worker(worker):
@@ -82,8 +106,8 @@ class Pools:
         }
         descriptors = [memory.control_fd, memory.data_fd]
         for partner in partners:
-            if partner in self._wakes:
-                descriptors += self._wakes[partner].descriptors
+            if partner in self.wakes:
+                descriptors += self.wakes[partner].descriptors
         return message, descriptors
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -75,12 +76,41 @@ class HostedThread:
         self.host.kill()
 
 
+@dataclass(frozen=True)
+class CallerThread:
+    """A worker's life as a thread of the program that has started the run, in the supervisor's own process.
+
+    channel  ours, to the thread, which hangs up when it ends
+    """
+
+    channel: Channel
+    stderr: None = None
+
+    @property
+    def pid(self) -> int:
+        """Number of this process."""
+        return os.getpid()
+
+    def wait(self, timeout: float) -> int:
+        """Wait for the end. Raises `subprocess.TimeoutExpired`."""
+        if not self.channel.hung_up(timeout):
+            raise subprocess.TimeoutExpired("thread", timeout)
+        return 0
+
+    def kill(self) -> None:
+        """A thread cannot be killed: it is not listened to any more, and hears so."""
+        self.channel.hang_up()
+
+
 class WorkerProcess:
     """A worker over all its incarnations, in a process of its own or hosted in another's.
 
     state  starting, running, backoff, failed, stopped
     fatal  what it has said of why it cannot work
     ended  a hosted worker has said that it is done, whether well or not: its host lives on
+    wanted    False once it has been told to end while the run goes on: its death is no fault
+    on_trial  True while the change that has started it may still be undone: that it fails ends nothing else
+    ordered   how often it was started again because somebody wanted it, not because it had died
     """
 
     def __init__(self, spec: WorkerSpec, policy: RestartPolicy, lock_path: str | None = None) -> None:
@@ -94,10 +124,13 @@ class WorkerProcess:
         self.restart_due_ns = 0
         self.fatal: Message | None = None
         self.ended = False
+        self.wanted = True
+        self.on_trial = False
+        self.ordered = 0
         self.channel: Channel | None = None
         self.stderr_tail: deque[str] = deque(maxlen=STDERR_LINES_KEPT)
         self._stderr_rest = b""
-        self._life: subprocess.Popen[bytes] | HostedThread | None = None
+        self._life: subprocess.Popen[bytes] | HostedThread | CallerThread | None = None
         self._status_memory = PoolMemory(
             f"status:{spec.name}", PoolLayout((1,), STATUS_SLOT_BYTES, 1), lock_path
         )
@@ -121,6 +154,11 @@ class WorkerProcess:
     def pid(self) -> int | None:
         """Number of the process while it runs."""
         return self._life.pid if self._life else None
+
+    @property
+    def restarts(self) -> int:
+        """How often it was started again after a death."""
+        return max(0, self.incarnation - self.ordered)
 
     @property
     def stderr_fd(self) -> int:
@@ -237,6 +275,8 @@ class WorkerProcess:
     @property
     def exited(self) -> bool:
         """True when it has ended but its death is not confirmed yet."""
+        if isinstance(self._life, CallerThread):
+            return self._life.channel.hung_up(0)
         if isinstance(self._life, HostedThread):
             # Without a word only its process can have ended it, which is confirmed first.
             return self._life.channel.hung_up(0) and (self.ended or self._life.host.poll() is not None)
@@ -293,3 +333,31 @@ class WorkerProcess:
         self.wake.close()
         self._status.close()
         self._status_memory.close()
+
+
+class CallerWorker(WorkerProcess):
+    """The worker through which a program reads the results of the run that it has started (`engine.api`).
+
+    take  is given the program's end of the channel
+    """
+
+    def __init__(
+        self, spec: WorkerSpec, policy: RestartPolicy, lock_path: str | None, take: Callable[[Channel], None]
+    ) -> None:
+        super().__init__(spec, policy, lock_path)
+        self._take = take
+
+    def start(self, now_ns: int, host: WorkerProcess | None = None) -> Channel:
+        """Hand the channel over; there is nothing to be started."""
+        self.incarnation += 1
+        self.state, self.detail, self.fatal, self.ended = "starting", "", None, False
+        self.started_ns = now_ns
+        ours, theirs = Channel.pair()
+        ours.set_timeout(CHANNEL_TIMEOUT_S)
+        self.channel, self._life = ours, CallerThread(ours)
+        self._take(theirs)
+        return ours
+
+    def heartbeat_age_s(self, now_ns: int) -> float:
+        """Always fresh: a program that is held up holds the supervisor up as well."""
+        return 0.0

@@ -51,7 +51,8 @@ def status_of_run(run: Supervisor, now_ns: int) -> EngineStatus:
     for process_run in run.processes.values():
         reasons += process_run.snapshot.get("degraded", ())
     # A decoder that failed has lost one camera; without any other worker the run cannot go on.
-    working = any(camera["state"] not in BAD_CAMERA_STATES for camera in cameras.values()) and not any(
+    seeing = not cameras or any(camera["state"] not in BAD_CAMERA_STATES for camera in cameras.values())
+    working = seeing and not any(
         process["state"] == "failed" and process["kind"] != "decode" for process in processes.values()
     )
     return {
@@ -205,7 +206,7 @@ def process_status(run: Supervisor, name: str, now_ns: int) -> ProcessStatus:
         "kind": process.spec.kind,
         "state": process.state,
         "pid": process.pid,
-        "restarts": max(0, process.incarnation),
+        "restarts": process.restarts,
         "rss_bytes": int(process.snapshot.get("rss_bytes", 0)),
         "cpu_s": process.cpu_s,
         "heartbeat_age_s": process.heartbeat_age_s(now_ns) if alive else None,
@@ -222,7 +223,9 @@ def camera_status(run: Supervisor, camera: CameraRun) -> CameraStatus:
     latency: dict[str, Any] = results.get("latency", {}).get(name, {})
     accounts = frame_accounts(run, name)
     state, reason = decode.get("state", "connecting"), decode.get("reason", "")
-    if camera.failed:
+    if camera.stopped:
+        state, reason = "stopped", "somebody has stopped it; it goes on when it is started again"
+    elif camera.failed:
         state, reason = "failed", camera.failed
     return {
         "state": state,

@@ -15,8 +15,8 @@ def events_status(config: RunConfig, camera: str, track: Mapping[str, Any]) -> C
         return None
     regions = next(each for each in config.cameras if each.name == camera)
     told: dict[str, Any] = track.get("events", {}).get(camera, {}).get("counters", {})
-    lines = told.get("lines", [[0, 0]] * len(regions.lines))
-    zones = told.get("zones", [[0, 0, 0, 0, 0]] * len(regions.zones))
+    lines = _counts(told.get("lines"), len(regions.lines), 2)
+    zones = _counts(told.get("zones"), len(regions.zones), 5)
     return {
         "kinds": {kind: int(count) for kind, count in told.get("kinds", {}).items()},
         "lines": {
@@ -37,13 +37,19 @@ def events_status(config: RunConfig, camera: str, track: Mapping[str, Any]) -> C
     }
 
 
+def _counts(told: list[list[int]] | None, regions: int, width: int) -> list[list[int]]:
+    """What was told of so many regions; zeros where it was of others, which were there before a change."""
+    return told if told is not None and len(told) == regions else [[0] * width] * regions
+
+
 def streams_status(control: Mapping[str, Any]) -> dict[str, StreamStatus]:
     """Who listens to what over WebSocket, from what the control process tells of itself."""
     told: dict[str, Any] = control.get("streams", {})
     found: dict[str, StreamStatus] = {}
-    for stream in ("events", "results"):
+    for stream in ("events", "results", "ws"):
         counts: dict[str, int] = told.get(stream, {})
         found[stream] = {
             "clients": counts.get("clients", 0), "sent": counts.get("sent", 0), "lost": counts.get("lost", 0),
+            "dropped": counts.get("dropped", 0),
         }  # fmt: skip
     return found

@@ -8,25 +8,27 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import socket
-from dataclasses import dataclass, field
 
 import orjson
 
 from engine import topology
 from engine.clock import Clock
-from engine.config import RunConfig
 from engine.control.status import EngineStatus
 from engine.errors import WorkerError
+from engine.live_changes import settled
 from engine.pools import LivePool, Pools
-from engine.process import RestartPolicy, WorkerProcess
+from engine.process import CallerWorker, RestartPolicy, WorkerProcess
 from engine.relay import Relay
 from engine.run_directory import RunDirectory
+from engine.run_plan import CameraRun as CameraRun
+from engine.run_plan import RunPlan as RunPlan
 from engine.secrets import mask_text, mask_url
 from engine.signals import StopSignals
 from engine.status import status_of_run
+from engine.supervisor_changes import LiveChanges
+from engine.supervisor_commands import ENGINE, EngineCommands
+from engine.supervisor_stop import stop_in_order
 from engine.terminal import Terminal
-from engine.workers.runtime import EXIT_STUCK, STOP_GRACE_S
 from ipc.channel import ChannelClosed, Message
 from ipc.pool import PoolLayout, PoolMemory, Producer
 from ipc.segment import SegmentError
@@ -38,59 +40,18 @@ HANG_UP_GRACE_S = 1.0
 KILL_PATIENCE_S = 5.0
 
 
-@dataclass
-class CameraRun:
-    """A camera over the run: what the supervisor knows besides the worker's own status.
-
-    failed         why it has ended for good, "" while it has not
-    outputs_left   outputs that have not written its last frame yet
-    """
-
-    name: str
-    masked_source: str
-    outputs_left: set[str] = field(default_factory=set)
-    failed: str = ""
-
-    @property
-    def done(self) -> bool:
-        """True when nothing of this camera is to come any more."""
-        return not self.outputs_left
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """What the command line has decided before anything is started.
-
-    config           the effective configuration
-    model            path of the ONNX file, or `motion`
-    output_lock_fd   holds the lock on the output folder for as long as this process lives
-    degraded         reasons why this run is less than what was asked for
-    listening        bound socket of the control endpoint, None without one
-    reid             path of the re-identification network, "" without one
-    """
-
-    config: RunConfig
-    model: str
-    output_lock_fd: int
-    degraded: tuple[str, ...] = ()
-    listening: socket.socket | None = None
-    reid: str = ""
-
-    def close(self) -> None:
-        """Give back the folder and the socket."""
-        os.close(self.output_lock_fd)
-        if self.listening is not None:
-            self.listening.close()
-
-
 class Supervisor:
-    """One run. `run` returns the exit code; `status` is the last look at everything."""
+    """One run. `run` returns the exit code; `status` is the last look at everything.
+
+    config  the present configuration: cameras come, go and change while the run goes on (`changes`)
+    past    cameras that have been removed: number of the next frame, ID of the next track, should they come back
+    """
 
     status: EngineStatus
 
     def __init__(self, plan: RunPlan, clock: Clock, terminal: Terminal) -> None:
         self.plan = plan
-        self.config = plan.config
+        self.config = settled(plan.config)
         self.clock = clock
         self.terminal = terminal
         self.exit_code = 0
@@ -99,8 +60,11 @@ class Supervisor:
         self.cameras = {
             camera.name: CameraRun(camera.name, mask_url(camera.source)) for camera in plan.config.cameras
         }
+        self.past: dict[str, dict[str, int]] = {}
         self.processes: dict[str, WorkerProcess] = {}
         self.labels: list[str] | None = None
+        self.changes = LiveChanges(self)
+        self._commands = EngineCommands(self, self.changes)
         self._relay = Relay()
         self._stop_reason = ""
         self._selector = selectors.DefaultSelector()
@@ -112,17 +76,11 @@ class Supervisor:
 
     def _open(self) -> None:
         config = self.config
+        self.pools = Pools({}, self._run_directory)
         for spec in topology.workers(config):
-            never_given_up = spec.kind in ("decode", "ptz") and not config.offline
-            limit = None if never_given_up else config.supervisor.restart_limit
-            policy = RestartPolicy(limit, config.supervisor.restart_window_s)
-            self.processes[spec.name] = WorkerProcess(spec, policy, self._lock_file(f"status-{spec.name}"))
-            if spec.kind in ("output", "stream"):
-                for camera in self.cameras.values():
-                    if spec.camera in ("", camera.name):
-                        camera.outputs_left.add(spec.name)
-        wakes = {name: process.wake for name, process in self.processes.items()}
-        self.pools = Pools(wakes, self._run_directory)
+            self.create_worker(spec)
+        for camera in self.cameras.values():
+            camera.outputs_left = self.outputs_of(camera.name)
         for name in self.cameras:
             for pool in topology.result_pools(config, name):
                 self.pools.create(pool)
@@ -134,6 +92,38 @@ class Supervisor:
         memory = self._status_pool.memory
         self._status_writer = Producer(layout, memory.control_fd, memory.data_fd, memory.lock_path)
 
+    def create_worker(self, spec: topology.WorkerSpec) -> WorkerProcess:
+        """A worker of the run from now on; `start` starts it. Raises `ipc.segment.SegmentError`."""
+        limits = self.config.supervisor
+        never_given_up = spec.kind in ("decode", "ptz") and not self.config.offline
+        policy = RestartPolicy(None if never_given_up else limits.restart_limit, limits.restart_window_s)
+        lock_file = self._lock_file(f"status-{spec.name}")
+        if spec.kind == "api" and self.plan.caller is not None:
+            process: WorkerProcess = CallerWorker(spec, policy, lock_file, self.plan.caller)
+        else:
+            process = WorkerProcess(spec, policy, lock_file)
+        self.processes[spec.name] = process
+        self.pools.wakes[spec.name] = process.wake
+        return process
+
+    def forget_worker(self, name: str) -> None:
+        """A worker that has ended is none of the run's any more."""
+        del self.pools.wakes[name]
+        self.processes.pop(name).close()
+
+    def let_go(self, process: WorkerProcess) -> None:
+        """A worker that does not end is none of the run's any more, though it lives."""
+        self._unregister(process)
+        del self.pools.wakes[process.name], self.processes[process.name]
+
+    def outputs_of(self, camera: str) -> set[str]:
+        """The workers that finish a camera's files."""
+        return {
+            name
+            for name, process in self.processes.items()
+            if process.spec.kind in ("output", "stream", "api") and process.spec.camera in ("", camera)
+        }
+
     def _lock_file(self, label: str) -> str | None:
         return self._run_directory.new_lock_file(label) if self._run_directory else None
 
@@ -142,11 +132,13 @@ class Supervisor:
         with StopSignals(self._selector) as signals:
             try:
                 for process in self.processes.values():
-                    self._start(process)
+                    self.start(process)
                 while not self._stop_reason:
                     self._tick(signals)
                 self.terminal.log("info", "engine", f"stopping: {self._stop_reason}")
-                self._stop_in_order()
+                self.changes.give_up("the run is stopping")
+                stop_in_order(self)
+                self.status = self._publish_status()
             finally:
                 self._close()
         return self.exit_code
@@ -164,22 +156,26 @@ class Supervisor:
         now_ns = self.clock.now_ns()
         for process in self.processes.values():
             self._watch(process, now_ns)
+        self.changes.step()
         if now_ns >= self._status_due_ns:
             self._status_due_ns = now_ns + round(STATUS_INTERVAL_S * 1e9)
             self._publish_status()
         duration_s = self.config.duration_s
         if duration_s is not None and now_ns - self.started_ns >= duration_s * 1e9:
             self._stop_reason = self._stop_reason or f"--duration {duration_s:g} s is over"
-        if all(camera.done for camera in self.cameras.values()):
+        if self.cameras and not self.changes.busy and all(camera.done for camera in self.cameras.values()):
             self._stop_reason = self._stop_reason or "every source has ended"
 
     def _host(self, process: WorkerProcess) -> WorkerProcess | None:
         """The worker in whose process this one runs."""
         return self.processes[process.spec.host] if process.spec.host else None
 
-    def _start(self, process: WorkerProcess) -> None:
+    def start(self, process: WorkerProcess) -> None:
+        """Start a worker, or its next incarnation, with the present configuration and everything that is its own."""
         spec, config, host = process.spec, self.config, self._host(process)
+        camera = self.cameras.get(spec.camera)
         if host is not None and host.pid is None:
+            process.state, process.restart_due_ns = "backoff", self.clock.now_ns()
             return  # `_watch` comes again, and the host before this one
         channel = process.start(self.clock.now_ns(), host)
         process.send(
@@ -189,7 +185,13 @@ class Supervisor:
                 "camera": spec.camera,
                 "incarnation": process.incarnation,
                 "config": config.to_json(),
-                "params": {"model": self.plan.model, "reid": self.plan.reid},
+                "params": {
+                    "model": self.plan.model,
+                    "reid": self.plan.reid,
+                    "first_frame": camera.first_frame if camera else 0,
+                    "on_trial": process.on_trial,
+                },
+                "past": self.came_back(),
                 "before": process.snapshot,
             },
             list(process.wake.descriptors),
@@ -205,6 +207,10 @@ class Supervisor:
         self._selector.register(channel, selectors.EVENT_READ, (process, "channel"))
         if process.has_stderr:
             self._selector.register(process.stderr_fd, selectors.EVENT_READ, (process, "stderr"))
+
+    def came_back(self) -> dict[str, dict[str, int]]:
+        """What there was of cameras that are here again."""
+        return {name: past for name, past in self.past.items() if name in self.cameras}
 
     def _receive(self, process: WorkerProcess) -> None:
         if process.channel is None:
@@ -233,19 +239,43 @@ class Supervisor:
                 other.send({"type": "labels", "labels": self.labels})
         elif kind == "frame-pool":
             self._create_frame_pool(message["camera"], message["width"], message["height"])
-        elif kind == "finished":
-            self.cameras[message["camera"]].outputs_left.discard(process.spec.name)
+        elif kind == "command":
+            self._command(message, process)
+        elif kind == "answer":
+            self._relay.answer(message)
+        else:
+            self._note(process, message)
+
+    def _note(self, process: WorkerProcess, message: Message) -> None:
+        """What a worker says of its own work."""
+        kind = message["type"]
+        if kind == "finished":
+            if (camera := self.cameras.get(message["camera"])) is not None:
+                camera.outputs_left.discard(process.spec.name)
+        elif kind == "configured":
+            self.changes.configured(process, message["revision"], message["error"])
         elif kind == "fatal":
             process.fatal = message
         elif kind == "ended":
             process.ended = True
+        elif kind == "stop-run":
+            self._stop_reason = self._stop_reason or "the program has asked for it"
         elif kind == "command":
-            target = self.processes.get(message["to"])
-            self._relay.forward(message, process, target if target and target.pid is not None else None)
+            self._command(message, process)
         elif kind == "answer":
             self._relay.answer(message)
 
+    def _command(self, message: Message, requester: WorkerProcess) -> None:
+        if message["to"] == ENGINE:
+            self._commands.take(message, requester)
+            return
+        target = self.processes.get(message["to"])
+        there = target if target is not None and target.pid is not None else None
+        self._relay.forward(message, requester, there, belongs=target is not None)
+
     def _create_frame_pool(self, camera: str, width: int, height: int) -> None:
+        if camera not in self.cameras:
+            return  # it has been removed since
         before = self.pools.newest(f"frames:{camera}")
         generation = before.spec.layout.generation + 1 if before else 1
         first_seq = before.memory.newest_seq() + 1 if before else 1
@@ -253,7 +283,7 @@ class Supervisor:
         try:
             live = self.pools.create(spec)
         except SegmentError as error:
-            self._fail(self.processes[spec.producer], str(error), WorkerError.exit_code)
+            self.fail(self.processes[spec.producer], str(error), WorkerError.exit_code)
             self.processes[spec.producer].send({"type": "stop"})
             return
         mebibytes = spec.layout.data_bytes / 2**20
@@ -279,7 +309,7 @@ class Supervisor:
     def _watch(self, process: WorkerProcess, now_ns: int) -> None:
         limits = self.config.supervisor
         if process.state == "backoff" and now_ns >= process.restart_due_ns:
-            self._start(process)
+            self.start(process)
         elif process.exited:
             self._bury(process)
         elif process.state in ("starting", "running"):
@@ -297,7 +327,7 @@ class Supervisor:
                 )
                 process.kill()
 
-    def _confirm_death(self, process: WorkerProcess) -> int | None:
+    def confirm_death(self, process: WorkerProcess) -> int | None:
         """Take what a dead worker has said last, and free what it held; returns its exit status.
 
         Nothing is freed while it lives, which a process stuck in the kernel does even when killed: then None.
@@ -321,13 +351,15 @@ class Supervisor:
 
     def _bury(self, process: WorkerProcess) -> None:
         """Confirm the death of a worker, free what it held, and decide what follows."""
-        status = self._confirm_death(process)
+        status = self.confirm_death(process)
         for other in self.processes.values():
             other.wake.notify()
         if process.state == "failed":
             return
-        if process.fatal is not None:
-            self._fail(process, process.fatal["message"], process.fatal["exit_code"])
+        if not process.wanted:
+            process.state, process.detail = "stopped", ""
+        elif process.fatal is not None:
+            self.fail(process, process.fatal["message"], process.fatal["exit_code"])
         elif process.spec.kind == "decode" and status == 0:
             self._source_ended(process)
         elif process.spec.host:
@@ -349,17 +381,17 @@ class Supervisor:
         delay_s = process.policy.after_death(self.clock.now_ns())
         if delay_s is None:
             deaths, window_s = len(process.policy.deaths_ns), process.policy.window_s
-            self._fail(
-                process, f"died {deaths} times in {window_s:g} s, last: {cause}", WorkerError.exit_code
-            )
+            self.fail(process, f"died {deaths} times in {window_s:g} s, last: {cause}", WorkerError.exit_code)
             return
         process.state, process.detail = "backoff", cause
         process.restart_due_ns = self.clock.now_ns() + round(delay_s * 1e9)
         self.terminal.log("warning", process.spec.name, f"{cause}; starts again in {delay_s:g} s")
 
-    def _fail(self, process: WorkerProcess, reason: str, exit_code: int) -> None:
+    def fail(self, process: WorkerProcess, reason: str, exit_code: int) -> None:
         """A worker will not come back: its camera ends, or the run does."""
         process.state, process.detail = "failed", reason
+        if process.on_trial:
+            return  # who has asked for it hears of it
         self.exit_code = self.exit_code or exit_code
         self.terminal.log("error", process.spec.name, reason)
         if process.spec.kind != "decode":
@@ -367,29 +399,14 @@ class Supervisor:
             return
         camera = self.cameras[process.spec.camera]
         camera.failed = reason
-        if process.fatal is None or self.pools.newest(f"frames:{camera.name}") is None:
+        silent = process.fatal is None or process.snapshot.get("silent")
+        if silent or self.pools.newest(f"frames:{camera.name}") is None:
             camera.outputs_left.clear()
 
     def _unregister(self, process: WorkerProcess) -> None:
         for item in (process.channel, process.stderr_fd if process.has_stderr else None):
             if item is not None and item in self._selector.get_map():
                 self._selector.unregister(item)
-
-    def _stop_in_order(self) -> None:
-        """Stop stage by stage, sources first, so that what is in flight is still written."""
-        deadline_ns = self.clock.now_ns() + round(self.config.supervisor.stop_timeout_s * 1e9)
-        stages: dict[int, list[WorkerProcess]] = {}
-        for process in self.processes.values():
-            stages.setdefault(process.spec.stage, []).append(process)
-        for stage in sorted(stages):
-            for process in stages[stage]:
-                process.send({"type": "stop"})
-            # A thread that is stuck cannot leave by itself, as a process does after that time.
-            grace_ns = self.clock.now_ns() + round(STOP_GRACE_S * 1e9)
-            for process in stages[stage]:
-                until_ns = min(deadline_ns, grace_ns) if process.spec.host else deadline_ns
-                self._end(process, max(0.05, (until_ns - self.clock.now_ns()) / 1e9))
-        self.status = self._publish_status()
 
     def _publish_status(self) -> EngineStatus:
         now_ns = self.clock.now_ns()
@@ -402,29 +419,6 @@ class Supervisor:
             slot.data[: len(body)] = body
         self.terminal.show(status)
         return status
-
-    def _end(self, process: WorkerProcess, timeout_s: float) -> None:
-        if process.pid is None:
-            process.state = "failed" if process.state == "failed" else "stopped"
-            return
-        in_time = process.wait_exited(timeout_s)
-        if not in_time and process.spec.host:
-            self.terminal.log("debug", process.spec.name, "did not stop in time: ends with its process")
-            process.state = "stopped"
-            return
-        if not in_time:
-            self.terminal.log("warning", process.spec.name, "did not stop in time: killed")
-            process.kill()
-        status = self._confirm_death(process)
-        if process.fatal is not None and process.state != "failed":
-            self._fail(process, process.fatal["message"], process.fatal["exit_code"])
-        elif status == EXIT_STUCK:
-            # A decoder that waits for its camera has nothing to lose.
-            level = "debug" if process.spec.kind == "decode" else "warning"
-            self.terminal.log(level, process.spec.name, "did not stop in time: left at once")
-        elif status and in_time:
-            self.terminal.log("warning", process.spec.name, process.cause_of_death(status))
-        process.state = "failed" if process.state == "failed" else "stopped"
 
     def _close(self) -> None:
         for process in self.processes.values():

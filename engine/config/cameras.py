@@ -58,6 +58,16 @@ def cameras_from_flags(sources: Iterable[str]) -> list[CameraConfig]:
 
 def check_cameras(cameras: Iterable[tuple[CameraConfig, str]], environ: Mapping[str, str]) -> None:
     """Raise `ConfigError` for the first camera that cannot work. Each comes with the place that named it."""
+    cameras = list(cameras)
+    check_unique_names(cameras)
+    for camera, where in cameras:
+        _check_source(camera, where, environ)
+        _check_poses(camera, where)
+        _check_ptz(camera, where, environ)
+
+
+def check_unique_names(cameras: Iterable[tuple[CameraConfig, str]]) -> None:
+    """Raise `ConfigError` for the first name that no file can have, or that another camera has already."""
     seen: dict[str, str] = {}
     for camera, where in cameras:
         _check_name(camera.name, where)
@@ -71,9 +81,6 @@ def check_cameras(cameras: Iterable[tuple[CameraConfig, str]], environ: Mapping[
             )
             raise ConfigError(f"{where}: camera name {camera.name!r} {same}; names must be unique")
         seen[folded] = camera.name
-        _check_source(camera, where, environ)
-        _check_poses(camera, where)
-        _check_ptz(camera, where, environ)
 
 
 def _check_name(name: str, where: str) -> None:

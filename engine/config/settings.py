@@ -325,7 +325,10 @@ class SupervisorConfig:
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """One run. `to_json` and `from_json` carry it to a worker; secrets stay references on the way."""
+    """One run. `to_json` and `from_json` carry it to a worker; secrets stay references on the way.
+
+    api  whether the program that has started the run reads its results (`engine.api`)
+    """
 
     profile: str
     cameras: tuple[CameraConfig, ...]
@@ -343,6 +346,7 @@ class RunConfig:
     control: ControlConfig = field(default_factory=ControlConfig)
     supervisor: SupervisorConfig = field(default_factory=SupervisorConfig)
     links: tuple[LinkConfig, ...] = ()
+    api: bool = False
     offline: bool = setting(
         False,
         "every frame of a file, as fast as it goes, instead of the newest one at the file's own pace",
@@ -365,7 +369,7 @@ class RunConfig:
     def to_json(self) -> dict[str, object]:
         """Plain dicts, lists, strings and numbers."""
         document = _plain(asdict(self))
-        document["cameras"] = [_plain(_camera_to_json(camera)) for camera in self.cameras]
+        document["cameras"] = [_plain(camera_to_json(camera)) for camera in self.cameras]
         return document
 
     @classmethod
@@ -374,7 +378,7 @@ class RunConfig:
         where = "configuration from JSON"
         values = dict(document)
         profile, cameras = values.pop("profile", None), values.pop("cameras", None)
-        links = values.pop("links", [])
+        links, api = values.pop("links", []), values.pop("api", False)
         if not isinstance(profile, str) or not isinstance(cameras, list):
             raise ConfigError(f"{where}: a profile and a list of cameras are needed")
         if not isinstance(links, list):
@@ -390,7 +394,7 @@ class RunConfig:
                 raise unknown_name(where, "setting", key, SETTINGS)
         settled = {key: checked(SETTINGS[key], key, value, where) for key, value in flat.items()}
         config = assemble(profile, tuple(camera_from(camera, where) for camera in cameras), settled)
-        return replace(config, links=tuple(link_from_json(link, where) for link in links))
+        return replace(config, links=tuple(link_from_json(link, where) for link in links), api=bool(api))
 
 
 SECTIONS: dict[str, type] = {
@@ -452,7 +456,8 @@ def camera_from(entry: Mapping[str, object], where: str) -> CameraConfig:
     return CameraConfig(zones=zones, lines=lines, ptz=ptz, **values)  # type: ignore[arg-type]  # names and types were just checked
 
 
-def _camera_to_json(camera: CameraConfig) -> dict[str, object]:
+def camera_to_json(camera: CameraConfig) -> dict[str, object]:
+    """What `camera_from` reads: references to secrets stay references, credentials in a URL are in it."""
     document = regions_to_json(asdict(camera))
     document["ptz"] = None if camera.ptz is None else ptz_to_json(camera.ptz)
     return document

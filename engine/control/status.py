@@ -13,7 +13,7 @@ Health = Literal["ok", "degraded", "failing"]
 """ok: all does what it should. degraded: it runs, with less than was asked for. failing: it does not."""
 
 ProcessState = Literal["starting", "running", "backoff", "failed", "stopped"]
-CameraState = Literal["connecting", "streaming", "reconnecting", "unauthorized", "ended", "failed"]
+CameraState = Literal["connecting", "streaming", "reconnecting", "unauthorized", "stopped", "ended", "failed"]
 
 CAMERA_STATES: tuple[CameraState, ...] = get_args(CameraState)
 HEALTH_STATES: tuple[Health, ...] = get_args(Health)
@@ -145,14 +145,18 @@ class CameraEventsStatus(TypedDict):
 
 
 class StreamStatus(TypedDict):
-    """Clients of a WebSocket now, messages they were sent, and messages that they were too slow for."""
+    """Clients of a WebSocket now, messages they were sent, and messages that they were too slow for.
+
+    dropped  clients that were cut off because they read nothing
+    """
 
     clients: int
     sent: int
     lost: int
+    dropped: int
 
 
-class CameraStatus(TypedDict):
+class CameraHealth(TypedDict):
     """One camera from end to end. `frames_in = frames_processed + frames_pending + Σ dropped`.
 
     source             URL with the credentials masked
@@ -164,7 +168,6 @@ class CameraStatus(TypedDict):
     results_lost       results that did not reach an output, by place (track, segment, masks, jsonl, video) and reason
     camera_motion      None while the tracker does not look for it
     events             None where none are wanted
-    latency_histogram  by stage, over the whole run
     """
 
     state: CameraState
@@ -184,6 +187,11 @@ class CameraStatus(TypedDict):
     camera_motion: CameraMotionStatus | None
     events: CameraEventsStatus | None
     latency_ms: LatencySummary
+
+
+class CameraStatus(CameraHealth):
+    """The same with `latency_histogram` by stage, over the whole run, which is for `/metrics` alone."""
+
     latency_histogram: dict[str, LatencyDict]
 
 
@@ -331,8 +339,8 @@ class PtzStatus(TypedDict):
     watchdog: str
 
 
-class EngineStatus(TypedDict):
-    """The whole run. `reasons` says in words what is degraded or failing, empty when ok.
+class _RunHealth(TypedDict):
+    """The whole run but its cameras. `reasons` says in words what is degraded or failing, empty when ok.
 
     reid, identity   None in a run without re-identification
     segmentation  None in a run without that stage
@@ -342,7 +350,6 @@ class EngineStatus(TypedDict):
     status: Health
     reasons: list[str]
     version: str
-    started_wall_s: float
     uptime_s: float
     run: RunStatus
     processes: dict[str, ProcessStatus]
@@ -352,4 +359,16 @@ class EngineStatus(TypedDict):
     segmentation: SegmentationStatus | None
     ptz: dict[str, PtzStatus] | None
     streams: dict[str, StreamStatus]
+
+
+class EngineHealth(_RunHealth):
+    """The whole run as `/health` tells of it."""
+
+    cameras: dict[str, CameraHealth]
+
+
+class EngineStatus(_RunHealth):
+    """The whole run as the supervisor publishes it. What is to be in `/health`, too, goes into the base."""
+
+    started_wall_s: float
     cameras: dict[str, CameraStatus]

@@ -82,7 +82,10 @@ def run(context: Context) -> None:
         publish_all(context, publisher, reconnector, paced=not context.config.offline)
     except SourceError as error:
         context.status.update(state="failed", reason=str(error))
-        publisher.publish_end()
+        # A source that never gave a picture may be taken back, and the one before it goes on.
+        context.status["silent"] = bool(context.params.get("on_trial")) and not publisher.published
+        if not context.status["silent"]:
+            publisher.publish_end()
         raise
     finally:
         reconnector.close()
@@ -92,7 +95,7 @@ def run(context: Context) -> None:
 def publish_all(context: Context, publisher: Publisher, reconnector: Reconnector, *, paced: bool) -> None:
     """The loop: grab, wait until due, write into a slot, publish."""
     pacer = Pacer()
-    to_skip = publisher.next_index
+    to_skip = publisher.next_index - context.params.get("first_frame", 0)
     while not context.stopping:
         item = reconnector.grab()
         publisher.report(reconnector)
@@ -102,7 +105,7 @@ def publish_all(context: Context, publisher: Publisher, reconnector: Reconnector
         if item is None:
             publisher.publish_end()
             return
-        if to_skip and publisher.resumes_file and not reconnector.live:
+        if to_skip > 0 and publisher.resumes_file and not reconnector.live:
             to_skip -= 1
             context.tend()
             continue
@@ -132,14 +135,15 @@ class Publisher:
     resumes_file  this process replaces a killed one, so a file's first `next_index` pictures are out already
     poses         where the camera looked, by the pictures' own time; None where no file says so
     head          where its head points; None for a camera that is not steered
+    published     whether this process has published anything
     """
 
     def __init__(self, context: Context, *, loop: bool) -> None:
         self.context = context
         self.pool_name = f"frames:{context.camera}"
         self.rate = RateMeter(context.clock)
-        self.next_index = 0
-        self.ended = False
+        self.next_index: int = context.past.get(context.camera, {}).get("frame", 0)
+        self.ended = self.published = False
         self.poses: Poses | None = None
         self.head: HeadPose | None = None
         if context.camera in topology.heads(context.config):
@@ -246,6 +250,7 @@ class Publisher:
     def _publish(self, writer: Writer, slot: Slot, meta: FrameMeta, surface: Surface | None = None) -> None:
         replace(meta, published_ns=self.context.clock.now_ns()).pack_into(slot.meta)
         seq = writer.producer.publish(slot)
+        self.published = True
         if surface is not None:
             # Offline every frame that is still there may be asked for; live only the newest, and the one before
             # it if that was just being leased.

@@ -376,8 +376,9 @@ def work(context: Context, kind: str) -> int:
     try:
         module.run(context)
     except EngineError as error:
+        context.status["fatal"] = True
         context.publish_status()
-        context.send("fatal", message=str(error), exit_code=error.exit_code)
+        context.send("fatal", message=str(error), exit_code=error.exit_code, error=type(error).__name__)
         return EXIT_FATAL
     context.publish_status()
     return 0
