@@ -1,0 +1,153 @@
+// @ts-check
+/** How the run is doing: reasons, processes, cameras, outputs, and what was chosen automatically. */
+
+import { element, fill } from "./dom.js";
+import { duration } from "./objects.js";
+
+export class HealthView {
+  /** @param {import("./store.js").Store} store */
+  constructor(store) {
+    this.title = "Health";
+    this.store = store;
+    this.body = element("div", { class: "health" });
+    this.root = element("section", {}, element("h1", {}, "Health"), this.body);
+    this.abort = new AbortController();
+    store.addEventListener("health", () => this.#show(), { signal: this.abort.signal });
+    store.socket.subscribe(["events", "health"], null);
+    this.#show();
+  }
+
+  close() {
+    this.abort.abort();
+  }
+
+  #show() {
+    const health = this.store.health;
+    if (!health) {
+      fill(this.body, element("p", { class: "quiet" }, "The engine has not told yet."));
+      return;
+    }
+    const { run } = health;
+    fill(
+      this.body,
+      element(
+        "p",
+        { class: "verdict", "data-status": health.status },
+        element("strong", {}, health.status),
+        ` – version ${health.version}, up for ${duration(health.uptime_s)}, profile ${run.profile}, model ${run.model}`,
+      ),
+      health.reasons.length > 0 && element("ul", { class: "reasons" }, health.reasons.map((/** @type {string} */ each) => element("li", {}, each))),
+      table("Processes", ["Process", "State", "Restarts", "CPU s", "Memory MiB", "Why"], processRows(health.processes)),
+      table("Cameras", ["Camera", "State", "fps in", "fps out", "p50 ms", "p95 ms", "Dropped", "Why"], cameraRows(health.cameras)),
+      table("Outputs", ["Output", "State", "What"], outputRows(health)),
+      table("Chosen automatically", ["What", "Chosen", "Why"], choiceRows(health)),
+    );
+  }
+}
+
+/** @param {Record<string, any>} processes */
+function processRows(processes) {
+  return Object.entries(processes).map(([name, each]) => [
+    name,
+    each.state,
+    each.restarts,
+    each.cpu_s.toFixed(0),
+    (each.rss_bytes / 2 ** 20).toFixed(0),
+    each.detail,
+  ]);
+}
+
+/** @param {Record<string, any>} cameras */
+function cameraRows(cameras) {
+  return Object.entries(cameras).map(([name, each]) => [
+    name,
+    each.state,
+    each.fps_in.toFixed(1),
+    each.fps_out.toFixed(1),
+    each.latency_ms.p50?.toFixed(0) ?? "–",
+    each.latency_ms.p95?.toFixed(0) ?? "–",
+    Object.entries(each.dropped).filter(([, count]) => count).map(([reason, count]) => `${reason} ${count}`).join(", "),
+    each.reason,
+  ]);
+}
+
+/**
+ * What leaves the engine: publishing, recording, buses, viewers. Whatever of it /health has.
+ *
+ * @param {any} health
+ */
+export function outputRows(health) {
+  const rows = [];
+  for (const part of ["publish", "outputs", "recording", "stream", "bus", "video"]) {
+    for (const { path, value } of leaves(part, health[part])) rows.push([path, String(value.state ?? ""), plain(value)]);
+  }
+  for (const [name, camera] of Object.entries(/** @type {Record<string, any>} */ (health.cameras ?? {}))) {
+    for (const part of ["publish", "stream", "recording", "video"]) {
+      for (const { path, value } of leaves(`${name}: ${part}`, camera[part])) {
+        rows.push([path, String(value.state ?? ""), plain(value)]);
+      }
+    }
+  }
+  for (const [name, stream] of Object.entries(/** @type {Record<string, any>} */ (health.streams ?? {}))) {
+    rows.push([`WebSocket ${name}`, stream.clients ? "in use" : "idle", plain(stream)]);
+  }
+  return rows;
+}
+
+/**
+ * The parts of a status that say something by themselves: those with a number, text or truth value in them.
+ *
+ * @param {string} path
+ * @param {any} value
+ * @returns {Array<{path: string, value: Record<string, any>}>}
+ */
+function leaves(path, value) {
+  if (value === null || typeof value !== "object") return [];
+  const own = Object.values(value).some((each) => typeof each !== "object");
+  const inner = Object.entries(value).flatMap(([key, each]) => leaves(`${path} ${key}`, each));
+  return own ? [{ path, value }, ...inner] : inner;
+}
+
+/** @param {Record<string, any>} value */
+function plain(value) {
+  return Object.entries(value)
+    .filter(([key, each]) => key !== "state" && each !== null && each !== "" && typeof each !== "object")
+    .map(([key, each]) => `${key.replaceAll("_", " ")} ${typeof each === "number" ? +each.toFixed(1) : each}`)
+    .join(", ");
+}
+
+/** @param {any} health */
+function choiceRows(health) {
+  const parts = ["inference", "reid", "segmentation"];
+  return parts.flatMap((part) => (health[part]?.choices ?? []).map((/** @type {any} */ each) => [each.what, each.chosen, each.reason]));
+}
+
+/**
+ * @param {string} title
+ * @param {string[]} head
+ * @param {Array<Array<string | number>>} rows
+ */
+function table(title, head, rows) {
+  if (rows.length === 0) return null;
+  return element(
+    "section",
+    { class: "panel" },
+    element("h2", {}, title),
+    element(
+      "div",
+      { class: "scroll", tabindex: "0", role: "group", "aria-label": title },
+      element(
+        "table",
+        {},
+        element("thead", {}, element("tr", {}, head.map((text) => element("th", { scope: "col" }, text)))),
+        element(
+          "tbody",
+          {},
+          rows.map((row) =>
+            element("tr", { "data-state": row[1] }, row.map((cell, index) => element(index === 0 ? "th" : "td", index === 0 ? { scope: "row" } : {}, cell))),
+          ),
+        ),
+      ),
+    ),
+  );
+}

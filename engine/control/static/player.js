@@ -1,0 +1,158 @@
+// @ts-check
+/**
+ * Plays one camera: chooses a way, tells why, falls back, comes back after breaks. Owns the elements that show pictures.
+ *
+ * Events: `shown` (detail: Shown), `state` (playing, connecting, waiting, stopped; with way and reason).
+ */
+
+import { Backoff, pause } from "./backoff.js";
+import { element } from "./dom.js";
+import { HlsVideo, NativeHlsVideo } from "./hls.js";
+import { MjpegVideo } from "./mjpeg.js";
+import { WhepVideo } from "./whep.js";
+
+/** @typedef {"whep" | "hls" | "mjpeg"} Way */
+
+/** @type {Way[]} the best first */
+export const WAYS = ["whep", "hls", "mjpeg"];
+export const WAY_NAMES = { whep: "WebRTC", hls: "Low-latency HLS", mjpeg: "MJPEG" };
+
+const FIRST_PICTURE_MS = { whep: 8000, hls: 12000, mjpeg: 8000 };
+const SILENCE_MS = 7000; // pictures without signal come twice a second
+
+export class Player extends EventTarget {
+  /**
+   * @param {string} camera
+   * @param {string} view  clean or overlay
+   * @param {Way | "auto"} wanted
+   */
+  constructor(camera, view, wanted) {
+    super();
+    this.camera = camera;
+    this.view = view;
+    this.wanted = wanted;
+    this.video = element("video", { muted: true, playsinline: true, autoplay: true, tabindex: "-1" });
+    this.video.muted = true;
+    this.canvas = element("canvas", { class: "mjpeg", hidden: true });
+    this.root = element("div", { class: "pictures", "aria-hidden": "true" }, this.video, this.canvas);
+    /** @type {import("./whep.js").Transport | null} */
+    this.transport = null;
+    /** @type {AbortController | null} */
+    this.run = null;
+    this.state = { name: "stopped", way: /** @type {Way | null} */ (null), reason: "" };
+    /** @type {import("./whep.js").Shown | null} */
+    this.shown = null;
+  }
+
+  start() {
+    if (this.run) return;
+    this.run = new AbortController();
+    this.#play(this.run.signal);
+  }
+
+  stop() {
+    this.run?.abort();
+    this.run = null;
+    this.transport?.stop();
+    this.transport = null;
+    this.#become("stopped", null, "");
+  }
+
+  /** @param {Way | "auto"} wanted */
+  choose(wanted) {
+    if (wanted === this.wanted) return;
+    this.wanted = wanted;
+    if (this.run) {
+      this.stop();
+      this.start();
+    }
+  }
+
+  /** @returns {{width: number, height: number}} of the picture as decoded */
+  get size() {
+    if (this.state.way === "mjpeg") return { width: this.canvas.width, height: this.canvas.height };
+    return { width: this.video.videoWidth, height: this.video.videoHeight };
+  }
+
+  /** @param {AbortSignal} signal */
+  async #play(signal) {
+    const backoff = new Backoff(700, 15000);
+    const ways = this.wanted === "auto" ? WAYS : [this.wanted];
+    let reason = this.wanted === "auto" ? "" : "chosen by hand";
+    let index = 0;
+    while (!signal.aborted) {
+      const way = ways[index];
+      const outcome = await this.#attempt(way, reason, signal);
+      if (signal.aborted) return;
+      const failure = `${WAY_NAMES[way]}: ${outcome.reason}`;
+      if (outcome.played) backoff.reset();
+      else index += 1;
+      if (!outcome.played && index < ways.length) {
+        reason = reason.startsWith("WebRTC") ? `${reason}; ${failure}` : failure;
+        continue; // the next way at once
+      }
+      if (!outcome.played) [index, reason] = [0, this.wanted === "auto" ? "" : "chosen by hand"];
+      this.#become("waiting", way, failure);
+      if (!(await pause(backoff.next(), signal))) return;
+    }
+  }
+
+  /**
+   * @param {Way} way
+   * @param {string} why
+   * @param {AbortSignal} signal
+   * @returns {Promise<{played: boolean, reason: string}>} when it is over
+   */
+  async #attempt(way, why, signal) {
+    const transport = this.#transportOf(way);
+    if (!transport) return { played: false, reason: "this browser cannot" };
+    this.transport = transport;
+    this.#become("connecting", way, why);
+    this.video.hidden = way === "mjpeg";
+    this.canvas.hidden = way !== "mjpeg";
+    let played = false;
+    const reason = await new Promise((resolve) => {
+      let watchdog = window.setTimeout(() => resolve("no picture came"), FIRST_PICTURE_MS[way]);
+      signal.addEventListener("abort", () => resolve("stopped"));
+      transport.onended = resolve;
+      transport.onshown = (shown) => {
+        if (signal.aborted) return;
+        clearTimeout(watchdog);
+        watchdog = window.setTimeout(() => resolve("the pictures stopped"), SILENCE_MS);
+        if (!played) this.#become("playing", way, why);
+        played = true;
+        this.shown = shown;
+        this.dispatchEvent(new CustomEvent("shown", { detail: shown }));
+      };
+      transport.start().catch((error) => resolve(error.message));
+    });
+    transport.onshown = transport.onended = () => {};
+    transport.stop();
+    return { played, reason };
+  }
+
+  /** @param {Way} way */
+  #transportOf(way) {
+    const camera = encodeURIComponent(this.camera);
+    const playlist = `/hls/${camera}/${this.view}/index.m3u8`;
+    if (way === "whep" && WhepVideo.possible) {
+      return new WhepVideo(this.video, `/whep/${camera}?view=${this.view}`);
+    }
+    if (way === "hls" && HlsVideo.possible) return new HlsVideo(this.video, playlist);
+    if (way === "hls" && NativeHlsVideo.possible) return new NativeHlsVideo(this.video, playlist);
+    if (way === "mjpeg" && MjpegVideo.possible) {
+      return new MjpegVideo(this.canvas, `/mjpeg/${camera}?view=${this.view}`);
+    }
+    return null;
+  }
+
+  /**
+   * @param {string} name
+   * @param {Way | null} way
+   * @param {string} reason
+   */
+  #become(name, way, reason) {
+    this.state = { name, way, reason };
+    this.dispatchEvent(new CustomEvent("state", { detail: this.state }));
+  }
+}

@@ -1,0 +1,92 @@
+// @ts-check
+/** One camera's moving picture with its state: in the wall and in the single view. Plays only while it can be seen. */
+
+import { element, setText } from "./dom.js";
+import { Player, WAY_NAMES } from "./player.js";
+import { preferences } from "./preferences.js";
+import { Overlay } from "./sync.js";
+
+const STATE_WORDS = {
+  connecting: "connecting to the camera",
+  reconnecting: "no signal: reconnecting",
+  unauthorized: "user name or password refused",
+  ended: "ended",
+  failed: "failed",
+  stopped: "stopped",
+};
+
+export class Tile {
+  /**
+   * @param {string} camera
+   * @param {import("./store.js").Store} store
+   */
+  constructor(camera, store) {
+    this.camera = camera;
+    this.store = store;
+    this.player = new Player(camera, "clean", preferences.way);
+    this.overlay = new Overlay(this.player, store, () => preferences.layers);
+    this.message = element("p", { class: "cover", hidden: true });
+    this.badge = element("span", { class: "badge" });
+    this.root = element(
+      "div",
+      { class: "tile", "data-camera": camera },
+      this.player.root,
+      this.overlay.canvas,
+      this.message,
+      this.badge,
+    );
+    this.visible = false;
+    this.abort = new AbortController();
+    const { signal } = this.abort;
+    this.observer = new IntersectionObserver(([entry]) => {
+      this.visible = entry.isIntersecting;
+      this.#playOrNot();
+    });
+    this.observer.observe(this.root);
+    document.addEventListener("visibilitychange", () => this.#playOrNot(), { signal });
+    this.player.addEventListener("state", () => this.refresh(), { signal });
+    this.player.addEventListener("shown", () => this.refresh(), { signal });
+    store.addEventListener("health", () => this.#stateChanged(), { signal });
+    store.addEventListener("cameras", () => this.#stateChanged(), { signal });
+    this.refresh();
+  }
+
+  close() {
+    this.abort.abort();
+    this.observer.disconnect();
+    this.overlay.close();
+    this.player.stop();
+  }
+
+  #stateChanged() {
+    this.#playOrNot();
+    this.refresh();
+  }
+
+  #playOrNot() {
+    const stopped = this.store.stateOf(this.camera).state === "stopped";
+    if (this.visible && document.visibilityState === "visible" && !stopped) this.player.start();
+    else if (this.player.run) this.player.stop();
+  }
+
+  /** What stands over the picture: why there is none. */
+  refresh() {
+    const { state, reason } = this.store.stateOf(this.camera);
+    const { name, way, reason: why } = this.player.state;
+    const words = /** @type {Record<string, string>} */ (STATE_WORDS)[state] ?? "";
+    const noSignal = this.player.shown?.noSignal && name === "playing";
+    let text = "";
+    if (words) text = reason ? `${words} (${reason})` : words;
+    else if (noSignal) text = "no signal";
+    else if (name === "connecting") text = "connecting…";
+    else if (name === "waiting") text = `no video: ${why}`;
+    setText(this.message, text);
+    this.message.hidden = text === "";
+    const dataset = this.root.dataset;
+    dataset.state = words ? state : noSignal ? "no-signal" : name;
+    dataset.way = name === "playing" && way ? way : "";
+    setText(this.badge, name === "playing" && way ? WAY_NAMES[way] : "");
+    this.badge.title = why ? `because ${why}` : "the first choice";
+    dataset.reason = why;
+  }
+}
