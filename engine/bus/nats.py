@@ -67,6 +67,9 @@ class NatsBus(Bus):
                     password=address.password or None,
                     tls=tls_context(options.tls_ca) if address.tls else None,
                     allow_reconnect=False,
+                    # It would wait two seconds to find out once more that a port is closed.
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=0.05,  # type: ignore[arg-type]  # slept, so that parts of a second do
                     connect_timeout=max(1, round(options.patience_s)),
                     pending_size=_LARGEST_PENDING_BYTES,
                     closed_cb=closed,

@@ -5,6 +5,8 @@ Knows the words of the records; when an event is made is decided in `engine.even
 
 from __future__ import annotations
 
+import json
+from importlib import resources
 from typing import Any
 
 from engine.outputs.base import FrameResult
@@ -22,6 +24,13 @@ _VALUE_KEYS = {
     EventKind.UNGROUPED: "lasted_s",
 }
 _COUNTS = (EventKind.COUNT, EventKind.GROUPED)
+
+
+def event_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) that every message satisfies."""
+    text = resources.files("engine.outputs").joinpath("event.schema.json").read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
 
 
 def direction_of(value: float) -> str:
