@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from engine.errors import PublishError, PublishRefused, PublishUnreachable
@@ -32,7 +33,7 @@ from engine.publish.rtmp_messages import (
 from engine.types.packet import Packet
 
 PORTS = {"rtmp": 1935, "rtmps": 443}
-WINDOW_BYTES = 128 * 1024
+WINDOW_BYTES = 32 * 1024
 """After so many bytes a server acknowledges: how a server that has stopped is told from a slow one."""
 
 _CONTROL_CHUNKS, _COMMAND_CHUNKS, _VIDEO_CHUNKS = 2, 3, 6
@@ -40,7 +41,9 @@ _PING_REQUEST, _PING_RESPONSE = 6, 7
 _KEY_AVC, _DIFFERENCE_AVC = 0x17, 0x27
 _SEQUENCE_HEADER, _PICTURE = b"\x00\x00\x00\x00", b"\x01\x00\x00\x00"
 _AVC_CODEC = 7.0
-_REFUSED_WORDS = ("unauthorized", "denied", "badname", "reject", "auth", "invalidkey")
+_REFUSED_WORDS = ("unauthorized", "denied", "reject", "auth", "invalid")
+"""How servers say that name, key or password are wrong. Not BadName: that is mostly our own connection from before,
+which the server has not given up yet."""
 
 
 @serves("rtmp", "rtmps")
@@ -99,11 +102,9 @@ class RtmpSink(Sink):
         """Say goodbye in what room there is, and hang up."""
         if self._stream:
             self._connection.timeout_s = 0.2
-            try:
+            with suppress(PublishUnreachable):  # then it need not be told
                 self._command("FCUnpublish", 6.0, None, self._key)
                 self._command("deleteStream", 7.0, None, float(self._stream))
-            except PublishUnreachable:
-                pass  # then it need not be told
             self._stream = 0
         self._connection.close()
 
