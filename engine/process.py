@@ -318,7 +318,7 @@ class WorkerProcess:
         self._status_memory.reap_producer()
         self.read_snapshot()
         self._cpu_s_before = self.cpu_s
-        self.snapshot.update(cpu_s=0.0, rss_bytes=0)
+        self.snapshot.update(cpu_s=0.0, rss_bytes=0, fds=0, threads=0)
         return status
 
     def cause_of_death(self, status: int | None) -> str:

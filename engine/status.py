@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import __version__
 from engine.control.status import (
+    BusStatus,
     CameraSegmentation,
     CameraStatus,
     ChoiceStatus,
@@ -72,6 +73,7 @@ def status_of_run(run: Supervisor, now_ns: int) -> EngineStatus:
         "identity": identity_status(run),
         "segmentation": segmentation_status(run),
         "ptz": ptz_status(run),
+        "bus": bus_status(run),
         "streams": streams_status(run.processes["control"].snapshot if "control" in run.processes else {}),
         "cameras": cameras,
     }
@@ -185,6 +187,15 @@ def ptz_status(run: Supervisor) -> dict[str, PtzStatus] | None:
     return told
 
 
+def bus_status(run: Supervisor) -> BusStatus | None:
+    """The message brokers, as their process tells of them; None where there is none."""
+    process = run.processes.get("bus")
+    if process is None:
+        return None
+    told: dict[str, Any] = process.snapshot.get("bus", {})
+    return {"brokers": told.get("brokers", {}), "lost": told.get("lost", {})}
+
+
 def camera_segmentation(told: dict[str, Any], first_mode: str) -> CameraSegmentation:
     """One camera's masks."""
     return {
@@ -209,6 +220,8 @@ def process_status(run: Supervisor, name: str, now_ns: int) -> ProcessStatus:
         "restarts": process.restarts,
         "rss_bytes": int(process.snapshot.get("rss_bytes", 0)),
         "cpu_s": process.cpu_s,
+        "fds": int(process.snapshot.get("fds", 0)),
+        "threads": int(process.snapshot.get("threads", 0)),
         "heartbeat_age_s": process.heartbeat_age_s(now_ns) if alive else None,
         "detail": process.detail,
     }

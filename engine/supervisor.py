@@ -84,9 +84,9 @@ class Supervisor:
         for name in self.cameras:
             for pool in topology.result_pools(config, name):
                 self.pools.create(pool)
-        layout = PoolLayout((1,), RUN_STATUS_BYTES, 1)
+        layout = PoolLayout((1, 1), RUN_STATUS_BYTES, 1)
         self._status_pool = LivePool(
-            topology.PoolSpec("run-status", "", "supervisor", {"control": 0}, layout),
+            topology.PoolSpec("run-status", "", "supervisor", {"control": 0, "bus": 1}, layout),
             PoolMemory("run-status", layout, self._lock_file("run-status")),
         )
         memory = self._status_pool.memory
@@ -95,7 +95,7 @@ class Supervisor:
     def create_worker(self, spec: topology.WorkerSpec) -> WorkerProcess:
         """A worker of the run from now on; `start` starts it. Raises `ipc.segment.SegmentError`."""
         limits = self.config.supervisor
-        never_given_up = spec.kind in ("decode", "ptz") and not self.config.offline
+        never_given_up = spec.kind in ("decode", "ptz", "publish", "bus") and not self.config.offline
         policy = RestartPolicy(None if never_given_up else limits.restart_limit, limits.restart_window_s)
         lock_file = self._lock_file(f"status-{spec.name}")
         if spec.kind == "api" and self.plan.caller is not None:
@@ -191,7 +191,7 @@ class Supervisor:
                     "first_frame": camera.first_frame if camera else 0,
                     "on_trial": process.on_trial,
                 },
-                "past": self.came_back(),
+                **self.known_of_cameras(),
                 "before": process.snapshot,
             },
             list(process.wake.descriptors),
@@ -200,6 +200,8 @@ class Supervisor:
             process.send(*self.pools.announcement(live, spec.name))
         if self.labels is not None:
             process.send({"type": "labels", "labels": self.labels})
+        if spec.kind == "bus":
+            process.send(*self.pools.announcement(self._status_pool, spec.name))
         if spec.kind == "control" and self.plan.listening is not None:
             process.send(*self.pools.announcement(self._status_pool, spec.name))
             process.send({"type": "descriptors"}, [self.plan.listening.fileno()])
@@ -208,9 +210,12 @@ class Supervisor:
         if process.has_stderr:
             self._selector.register(process.stderr_fd, selectors.EVENT_READ, (process, "stderr"))
 
-    def came_back(self) -> dict[str, dict[str, int]]:
-        """What there was of cameras that are here again."""
-        return {name: past for name, past in self.past.items() if name in self.cameras}
+    def known_of_cameras(self) -> Message:
+        """What workers are told of cameras besides their configuration."""
+        return {
+            "past": {name: past for name, past in self.past.items() if name in self.cameras},
+            "regions": {name: camera.regions for name, camera in self.cameras.items() if camera.regions},
+        }
 
     def _receive(self, process: WorkerProcess) -> None:
         if process.channel is None:

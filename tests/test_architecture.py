@@ -19,7 +19,11 @@ HEAVY = {
     "onnxruntime": {"engine/models/ort.py"},
     "matplotlib": {"engine/ptz_plots.py"},
     "scipy": {"engine/tracking/association.py"},
-    "prometheus_client": {"engine/control/metrics.py", "engine/control/metrics_ptz.py"},
+    "prometheus_client": {
+        "engine/control/metrics.py",
+        "engine/control/metrics_bus.py",
+        "engine/control/metrics_ptz.py",
+    },
     "uvicorn": {"engine/control/server.py"},
     "rich": {"engine/terminal.py", "engine/models/cli.py", "engine/segment_cli.py"},
     "pycocotools": {"engine/outputs/masks.py"},

@@ -421,7 +421,7 @@ def test_a_process_that_is_not_there(run: Supervisor) -> None:
     tell(run, "track", cpu_s=1.5, rss_bytes=10, heartbeat_ns=1)
     assert status(run)["processes"]["track"] == {
         "kind": "track", "state": "backoff", "pid": None, "restarts": 3, "rss_bytes": 10, "cpu_s": 1.5,
-        "heartbeat_age_s": None, "detail": "killed by SIGKILL",
+        "fds": 0, "threads": 0, "heartbeat_age_s": None, "detail": "killed by SIGKILL",
     }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from engine.control.metrics_bus import bus_metrics
 from engine.control.metrics_ptz import ptz_metrics
 from engine.control.status import (
     CAMERA_STATES,
@@ -60,6 +61,8 @@ class StatusCollector(Collector):
             yield from _segmentation_labels(status["segmentation"]["cameras"])
         if status["ptz"] is not None:
             yield from ptz_metrics(status["ptz"])
+        if status["bus"] is not None:
+            yield from bus_metrics(status["bus"])
         yield from _camera_metrics(status["cameras"])
         yield _drops(status["cameras"])
         yield _losses(status["cameras"])
@@ -122,6 +125,8 @@ def _process_metrics(processes: dict[str, ProcessStatus]) -> Iterator[Metric]:
     yield counter("restarts", "How often the worker was started again.", lambda s: s["restarts"])
     yield counter("cpu_seconds", "Processor time used, all incarnations.", lambda s: s["cpu_s"])
     yield gauge("resident_memory_bytes", "Resident memory.", lambda s: s["rss_bytes"])
+    yield gauge("open_fds", "File descriptors open.", lambda s: s["fds"])
+    yield gauge("threads", "Threads running.", lambda s: s["threads"])
     yield gauge("heartbeat_age_seconds", "Since the last sign of life.", lambda s: s["heartbeat_age_s"])
 
 

@@ -34,6 +34,7 @@ class ProcessStatus(TypedDict):
     restarts         how often it has been started again
     rss_bytes        resident memory now
     cpu_s            processor time of all incarnations
+    fds, threads     file descriptors open and threads running now; 0 for a worker in another one's process
     heartbeat_age_s  since its last sign of life; None before the first
     detail           why it is in this state, "" if there is nothing to say
     """
@@ -44,6 +45,8 @@ class ProcessStatus(TypedDict):
     restarts: int
     rss_bytes: int
     cpu_s: float
+    fds: int
+    threads: int
     heartbeat_age_s: float | None
     detail: str
 
@@ -339,12 +342,42 @@ class PtzStatus(TypedDict):
     watchdog: str
 
 
+class BrokerStatus(TypedDict):
+    """One message broker.
+
+    state       connecting, connected, waiting (before it is tried again) or stopped; `reason` why, in a line
+    sent        messages that it has confirmed, by kind
+    dropped     messages that it was not sent, by reason: overflow, memory, away, unconfirmed, topics, stopped
+    queue       messages that wait for it now: state, events, results
+    reconnects  how often it was connected again
+    """
+
+    state: str
+    reason: str
+    sent: dict[str, int]
+    dropped: dict[str, int]
+    queue: dict[str, int]
+    reconnects: int
+
+
+class BusStatus(TypedDict):
+    """Results for other programs.
+
+    brokers  by URL without credentials
+    lost     records that were overwritten before they could be read, by camera
+    """
+
+    brokers: dict[str, BrokerStatus]
+    lost: dict[str, int]
+
+
 class _RunHealth(TypedDict):
     """The whole run but its cameras. `reasons` says in words what is degraded or failing, empty when ok.
 
     reid, identity   None in a run without re-identification
     segmentation  None in a run without that stage
     ptz           by camera; None in a run without heads
+    bus           None in a run without brokers
     """
 
     status: Health
@@ -358,6 +391,7 @@ class _RunHealth(TypedDict):
     identity: IdentityStatus | None
     segmentation: SegmentationStatus | None
     ptz: dict[str, PtzStatus] | None
+    bus: BusStatus | None
     streams: dict[str, StreamStatus]
 
 

@@ -25,9 +25,11 @@ import orjson
 
 from engine import topology
 from engine.clock import Clock, SystemClock
-from engine.config import RunConfig
+from engine.config import CameraConfig, RunConfig
 from engine.errors import EngineError
+from engine.types import FrameFlag
 from engine.workers.feed import Feed, Writer, layout_from_json
+from engine.workers.regions import Regions
 from engine.workers.surfaces import Surfaces
 from ipc.channel import Channel, ChannelClosed, Message
 from ipc.notify import Notifier
@@ -73,6 +75,7 @@ class Context:
         self.config = RunConfig.from_json(start["config"])
         self.params: dict[str, Any] = start["params"]
         self.past: dict[str, dict[str, int]] = start.get("past", {})
+        self._regions = Regions(self.config, start.get("regions", {}))
         self.before: dict[str, Any] = start["before"]
         self.clock = clock
         self.wake = wake
@@ -84,7 +87,7 @@ class Context:
         self.status: dict[str, Any] = {}
         self.before_status: Callable[[], None] = lambda: None
         self.on_answer: Callable[[Message], None] = lambda _: None
-        self.on_config: Callable[[RunConfig, RunConfig], None] = lambda before, after: None
+        self.on_config: Callable[[RunConfig, RunConfig], None] = _ignore
         self.hosted = host is not None
         self.surfaces: Surfaces = Surfaces() if host is None else host.surfaces
         # The process may not leave for the sake of one thread.
@@ -164,14 +167,21 @@ class Context:
         """Another configuration: hand it on, let go of what is not ours any more, say that it is done."""
         before, after = self.config, RunConfig.from_json(message["config"])
         past, self.past, self.config = self.past, message["past"], after
+        regions, self._regions = self._regions, self._regions.followed_by(after, message["regions"])
         error = ""
         try:
             if after != before:
+                self._forget_predecessor()
                 self.on_config(before, after)
         except EngineError as refused:
-            self.past, self.config, error = past, before, str(refused)
+            self.past, self.config, self._regions, error = past, before, regions, str(refused)
         self._let_go_of_others()
         self.send("configured", revision=message["revision"], error=error)
+
+    def _forget_predecessor(self) -> None:
+        """What it said was of cameras that were there then, not of one that comes back under the same name."""
+        if self.on_config is not _ignore:
+            self.before = {}
 
     def _let_go_of_others(self) -> None:
         """Close what the present configuration does not give to this worker."""
@@ -183,6 +193,14 @@ class Context:
     def _notifiers(self, descriptors: list[int]) -> list[Notifier]:
         width = len(self.wake.descriptors)
         return [Notifier(tuple(descriptors[i : i + width])) for i in range(0, len(descriptors), width)]
+
+    def regions_flag(self, camera: str) -> FrameFlag:
+        """What a record says of how its events number a camera's zones and lines."""
+        return FrameFlag.REGIONS if self._regions.revision_of(camera) % 2 else FrameFlag.NONE
+
+    def regions_of(self, camera: str, flags: FrameFlag) -> CameraConfig | None:
+        """The camera with the zones and lines that a record's events number; None for one that is gone."""
+        return self._regions.of_record(camera, flags)
 
     def goes_on(self, camera: str) -> bool:
         """Whether files of this camera are of this run: the worker, or the camera, was there before."""
@@ -237,9 +255,9 @@ class Context:
         if self._status_writer is None:
             return
         self.before_status()
-        usage = {"rss_bytes": resident_bytes(), "cpu_s": time.process_time()}
+        usage = {"rss_bytes": resident_bytes(), "cpu_s": time.process_time(), **open_handles()}
         if self.hosted:  # its host tells, for both
-            usage = {"rss_bytes": 0, "cpu_s": 0.0}
+            usage = {"rss_bytes": 0, "cpu_s": 0.0, "fds": 0, "threads": 0}
         body = orjson.dumps({**self.status, **usage, "heartbeat_ns": now_ns})
         with self._status_writer.write() as slot:
             slot.meta[:4] = len(body).to_bytes(4, "little")
@@ -297,6 +315,10 @@ class Context:
         self._status_writer, self.before_status = None, lambda: None
 
 
+def _ignore(before: RunConfig, after: RunConfig) -> None:
+    """What a worker does with another configuration unless it says something else."""
+
+
 class LogHandler(logging.Handler):
     """Hands what the engine's modules log to the user: they know no context."""
 
@@ -317,6 +339,18 @@ def resident_bytes() -> int:
             return int(statm.read().split()[1]) * resource.getpagesize()
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def open_handles() -> dict[str, int]:
+    """File descriptors that this process has open, and its threads, those of libraries included where that is told."""
+    try:
+        threads = len(os.listdir("/proc/self/task"))
+    except OSError:
+        threads = threading.active_count()
+    try:
+        return {"fds": len(os.listdir("/dev/fd")), "threads": threads}
+    except OSError:
+        return {"fds": 0, "threads": threads}
 
 
 def die_with_parent() -> None:

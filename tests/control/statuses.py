@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.control.status import (
+    BusStatus,
     CameraStatus,
     EngineStatus,
     IdentityStatus,
@@ -30,6 +31,8 @@ def make_process(kind: str) -> ProcessStatus:
         "restarts": 2,
         "rss_bytes": 123_456_789,
         "cpu_s": 12.5,
+        "fds": 41,
+        "threads": 9,
         "heartbeat_age_s": 0.2,
         "detail": "",
     }
@@ -139,6 +142,22 @@ def make_ptz() -> dict[str, PtzStatus]:
     }
 
 
+def make_bus() -> BusStatus:
+    return {
+        "brokers": {
+            "mqtt://broker.example:1883/camring": {
+                "state": "waiting",
+                "reason": "mqtt://broker.example:1883/camring: connection refused",
+                "sent": {"events": 120, "state": 60, "status": 3},
+                "dropped": {"away": 4},
+                "queue": {"state": 2, "events": 7, "results": 0},
+                "reconnects": 5,
+            }
+        },
+        "lost": {"gate": 3},
+    }
+
+
 def make_camera() -> CameraStatus:
     return {
         "state": "streaming",
@@ -190,9 +209,10 @@ def make_status() -> EngineStatus:
         "identity": make_identity(),
         "segmentation": make_segmentation(),
         "ptz": make_ptz(),
+        "bus": make_bus(),
         "streams": {
-            "events": {"clients": 2, "sent": 100, "lost": 3},
-            "results": {"clients": 0, "sent": 0, "lost": 0},
+            "events": {"clients": 2, "sent": 100, "lost": 3, "dropped": 1},
+            "results": {"clients": 0, "sent": 0, "lost": 0, "dropped": 0},
         },
         "cameras": {"gate": make_camera(), 'odd "name"\\': make_camera()},
     }
