@@ -36,6 +36,8 @@
     │   ├── PublishRefused        it refused the user, the password or the stream's name: tried again rarely
     │   └── PublishDiskFull       the folder's disk is full
     ├── WebRtcError           a WebRTC peer's description or candidate cannot be used
+    ├── CommandError          a running engine refuses what it is asked for (Python API)
+    │   └── CommandTimeout        it has not answered in time
     └── WorkerError           a worker process failed for good
 
 `ipc` raises its own `ipc.segment.SegmentError` (memory for the pools); the supervisor turns it into a line.
@@ -175,6 +177,10 @@ class OutputError(EngineError):
     """A result cannot be written."""
 
 
+class OutputDiskFull(OutputError):
+    """There is no room for it. Writing may go on by itself once there is."""
+
+
 class PublishError(EngineError):
     """Processed video cannot be delivered to a server or folder now; it is tried again, and nothing else waits."""
 
@@ -193,6 +199,24 @@ class PublishDiskFull(PublishError):
 
 class WebRtcError(EngineError):
     """A WebRTC peer's offer, answer or candidate cannot be used; the message says why in one line."""
+
+
+class CommandError(EngineError):
+    """A running engine refuses what a program asks for; nothing was changed.
+
+    failure  `invalid`, `not-found`, `conflict` (not in the present state) or `unavailable` (not now)
+    """
+
+    def __init__(self, text: str, failure: str = "invalid") -> None:
+        super().__init__(text)
+        self.failure = failure
+
+
+class CommandTimeout(CommandError):
+    """No answer in time; whether it was done is not known."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, "unavailable")
 
 
 class WorkerError(EngineError):

@@ -17,6 +17,7 @@ class CameraRun:
 
     failed         why it has ended for good, "" while it has not
     stopped        somebody has stopped it: nothing is decoded until it is started again
+    regions        how often its zones and lines have changed
     first_frame    number of the first frame of its present source: a file is at frame - first_frame
     outputs_left   outputs that have not written its last frame yet
     """
@@ -27,6 +28,7 @@ class CameraRun:
     failed: str = ""
     stopped: bool = False
     first_frame: int = 0
+    regions: int = 0
 
     @property
     def done(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import selectors
 import signal
 import socket
+import threading
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -14,27 +15,32 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class StopSignals:
     """While active, stop signals make `selector` return an event whose data is None, instead of raising.
 
-    For the main thread only. Whoever runs us under `nohup` has SIGHUP ignored, and so it stays.
+    In any other thread, as in a program that runs the engine beside its own work, signals stay the program's.
+    Whoever runs us under `nohup` has SIGHUP ignored, and so it stays.
     """
 
     def __init__(self, selector: selectors.BaseSelector) -> None:
         self._selector = selector
         self._reader, self._writer = socket.socketpair()
         self._previous: list[tuple[int, Any]] = []
+        self._ours = threading.current_thread() is threading.main_thread()
 
     def __enter__(self) -> StopSignals:
+        self._selector.register(self._reader, selectors.EVENT_READ, None)
+        if not self._ours:
+            return self
         self._writer.setblocking(False)
         self._previous_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in _STOPPING:
             if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 self._previous.append((number, signal.signal(number, _keep_running)))
-        self._selector.register(self._reader, selectors.EVENT_READ, None)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        signal.set_wakeup_fd(self._previous_fd)
+        if self._ours:
+            signal.set_wakeup_fd(self._previous_fd)
         while self._previous:
             signal.signal(*self._previous.pop())
         if self._selector.get_map() is not None:  # None once the selector is closed

@@ -31,7 +31,7 @@ from engine.types import Embeddings, nv12_geometry
 from ipc.pool import PoolLayout
 
 # Consumer rows. A row is never reassigned, so nothing changes when a worker restarts.
-FRAMES_INFER, FRAMES_STREAM, FRAMES_TRACK, FRAMES_SEGMENT = 0, 1, 2, 3
+FRAMES_INFER, FRAMES_STREAM, FRAMES_TRACK, FRAMES_SEGMENT, FRAMES_API = range(5)
 DETECTIONS_TRACK = 0
 TRACKS_RESULTS, TRACKS_STREAM, TRACKS_SEGMENT, TRACKS_CONTROL, TRACKS_PTZ, TRACKS_BUS, TRACKS_API = range(7)
 MASKS_RESULTS, MASKS_STREAM, MASKS_CONTROL, MASKS_PTZ, MASKS_BUS, MASKS_API = 0, 1, 3, 4, 5, 6
@@ -51,11 +51,13 @@ MOST_EMBEDDING_DIMS = 2048
 """The longest vector of a re-identification network that there is room for (a ResNet-50's)."""
 FRAMES_EMBEDDED = 2
 """Frames of one camera that may wait for the re-identification network while detection goes on."""
+FRAMES_OF_PROGRAM = 1
+"""Frames of one camera that the program which has started the run holds at a time."""
 MOST_MEASURED_BATCH = 8
 """Above this a CPU gains nothing any more; a device that does has its batch configured."""
 
 
-_STAGES = ("ptz", "decode", "infer", "track", "segment", "output", "stream", "publish", "bus", "control")
+_STAGES = ("ptz", "decode", "infer", "track", "segment", "output", "stream", "publish", "bus", "api", "control")
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ def workers(config: RunConfig) -> list[WorkerSpec]:
     if config.control.enabled:
         specs.append(WorkerSpec("control", "control"))
     specs.append(WorkerSpec("results", "output"))
+    if config.api:
+        specs.append(WorkerSpec("api", "api"))
     if has_bus(config):
         specs.append(WorkerSpec("bus", "bus"))
     for camera in config.cameras:
@@ -212,7 +216,8 @@ def frames_in_flight(config: RunConfig) -> int:
         needed = max(calls, most_batch(config), share)
     if config.reid.enabled:
         needed += FRAMES_EMBEDDED
-    return min(needed, MOST_FRAMES_HELD - config.pool.history) + 1
+    most = MOST_FRAMES_HELD - config.pool.history - (FRAMES_OF_PROGRAM + 1 if config.api else 0)
+    return min(needed, max(0, most)) + 1
 
 
 def usable_cores() -> int:
@@ -230,6 +235,8 @@ def result_pools(config: RunConfig, camera: str) -> list[PoolSpec]:
         outputs[f"stream:{camera}"] = MASKS_STREAM if masks else TRACKS_STREAM
     if has_bus(config):
         outputs["bus"] = MASKS_BUS if masks else TRACKS_BUS
+    if config.api:
+        outputs["api"] = MASKS_API if masks else TRACKS_API
     if config.control.enabled:
         outputs["control"] = MASKS_CONTROL if masks else TRACKS_CONTROL
     if camera in watched_for_heads(config):
@@ -265,6 +272,8 @@ def _frame_readers(config: RunConfig, camera: str) -> dict[str, int]:
         readers[f"stream:{camera}"] = FRAMES_STREAM
     if has_segmentation(config):
         readers["segment"] = FRAMES_SEGMENT
+    if config.api:
+        readers["api"] = FRAMES_API
     return readers
 
 
@@ -309,6 +318,8 @@ def frame_pool(
     leases: tuple[int, ...] = (frames_in_flight(config), 2, 1)
     if has_segmentation(config):
         leases += (2,)  # the frame that masks are moved to, and the one that is segmented meanwhile
+    if config.api:
+        leases += (1,) * (FRAMES_API - len(leases)) + (FRAMES_OF_PROGRAM,)
     layout = PoolLayout(
         leases=leases,
         slot_bytes=nv12_geometry(width, height)[2],
