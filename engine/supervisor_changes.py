@@ -262,6 +262,8 @@ class LiveChanges:
         for name in plan.changed:
             camera = run.cameras[name]
             camera.masked_source = mask_url(cameras[name].source)
+            old, new = before[name], cameras[name]
+            camera.regions += (old.zones, old.lines) != (new.zones, new.lines)
             if begins_anew(before[name], cameras[name]):
                 camera.first_frame = next_frame(run, name)
 
@@ -307,7 +309,7 @@ class LiveChanges:
         self._telling = telling = _Telling(self._telling.revision + 1)
         for name in names:
             process = run.processes[name]
-            message = {"config": document, "past": run.came_back(), "revision": telling.revision}
+            message = {"config": document, "revision": telling.revision, **run.known_of_cameras()}
             process.send({"type": "config", **message})
             if process.pid is not None and process.has_reported():
                 telling.awaited[name] = process.incarnation

@@ -28,6 +28,8 @@ class FrameFlag(IntFlag):
     """First frame after a reconnect, a loop or a restart: do not assume smooth motion from the one before."""
     NOTICE = 4
     """A record without a result: it says what became of the frames up to its own, none of which was processed."""
+    REGIONS = 8
+    """Its events number zones and lines as an odd revision of these does; they may change while it is under way."""
 
 
 @dataclass(frozen=True, slots=True)
