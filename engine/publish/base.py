@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
+from urllib.parse import SplitResult, urlsplit
 
 from engine.errors import ConfigError
 from engine.registry import import_siblings, nearest
@@ -50,15 +51,28 @@ class Destination:
         """
         return resolve_references(self.url, environ)
 
+    def parts(self) -> SplitResult:
+        """The resolved URL taken apart, its scheme in small letters. Raises `ConfigError` where it is none."""
+        url = self.resolved()
+        try:
+            parts = urlsplit(url)
+            if parts.port == 0 or not parts.hostname:
+                raise ValueError
+        except ValueError:
+            raise ConfigError(f"publish {self.label}: no host and port can be found in it") from None
+        return parts
+
 
 class Sink(ABC):
     """One connection, or one folder, that is written from `open` to `close`. Used by one thread, but for `interrupt`.
 
-    schemes    schemes of the URLs that it serves
-    timeout_s  longest wait for the network in any one call
+    schemes        schemes of the URLs that it serves
+    takes_changes  whether it goes on when another encoder begins (another size); otherwise it is opened anew
+    timeout_s      longest wait for the network in any one call
     """
 
     schemes: ClassVar[tuple[str, ...]] = ()
+    takes_changes: ClassVar[bool] = False
 
     def __init__(self, destination: Destination, timeout_s: float = 5.0) -> None:
         self.destination = destination

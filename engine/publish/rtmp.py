@@ -9,7 +9,7 @@ import struct
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote
 
 from engine.errors import PublishError, PublishRefused, PublishUnreachable
 from engine.publish import amf0
@@ -65,14 +65,14 @@ class RtmpSink(Sink):
 
     def open(self, first: Packet) -> None:
         """Connect, and ask for leave to publish; see `Sink.open`."""
-        parts = urlsplit(self.destination.resolved())
+        parts = self.destination.parts()
         app, _, self._key = parts.path.lstrip("/").rpartition("/")
         if parts.query:
             self._key += f"?{parts.query}"
         self._connection.connect(
             parts.hostname or "",
-            parts.port or PORTS[parts.scheme.lower()],
-            tls=parts.scheme.lower() == "rtmps",
+            parts.port or PORTS[parts.scheme],
+            tls=parts.scheme == "rtmps",
         )
         handshake(self._connection)
         self._control(SET_CHUNK_SIZE, CHUNK_BYTES)
@@ -231,15 +231,6 @@ class RtmpSink(Sink):
         data = chunks(message, chunk_stream, CHUNK_BYTES)
         self._connection.send(data)
         self._sent_bytes += len(data)
-
-
-def check(destination: Destination) -> str:
-    """What is wrong with an address, empty if nothing is."""
-    parts = urlsplit(destination.url)
-    if parts.username or parts.password:
-        return "RTMP knows no user and password; servers take them as ?user=…&pass=… or as a stream key"
-    app, _, stream = parts.path.lstrip("/").rpartition("/")
-    return "" if parts.hostname and app and stream else "write rtmp://HOST/APP/STREAM"
 
 
 def _without_login(parts: SplitResult, app: str) -> str:

@@ -10,7 +10,7 @@ import secrets
 import struct
 import time
 from contextlib import suppress
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlunsplit
 
 from engine.errors import PtzBusy, PtzLocked, PublishError, PublishRefused, PublishUnreachable
 from engine.lockout import Governor, Permit
@@ -52,9 +52,9 @@ class RtspSink(Sink):
 
     def open(self, first: Packet) -> None:
         """Connect, announce and record; see `Sink.open`. A refused password is not tried again at once."""
-        parts = urlsplit(self.destination.resolved())
+        parts = self.destination.parts()
         login = Login(unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-        scheme, host = parts.scheme.lower(), parts.hostname or ""
+        scheme, host = parts.scheme, parts.hostname or ""
         self._url = urlunsplit((scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
         governor = Governor(host, login.user, login.password) if login else None
         permit = self._permit(governor) if governor else None
@@ -180,12 +180,6 @@ def payloads_of(unit: bytes) -> list[bytes]:
         header = bytes((0x80 * begins | 0x40 * ends | kind,))
         payloads.append(indicator + header + unit[start : start + room])
     return payloads
-
-
-def check(destination: Destination) -> str:
-    """What is wrong with an address, empty if nothing is."""
-    parts = urlsplit(destination.url)
-    return "" if parts.hostname and parts.path.strip("/") else "write rtsp://[USER:PASSWORD@]HOST/PATH"
 
 
 def _interleaved(channel: int, data: bytes) -> bytes:
