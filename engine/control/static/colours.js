@@ -18,7 +18,7 @@ export function hueOf(id) {
  */
 export function colourOf(id, alpha = 1) {
   if (id === null) return `rgb(190 190 190 / ${alpha})`;
-  return `hsl(${hueOf(id).toFixed(1)} 85% 60% / ${alpha})`;
+  return `hsl(${hueOf(id).toFixed(1)} 90% 67% / ${alpha})`;
 }
 
 /**
@@ -28,7 +28,7 @@ export function colourOf(id, alpha = 1) {
 export function rgbOf(id) {
   if (id === null) return [190, 190, 190];
   const hue = hueOf(id);
-  const [saturation, lightness] = [0.85, 0.6];
+  const [saturation, lightness] = [0.9, 0.67];
   const spread = saturation * Math.min(lightness, 1 - lightness);
   const channel = (/** @type {number} */ offset) => {
     const step = (offset + hue / 30) % 12;

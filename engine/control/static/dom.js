@@ -58,6 +58,28 @@ export function setText(target, text) {
 }
 
 /**
+ * Make a tree like another one, changing only what differs: focus, scroll places and what is read out stay.
+ * For trees of text; listeners of the fresh one are not taken over.
+ *
+ * @param {Element} present
+ * @param {Element} fresh
+ */
+export function become(present, fresh) {
+  for (const { name, value } of fresh.attributes) {
+    if (present.getAttribute(name) !== value) present.setAttribute(name, value);
+  }
+  const [old, wanted] = [[...present.childNodes], [...fresh.childNodes]];
+  wanted.forEach((child, index) => {
+    const before = old[index];
+    if (!before) present.appendChild(child);
+    else if (before.nodeName !== child.nodeName) before.replaceWith(child);
+    else if (child instanceof Element) become(/** @type {Element} */ (before), child);
+    else if (before.nodeValue !== child.nodeValue) before.nodeValue = child.nodeValue;
+  });
+  for (const extra of old.slice(wanted.length)) extra.remove();
+}
+
+/**
  * A button with text.
  *
  * @param {Child} label

@@ -1,7 +1,7 @@
 // @ts-check
 /** How the run is doing: reasons, processes, cameras, outputs, and what was chosen automatically. */
 
-import { element, fill } from "./dom.js";
+import { become, element } from "./dom.js";
 import { duration } from "./objects.js";
 
 export class HealthView {
@@ -24,12 +24,13 @@ export class HealthView {
   #show() {
     const health = this.store.health;
     if (!health) {
-      fill(this.body, element("p", { class: "quiet" }, "The engine has not told yet."));
+      become(this.body, element("div", {}, element("p", { class: "quiet" }, "The engine has not told yet.")));
       return;
     }
     const { run } = health;
-    fill(
-      this.body,
+    const fresh = element(
+      "div",
+      { class: "health" },
       element(
         "p",
         { class: "verdict", "data-status": health.status },
@@ -42,6 +43,7 @@ export class HealthView {
       table("Outputs", ["Output", "State", "What"], outputRows(health)),
       table("Chosen automatically", ["What", "Chosen", "Why"], choiceRows(health)),
     );
+    become(this.body, fresh);
   }
 }
 

@@ -5,11 +5,13 @@ import { refusal } from "./api.js";
 import { decodeTime, readInit } from "./mp4.js";
 import { parsePlaylist } from "./playlist.js";
 
+/** @typedef {import("./whep.js").Transport} Transport */
+
 const BEHIND_S = 0.6; // wanted distance to the newest picture
 const FAR_BEHIND_S = 3;
 const KEPT_S = 10;
 
-/** @implements {import("./whep.js").Transport} */
+/** @implements {Transport} */
 export class HlsVideo {
   /**
    * @param {HTMLVideoElement} video
@@ -175,7 +177,7 @@ export class HlsVideo {
 /**
  * HLS by the browser itself (Safari on a phone has no Media Source Extensions).
  *
- * @implements {import("./whep.js").Transport}
+ * @implements {Transport}
  */
 export class NativeHlsVideo {
   /**

@@ -2,7 +2,7 @@
 /** Cameras: add, change, remove, start, stop. For admins; the engine checks everything that is entered. */
 
 import { ask, inPath } from "./api.js";
-import { button, element, fill } from "./dom.js";
+import { button, element, setText } from "./dom.js";
 import { attempt } from "./notices.js";
 
 export class Manage {
@@ -11,6 +11,8 @@ export class Manage {
     this.title = "Manage";
     this.store = store;
     this.list = element("div", { class: "manage-list" });
+    /** @type {Map<string, {root: HTMLElement, settings: string}>} */
+    this.entries = new Map();
     this.root = element(
       "section",
       {},
@@ -71,9 +73,31 @@ export class Manage {
   }
 
   #show() {
-    // What somebody is typing stays; the list is made anew when they are done.
-    if (this.list.contains(document.activeElement) && document.activeElement?.tagName === "TEXTAREA") return;
-    fill(this.list, this.store.cameras.map((camera) => this.#entry(camera)));
+    const names = new Set(this.store.cameras.map((camera) => camera.name));
+    for (const [name, { root }] of this.entries) {
+      if (names.has(name)) continue;
+      root.remove();
+      this.entries.delete(name);
+    }
+    for (const camera of this.store.cameras) this.#showEntry(camera);
+  }
+
+  /**
+   * An entry stays as long as its settings do, so that what somebody is typing stays, too.
+   *
+   * @param {import("./store.js").Camera} camera
+   */
+  #showEntry(camera) {
+    const settings = JSON.stringify(camera.settings);
+    const present = this.entries.get(camera.name);
+    if (!present || present.settings !== settings) {
+      const root = this.#entry(camera);
+      if (present) present.root.replaceWith(root);
+      else this.list.append(root);
+      this.entries.set(camera.name, { root, settings });
+    }
+    const line = this.entries.get(camera.name)?.root.querySelector(".source");
+    if (line) setText(line, `${camera.source} – ${camera.state}`);
   }
 
   /** @param {import("./store.js").Camera} camera */
@@ -85,7 +109,7 @@ export class Manage {
       "article",
       { class: "panel", "data-camera": camera.name },
       element("h2", {}, camera.name),
-      element("p", { class: "quiet source" }, `${camera.source} – ${camera.state}`),
+      element("p", { class: "quiet source" }),
       element(
         "div",
         { class: "row" },

@@ -4,7 +4,9 @@
 import { refusal } from "./api.js";
 import { MultipartReader } from "./multipart.js";
 
-/** @implements {import("./whep.js").Transport} */
+/** @typedef {import("./whep.js").Transport} Transport */
+
+/** @implements {Transport} */
 export class MjpegVideo {
   /**
    * @param {HTMLCanvasElement} canvas
@@ -64,7 +66,7 @@ export class MjpegVideo {
       this.drawing = false;
     }
     const [frame, time] = [Number(headers.get("x-frame") ?? -1), Number(headers.get("x-time") ?? NaN)];
-    const noSignal = !(frame >= 0);
+    const noSignal = headers.get("x-no-signal") === "1" || !(frame >= 0);
     this.onshown({ frame: noSignal ? null : frame, time: Number.isFinite(time) ? time : null, noSignal });
   }
 }

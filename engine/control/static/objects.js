@@ -28,7 +28,7 @@ export class ObjectPanel {
     this.body = element("tbody");
     this.empty = element("p", { class: "quiet" }, "Nothing is seen at present.");
     this.actions = element("div", { class: "actions", role: "group", "aria-label": "Chosen object" });
-    const head = ["", "ID", "Label", "State", "Age", "Mask", "Person"];
+    const head = ["ID", "Label", "State", "Age", "Mask", "Identity"];
     this.root = element(
       "section",
       { class: "panel objects", "aria-label": "Objects" },
@@ -101,7 +101,7 @@ export class ObjectPanel {
       "aria-label": `Choose object ${id}`,
     });
     const cells = [0, 1, 2, 3, 4].map(() => element("td"));
-    const row = element("tr", { "data-id": id }, element("td", {}, swatch), element("td", {}, choose), cells);
+    const row = element("tr", { "data-id": id }, element("td", {}, swatch, choose), cells);
     return { row, cells };
   }
 

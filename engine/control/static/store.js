@@ -8,7 +8,8 @@ import { ask } from "./api.js";
 import { History } from "./history.js";
 import { RecordBuffer } from "./records.js";
 
-const MOST_EVENTS = 2000;
+const MOST_EVENTS = 5000;
+const PAGE = 1000;
 
 /**
  * @typedef {object} Camera
@@ -95,11 +96,17 @@ export class Store extends EventTarget {
     await Promise.allSettled([this.refreshCameras(), this.#pastEvents()]);
   }
 
+  /** From the beginning each time: a control process that was started again counts anew. */
   async #pastEvents() {
-    const since = this.events.length ? this.events[this.events.length - 1].time : 0;
-    const answer = await ask("GET", `/events?since=${since}`);
+    /** @type {any[]} */
+    const past = [];
+    let page = { events: [], next: 0 };
+    do {
+      page = await ask("GET", `/events?since=${page.next}&limit=${PAGE}`);
+      past.push(...page.events);
+    } while (page.events.length === PAGE && past.length < MOST_EVENTS);
     const known = new Set(this.events.map(keyOf));
-    const missing = (answer.events ?? []).filter((/** @type {any} */ each) => !known.has(keyOf(each)));
+    const missing = past.filter((each) => !known.has(keyOf(each)));
     this.events = [...this.events, ...missing].sort((one, other) => one.time - other.time).slice(-MOST_EVENTS);
     this.#tell("events", { fresh: [] });
   }

@@ -76,9 +76,9 @@ export class WhepVideo {
   stop() {
     if (this.stopped) return;
     this.stopped = true;
+    this.#leave(); // before the connection is closed: the server would end the session by itself then
     this.peer.close();
     this.video.srcObject = null;
-    this.#leave();
   }
 
   /** The session is given back; nothing waits for the answer. */
