@@ -69,6 +69,13 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="broker that events go to: mqtt://, nats://, redis:// or kafka://; may be repeated; docs/bus.md",
     )
+    parser.add_argument(
+        "--publish",
+        action="append",
+        metavar="URL",
+        help="where processed video goes: rtmp://, rtsp://, whip:// or hls:FOLDER, {camera} = the camera's name; may "
+        "be repeated; docs/publishing.md",
+    )
     parser.add_argument("--out", metavar="DIR", help="folder for output files")
     parser.add_argument(
         "--offline", action="store_true", default=None, help="every frame, as fast as it goes"
@@ -109,6 +116,7 @@ def load_config(args: argparse.Namespace) -> LoadedConfig:
         "segment.mode": args.segment,
         "segment.model": args.segment_model,
         "bus.urls": args.bus,
+        "stream.publish": args.publish,
         "output.directory": args.out,
         "output.overlay": False if args.no_overlay else None,
         "control.host": args.host,

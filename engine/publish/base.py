@@ -7,14 +7,14 @@ protocol, is opened once, and bounds every wait on the network by itself.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
-from urllib.parse import SplitResult, urlsplit
 
+from engine.config.publish import PublishAddress, publish_address, put_camera_in
 from engine.errors import ConfigError
-from engine.registry import import_siblings, nearest
-from engine.secrets import mask_url, resolve_references
+from engine.registry import import_siblings
+from engine.secrets import mask_url
 from engine.types.packet import Packet
 
 
@@ -32,35 +32,19 @@ class Destination:
     @classmethod
     def of(cls, template: str, camera: str) -> Destination:
         """The destination of one camera, from a setting that holds `{camera}`."""
-        return cls(template.replace("{camera}", camera), camera)
+        return cls(put_camera_in(template, camera), camera)
 
     @property
     def label(self) -> str:
         """How messages and statuses name it: without user, password and tokens."""
         return mask_url(self.url)
 
-    @property
-    def scheme(self) -> str:
-        """Scheme in small letters: `rtmp`, `hls`, …"""
-        return self.url.partition(":")[0].lower()
+    def address(self) -> PublishAddress:
+        """The address with its secrets in place: for the moment of use, never to be kept or logged.
 
-    def resolved(self, environ: Mapping[str, str] | None = None) -> str:
-        """The URL with its secrets in place: for the moment of use, never to be kept or logged.
-
-        Raises `ConfigError` where a variable is not set.
+        Raises `ConfigError` where a variable is not set any more.
         """
-        return resolve_references(self.url, environ)
-
-    def parts(self) -> SplitResult:
-        """The resolved URL taken apart, its scheme in small letters. Raises `ConfigError` where it is none."""
-        url = self.resolved()
-        try:
-            parts = urlsplit(url)
-            if parts.port == 0 or not parts.hostname:
-                raise ValueError
-        except ValueError:
-            raise ConfigError(f"publish {self.label}: no host and port can be found in it") from None
-        return parts
+        return publish_address(self.url)
 
 
 class Sink(ABC):
@@ -115,9 +99,9 @@ def serves(*schemes: str) -> Callable[[type[Sink]], type[Sink]]:
 def create_sink(destination: Destination, timeout_s: float = 5.0) -> Sink:
     """The sink for a destination, not opened. Raises `ConfigError` for a scheme that nobody serves."""
     import_siblings(__package__)
-    if destination.scheme not in SINKS:
+    scheme = destination.address().scheme
+    if scheme not in SINKS:
         raise ConfigError(
-            f"publish {destination.label}: unknown scheme{nearest(destination.scheme, SINKS)}; "
-            f"known: {', '.join(sorted(SINKS))}"
+            f"publish {destination.label}: {scheme} cannot be published to by this installation"
         )
-    return SINKS[destination.scheme](destination, timeout_s)
+    return SINKS[scheme](destination, timeout_s)

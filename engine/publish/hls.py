@@ -7,7 +7,6 @@ playlist no longer names are deleted. A web server that knows nothing of HLS can
 from __future__ import annotations
 
 import errno
-import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -38,7 +37,7 @@ class HlsSink(Sink):
 
     def open(self, first: Packet) -> None:
         """Make the folder and empty it; see `Sink.open`."""
-        self._folder = folder_of(self.destination.resolved())
+        self._folder = self.destination.address().folder
         number = first.meta.wall_ns // _NS_PER_NUMBER
         self._hls = LowLatencyHls(HlsSettings(blocking=False, first_number=number))
         try:
@@ -82,8 +81,3 @@ class HlsSink(Sink):
         if error.errno in _DISK_FULL:
             return PublishDiskFull(f"{line}; free space there, or publish to another disk")
         return PublishError(line)
-
-
-def folder_of(url: str) -> Path:
-    """The folder in `hls:FOLDER`."""
-    return Path(os.path.expanduser(url.partition(":")[2]))

@@ -9,7 +9,6 @@ import struct
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from urllib.parse import SplitResult, unquote
 
 from engine.errors import PublishError, PublishRefused, PublishUnreachable
 from engine.publish import amf0
@@ -32,7 +31,6 @@ from engine.publish.rtmp_messages import (
 )
 from engine.types.packet import Packet
 
-PORTS = {"rtmp": 1935, "rtmps": 443}
 WINDOW_BYTES = 32 * 1024
 """After so many bytes a server acknowledges: how a server that has stopped is told from a slow one."""
 
@@ -65,19 +63,15 @@ class RtmpSink(Sink):
 
     def open(self, first: Packet) -> None:
         """Connect, and ask for leave to publish; see `Sink.open`."""
-        parts = self.destination.parts()
-        app, _, self._key = parts.path.lstrip("/").rpartition("/")
-        if parts.query:
-            self._key += f"?{parts.query}"
-        self._connection.connect(
-            parts.hostname or "",
-            parts.port or PORTS[parts.scheme],
-            tls=parts.scheme == "rtmps",
-        )
+        address = self.destination.address()
+        app, _, self._key = address.path.lstrip("/").rpartition("/")
+        if address.query:
+            self._key += f"?{address.query}"
+        self._connection.connect(address.host, address.port, tls=address.scheme == "rtmps")
         handshake(self._connection)
         self._control(SET_CHUNK_SIZE, CHUNK_BYTES)
         self._control(WINDOW_SIZE, WINDOW_BYTES)
-        self._connect(app, _without_login(parts, app))
+        self._connect(app, f"{address.scheme}://{address.place}/{app}")
         self._publish()
         self._first_ns = first.meta.captured_ns
         self._send_metadata(first)
@@ -231,10 +225,3 @@ class RtmpSink(Sink):
         data = chunks(message, chunk_stream, CHUNK_BYTES)
         self._connection.send(data)
         self._sent_bytes += len(data)
-
-
-def _without_login(parts: SplitResult, app: str) -> str:
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{host}{port}/{unquote(app)}"

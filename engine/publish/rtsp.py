@@ -10,7 +10,6 @@ import secrets
 import struct
 import time
 from contextlib import suppress
-from urllib.parse import unquote, urlunsplit
 
 from engine.errors import PtzBusy, PtzLocked, PublishError, PublishRefused, PublishUnreachable
 from engine.lockout import Governor, Permit
@@ -20,7 +19,6 @@ from engine.publish.h264 import DELIMITER, ParameterSets, kind_of, nal_units
 from engine.publish.rtsp_messages import FORBIDDEN, UNAUTHORIZED, Answer, Login, RtspLink, ntp_time
 from engine.types.packet import Packet
 
-PORTS = {"rtsp": 554, "rtsps": 322}
 PAYLOAD_TYPE = 96
 MOST_PAYLOAD_BYTES = 1400
 """Of an RTP packet: servers hand them on over UDP as they are."""
@@ -52,16 +50,16 @@ class RtspSink(Sink):
 
     def open(self, first: Packet) -> None:
         """Connect, announce and record; see `Sink.open`. A refused password is not tried again at once."""
-        parts = self.destination.parts()
-        login = Login(unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-        scheme, host = parts.scheme, parts.hostname or ""
-        self._url = urlunsplit((scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
-        governor = Governor(host, login.user, login.password) if login else None
+        address = self.destination.address()
+        query = f"?{address.query}" if address.query else ""
+        self._url = f"{address.scheme}://{address.place}{address.path}{query}"
+        login = Login(address.user, address.password) if address.user else None
+        governor = Governor(address.host, login.user, login.password) if login else None
         permit = self._permit(governor) if governor else None
         self._link = RtspLink(self._connection, login)
         answer: Answer | None = None
         try:
-            self._connection.connect(host, parts.port or PORTS[scheme], tls=scheme == "rtsps")
+            self._connection.connect(address.host, address.port, tls=address.scheme == "rtsps")
             description = describe(first, self.destination.camera)
             answer = self._link.ask("ANNOUNCE", self._url, {"Content-Type": "application/sdp"}, description)
         finally:
