@@ -4,13 +4,13 @@ from engine.config.bus import BusConfig
 from engine.config.control import ControlConfig
 from engine.config.files import configs_dir
 from engine.config.load import LoadedConfig, load_run_config
+from engine.config.output import OutputConfig
 from engine.config.render import render_config
 from engine.config.segment import SegmentConfig
 from engine.config.settings import (
     CameraConfig,
     DecodeConfig,
     InferConfig,
-    OutputConfig,
     PoolConfig,
     RunConfig,
     SupervisorConfig,

@@ -15,6 +15,7 @@ from engine.config.control import ControlConfig
 from engine.config.files import unknown_name
 from engine.config.identity import OFF, EventsConfig, IdentityConfig, ReidConfig
 from engine.config.links import LinkConfig, link_from_json
+from engine.config.output import OutputConfig
 from engine.config.ptz import PtzConfig, ptz_from, ptz_to_json
 from engine.config.regions import Line, Zone, check_names, lines_from, regions_to_json, zones_from
 from engine.config.segment import SEGMENT_MODES, SegmentConfig
@@ -263,30 +264,6 @@ class TrackConfig:
         "on much longer. Files and pictures show coasting objects only with `output.coasting`",
         unit="ms",
         bounds=(0.0, 60000.0),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class OutputConfig:
-    """What is written."""
-
-    directory: str = setting("out", "folder for all output files; made if absent", flag="--out")
-    jsonl: bool = setting(True, "write `<camera>.jsonl`, one line per frame")
-    masks: str = setting(
-        "polygon",
-        "how a segmentation model's masks stand in the JSON lines: outlines, COCO run lengths, or not at all",
-        choices=("polygon", "rle", "none"),
-    )
-    coasting: bool = setting(
-        False, "also write and draw objects that are not seen at the moment, where they are expected"
-    )
-    overlay: bool = setting(True, "write `<camera>.mp4` with boxes drawn in", flag="--no-overlay")
-    encoder: str = setting("libx264", "FFmpeg name of the video encoder; libx264 runs everywhere")
-    preset: str = setting(
-        "veryfast", "preset of the encoder; a slower one saves disk and costs cores that inference wants"
-    )
-    crf: int = setting(
-        23, "constant rate factor, lower = better and larger; 23 is what x264 itself takes", bounds=(0, 51)
     )
 
 

@@ -33,6 +33,20 @@ class StreamConfig:
         unit="s",
         bounds=(0.5, 3600.0),
     )
+    max_kbps: int = setting(
+        0,
+        "cap on the bit rate of one camera's live video, which also bounds a single packet; 0 = by the size of the "
+        "picture, 4000 at 1280×720",
+        unit="kbit/s",
+        bounds=(0, 200_000),
+    )
+    jpeg_fps: float = setting(
+        10.0,
+        "most pictures a second for viewers that take JPEGs only; each is compressed by itself",
+        unit="frames/s",
+        bounds=(0.1, 60.0),
+    )
+    jpeg_quality: int = setting(80, "quality of those JPEGs", bounds=(1, 100))
     packet_slot_kib: int = setting(
         128,
         "room for one packet in shared memory; a larger packet takes several",

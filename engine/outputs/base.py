@@ -67,11 +67,14 @@ class Output(ABC):
     """Takes results of one camera, in order. Safe against being killed at any moment."""
 
     needs_frame: bool = False
-    """True if `write` wants the frame the result speaks of."""
+    """True if the next `write` wants the frame the result speaks of."""
 
     @abstractmethod
     def write(self, result: FrameResult, frame: FrameNv12 | None = None) -> None:
         """Write one result. Raises `OutputError` (disk full, no permission); nothing is half written then."""
+
+    def miss(self, result: FrameResult) -> None:  # noqa: B027  # most outputs need no frame, and miss none
+        """Take notice of a result whose frame was gone already, so that it is not written."""
 
     @abstractmethod
     def close(self) -> None:

@@ -1,21 +1,20 @@
-"""The processed video of one camera, as mp4 files.
+"""The processed video of one camera, drawn, encoded and recorded, for runs in which nobody watches live.
 
-Knows when a file ends and the next part begins, and what time a picture is shown at. Does not know how
-pictures are drawn (overlay.py) or encoded (encode.py).
+Knows what time a picture is shown at. Does not know how pictures are drawn (overlay.py) or encoded (encode.py), nor
+what files are called (recording.py).
 """
 
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 
+from engine.config.overlay import DEFAULT_OVERLAY_STYLE
 from engine.errors import OutputError
 from engine.outputs.base import FrameResult, Output
-from engine.outputs.encode import EncoderSettings, Mp4Encoder, PictureFormat, check_encoder
-from engine.outputs.mp4 import cut_torn_end
-from engine.outputs.overlay import draw_result, style_for
-from engine.outputs.overlay_regions import Tally, draw_regions
+from engine.outputs.encode import EncodedPicture, Encoder, EncoderSettings, PictureFormat, choose_encoder
+from engine.outputs.overlay import OverlayMemory, draw_result, style_for
+from engine.outputs.recording import Recording, RecordingSettings
 from engine.types import FrameFlag, FrameMeta, FrameNv12
 
 _LOG = logging.getLogger(__name__)
@@ -23,21 +22,6 @@ _LOG = logging.getLogger(__name__)
 _LONGEST_STEP_NS = 60_000_000_000
 """A larger step of the source's own time counts only where the clock on the wall agrees."""
 _SHORTEST_STEP_NS = 1_000_000
-
-
-def part_path(path: Path, number: int) -> Path:
-    """`cam0.mp4`, `cam0.part2.mp4`, `cam0.part3.mp4`, …"""
-    return path if number == 1 else path.with_name(f"{path.stem}.part{number}{path.suffix}")
-
-
-def existing_parts(path: Path) -> dict[int, Path]:
-    """The parts that are there, by number."""
-    pattern = re.compile(re.escape(path.stem) + r"\.part(\d+)" + re.escape(path.suffix))
-    parts = {1: path} if path.exists() else {}
-    for sibling in path.parent.iterdir():
-        if match := pattern.fullmatch(sibling.name):
-            parts[int(match[1])] = sibling
-    return parts
 
 
 class Timeline:
@@ -70,12 +54,7 @@ class Timeline:
 
 
 class VideoOutput(Output):
-    """Draws each result on its frame and encodes it.
-
-    A new run replaces the files of the run before it. `resume` goes on with the next part, after a killed
-    predecessor of the same run (and cuts off the fragment it was writing); a source that changes its size
-    begins the next part, too. Parts of one run are never written over.
-    """
+    """Draws each result on its frame, encodes it with looking ahead, and records it. Every frame counts."""
 
     needs_frame = True
 
@@ -90,79 +69,61 @@ class VideoOutput(Output):
         settings: EncoderSettings | None = None,
         fps_hint: float = 0.0,
         resume: bool = False,
+        recording: RecordingSettings | None = None,
+        style: str = DEFAULT_OVERLAY_STYLE,
     ) -> None:
         """Check encoder and folder; the first file is created with the first frame. Raises `OutputError`."""
-        self._path = Path(path)
-        self._settings = settings or EncoderSettings()
+        self.settings, self.reason = choose_encoder(settings or EncoderSettings())
+        self.recording = Recording(Path(path), recording, resume)
         self._fps_hint = fps_hint
-        check_encoder(self._settings)
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            parts = existing_parts(self._path)
-            if resume and parts and not cut_torn_end(parts[max(parts)]):
-                del parts[max(parts)]
-            if not resume:
-                for part in parts.values():
-                    part.unlink()
-                parts = {}
-        except OSError as error:
-            raise OutputError(f"{self._path}: cannot be prepared for writing: {error.strerror}") from error
-        self._next_part = max(parts, default=0) + 1
-        self._encoder: Mp4Encoder | None = None
-        self._format: PictureFormat | None = None
+        self._style = style
+        self._encoder: Encoder | None = None
         self._timeline = Timeline()
-        self._tally = Tally(known=not resume)
+        self._memory = OverlayMemory(known=not resume)
+        self._taken_ns: dict[int, int] = {}
 
     def write(self, result: FrameResult, frame: FrameNv12 | None = None) -> None:
-        """Draw and encode one frame. Raises `OutputError`; the part then plays up to its last whole fragment.
+        """Draw and encode one frame. Raises `OutputError`; the file then plays up to its last whole fragment.
 
-        A later call begins the next part.
+        A later call begins the next file.
         """
-        self._tally.add(result.events)
-        if frame is None:
-            self.frames_missing += 1
-            return
-        encoder = self._encoder_for(frame)
+        assert frame is not None
+        encoder = self._encoder_for(PictureFormat.of(frame))
         picture = encoder.picture_of(frame)
-        style = style_for(frame.meta.height, frame.meta.matrix, frame.meta.full_range)
-        draw_regions(picture.y, picture.uv, result, style, self._tally)
-        draw_result(picture.y, picture.uv, result, style)
+        style = style_for(frame.meta.height, frame.meta.matrix, frame.meta.full_range, self._style)
+        draw_result(picture.y, picture.uv, result, style, self._memory)
+        shown_ns = self._timeline.advance(frame.meta)
+        self._taken_ns[shown_ns] = frame.meta.wall_ns
+        keyframe = self.recording.plan(encoder.format, shown_ns)
         try:
-            encoder.encode(picture, self._timeline.advance(frame.meta))
+            self._record(encoder.encode(picture, shown_ns, keyframe))
         except OutputError:
-            self._give_up_part()
+            self._encoder = None
             raise
         self.frames_written += 1
+        self.recording.tidy()
+
+    def miss(self, result: FrameResult) -> None:
+        """There is nothing to draw on; what the result says still counts for later frames."""
+        self._memory.take(result)
+        self.frames_missing += 1
 
     def close(self) -> None:
-        """Finish the current part. May be called twice. Raises `OutputError` if its end cannot be written."""
+        """Finish the current file. May be called twice. Raises `OutputError` if its end cannot be written."""
         encoder, self._encoder = self._encoder, None
         if encoder is not None:
-            encoder.close()
+            self._record(encoder.flush())
+        self.recording.close()
 
-    def _encoder_for(self, frame: FrameNv12) -> Mp4Encoder:
-        picture_format = PictureFormat.of(frame)
-        if self._encoder is not None and picture_format == self._format:
+    def _encoder_for(self, picture_format: PictureFormat) -> Encoder:
+        if self._encoder is not None and picture_format == self._encoder.format:
             return self._encoder
         self.close()
-        path = part_path(self._path, self._next_part)
-        self._encoder = Mp4Encoder(path, picture_format, self._settings, self._fps_hint)
-        self._format = picture_format
-        self._timeline = Timeline()
-        self._next_part += 1
-        _LOG.info("%s", _description(path, picture_format, self._settings))
+        self._taken_ns.clear()
+        self._encoder = Encoder(picture_format, self.settings, self._fps_hint)
+        _LOG.info("%s: %s", self.settings.name, self.reason)
         return self._encoder
 
-    def _give_up_part(self) -> None:
-        encoder, self._encoder = self._encoder, None
-        assert encoder is not None
-        encoder.abandon()
-        if not cut_torn_end(encoder.path):
-            self._next_part -= 1
-
-
-def _description(path: Path, picture_format: PictureFormat, settings: EncoderSettings) -> str:
-    size = f"{picture_format.width}x{picture_format.height}"
-    padded = f"{picture_format.padded_width}x{picture_format.padded_height}"
-    padding = "" if size == padded else f", padded to {padded} because H.264 takes even sizes only"
-    return f"{path}: {size}{padding}, {settings.name}"
+    def _record(self, pictures: list[EncodedPicture]) -> None:
+        for picture in pictures:
+            self.recording.write(picture, picture.time_ns, self._taken_ns.pop(picture.time_ns))

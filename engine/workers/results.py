@@ -106,6 +106,7 @@ def write(context: Context, camera: Camera, meta: ResultMeta, lease: Lease) -> N
     frame = camera.frames.lease(meta.frame_seq) if needs_frame else None
     if frame is None and needs_frame:
         camera.dropped["frame_gone"] += 1
+        camera.output.miss(result)
         return
     try:
         with frame or nullcontext():

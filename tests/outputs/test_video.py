@@ -17,8 +17,9 @@ import pytest
 
 from engine.errors import OutputError
 from engine.outputs.encode import EncoderSettings
-from engine.outputs.overlay import colour_of
-from engine.outputs.video import Timeline, VideoOutput, existing_parts, part_path
+from engine.outputs.overlay_style import colour_of
+from engine.outputs.recording import existing_parts, part_path
+from engine.outputs.video import Timeline, VideoOutput
 from engine.types import ColourMatrix, FrameFlag, FrameMeta
 from tests.conftest import MountDisk
 from tests.outputs.conftest import CountFrames
@@ -167,7 +168,7 @@ def test_resume_begins_the_next_part_and_a_new_run_begins_anew(
 
 def test_no_frame_no_file(tmp_path: Path) -> None:
     output = VideoOutput(tmp_path / "cam0.mp4")
-    output.write(make_result(0), None)
+    output.miss(make_result(0))
     output.close()
     assert output.frames_missing == 1
     assert list(tmp_path.iterdir()) == []
@@ -277,7 +278,7 @@ def test_a_disk_full_from_the_start_leaves_no_file(small_disk: MountDisk) -> Non
     (folder / "other").write_bytes(b"x" * 16 * 1024)
     output = VideoOutput(folder / "cam0.mp4")
     with pytest.raises(OutputError, match="disk full after 0 frames"):
-        write_frames(output, range(1))
+        write_frames(output, range(20))
     assert [path.name for path in folder.iterdir()] == ["other"]
     (folder / "other").unlink()
     write_frames(output, range(3), (64, 48))
