@@ -123,7 +123,8 @@ class Subscription:
             return
         self._whole = self._deliver(packet)
         self._slow = not self._whole
-        self.skipped["slow"] += self._slow
+        if self._slow:
+            self.skipped["slow"] += 1
 
     def close(self) -> None:
         """Watch no longer. A second call does nothing."""
@@ -260,7 +261,7 @@ class VideoHub:
             )
 
     async def _keep_wanting(self, camera: str) -> None:
-        while True:
+        while self._wanting.get(camera) is asyncio.current_task():
             # A worker that is being restarted does not answer: viewers wait for it.
             await self._try(self._want(camera, set(self.wanted_of(camera))))
             await asyncio.sleep(self.limits.want_every_s)

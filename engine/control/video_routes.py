@@ -12,7 +12,7 @@ from engine.control.mjpeg import mjpeg_operations
 from engine.control.operations import Operation
 from engine.control.snapshot import snapshot_operations
 from engine.control.video import VideoHub
-from engine.control.whep import WhepSessions, whep_operations
+from engine.control.whep import WhepLimits, WhepSessions, whep_operations
 
 
 class LiveVideo:
@@ -21,24 +21,26 @@ class LiveVideo:
     cameras  names those of the run that have live video
     """
 
-    def __init__(self, hub: VideoHub, cameras: Callable[[], list[str]]) -> None:
-        self._hub = hub
+    def __init__(
+        self, hub: VideoHub, cameras: Callable[[], list[str]], limits: WhepLimits | None = None
+    ) -> None:
+        self.hub = hub
+        self.whep = WhepSessions(hub, limits)
+        self.hls = HlsStreams(hub)
         self._cameras = cameras
-        self._whep = WhepSessions(hub)
-        self._hls = HlsStreams(hub)
 
     def operations(self) -> list[Operation]:
         """What can be asked for."""
         return [
-            *whep_operations(self._whep, self._check),
-            *hls_operations(self._hls, self._check),
-            *mjpeg_operations(self._hub, self._check),
-            *snapshot_operations(self._hub, self._check),
+            *whep_operations(self.whep, self._check),
+            *hls_operations(self.hls, self._check),
+            *mjpeg_operations(self.hub, self._check),
+            *snapshot_operations(self.hub, self._check),
         ]
 
     def statistics(self) -> dict[str, Any]:
         """For the status: viewers and skipped packets of the hub, sessions over WebRTC, streams over HLS."""
-        return {**self._hub.statistics(), "webrtc": self._whep.statistics(), "hls": self._hls.statistics()}
+        return {**self.hub.statistics(), "webrtc": self.whep.statistics(), "hls": self.hls.statistics()}
 
     def _check(self, camera: str) -> None:
         known = self._cameras()
