@@ -22,12 +22,13 @@ from engine.control.status import (
     LatencySummary,
     ProcessStatus,
     PtzStatus,
+    PublishStatus,
     ReidStatus,
     SegmentationStatus,
 )
 from engine.metrics import LatencyDict, LatencyHistogram
 from engine.status_events import events_status, streams_status
-from engine.topology import segment_mode
+from engine.topology import publishes, segment_mode
 from engine.types import FrameFlag, FrameMeta, ResultMeta
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def status_of_run(run: Supervisor, now_ns: int) -> EngineStatus:
         "segmentation": segmentation_status(run),
         "ptz": ptz_status(run),
         "bus": bus_status(run),
+        "publish": publish_status(run),
         "streams": streams_status(run.processes["control"].snapshot if "control" in run.processes else {}),
         "cameras": cameras,
     }
@@ -194,6 +196,21 @@ def bus_status(run: Supervisor) -> BusStatus | None:
         return None
     told: dict[str, Any] = process.snapshot.get("bus", {})
     return {"brokers": told.get("brokers", {}), "lost": told.get("lost", {})}
+
+
+def publish_status(run: Supervisor) -> dict[str, PublishStatus] | None:
+    """Processed video on its way out, as each camera's process tells of it; None where none is published."""
+    if not publishes(run.config):
+        return None
+    told = {
+        camera: run.processes[f"publish:{camera}"].snapshot.get("publish", {})
+        for camera in run.cameras
+        if f"publish:{camera}" in run.processes
+    }
+    return {
+        camera: {"destinations": each.get("destinations", {}), "lost": int(each.get("lost", 0))}
+        for camera, each in told.items()
+    }
 
 
 def camera_segmentation(told: dict[str, Any], first_mode: str) -> CameraSegmentation:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from engine.config.cameras import check_cameras, check_unique_names
 from engine.config.links import LinkConfig
 from engine.config.load import check_together
+from engine.config.publish import check_publish
 from engine.config.scenes import expand_scenes
 from engine.config.settings import (
     CAMERA_SETTINGS,
@@ -108,4 +109,5 @@ def _checked(config: RunConfig, concerned: set[str], environ: Mapping[str, str] 
     origins: dict[str, str] = defaultdict(lambda: "this run")
     origins.update((f"camera.{name}", WHERE) for name in concerned)
     check_together(config, origins)
+    check_publish(config.stream.publish, [camera.name for camera in config.cameras], WHERE, variables)
     return config

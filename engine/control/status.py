@@ -371,6 +371,41 @@ class BusStatus(TypedDict):
     lost: dict[str, int]
 
 
+class DestinationStatus(TypedDict):
+    """One place that a camera's processed video goes to.
+
+    state        connecting, live, idle (no video at present), waiting (before it is tried again), refused, disk full,
+                 misconfigured, stuck or stopped; `reason` why, in a line; `since_s` for how long
+    connections  how often it was live; `reconnects` how often again
+    packets, bytes  sent, over all connections
+    dropped      packets that it was not sent, by reason: disconnected, no_keyframe, too_slow
+    queue        packets that wait for it now
+    lag_ms       age of the newest packet when it had been sent, since its frame was captured; None before the first
+    """
+
+    state: str
+    reason: str
+    since_s: float
+    connections: int
+    reconnects: int
+    packets: int
+    bytes: int
+    dropped: dict[str, int]
+    queue: int
+    lag_ms: float | None
+
+
+class PublishStatus(TypedDict):
+    """Processed video of one camera on its way to servers and folders.
+
+    destinations  by address without credentials
+    lost          packets that were overwritten before they could be read
+    """
+
+    destinations: dict[str, DestinationStatus]
+    lost: int
+
+
 class _RunHealth(TypedDict):
     """The whole run but its cameras. `reasons` says in words what is degraded or failing, empty when ok.
 
@@ -378,6 +413,7 @@ class _RunHealth(TypedDict):
     segmentation  None in a run without that stage
     ptz           by camera; None in a run without heads
     bus           None in a run without brokers
+    publish       by camera; None in a run that publishes no video
     """
 
     status: Health
@@ -392,6 +428,7 @@ class _RunHealth(TypedDict):
     segmentation: SegmentationStatus | None
     ptz: dict[str, PtzStatus] | None
     bus: BusStatus | None
+    publish: dict[str, PublishStatus] | None
     streams: dict[str, StreamStatus]
 
 

@@ -90,10 +90,13 @@ class Delivery:
         since_ns = self._busy_since_ns
         return since_ns is not None and self._clock.now_ns() - since_ns > STUCK_S * 1e9
 
-    def stop(self, patience_s: float = 1.0) -> None:
-        """Close the destination and end the thread, or leave it behind if it does not end in time."""
+    def stop(self) -> None:
+        """Tell the thread to close the destination and end; `join` waits for that."""
         self._stopping.set()
         self.outbox.close()
+
+    def join(self, patience_s: float = 1.0) -> None:
+        """Wait for the end of the thread; one that waits for its server is interrupted, or left behind."""
         self._thread.join(patience_s / 2)
         if self._thread.is_alive() and (sink := self._sink) is not None:
             sink.interrupt()
