@@ -115,7 +115,8 @@ class Engine:
             yield from self._read(cameras, timeout_s, newest=newest)
         finally:
             self._reader.end()
-        self._raise_failure()
+        if cameras is None or self._reader.stopping:
+            self._raise_failure()
 
     def _read(
         self, cameras: Collection[str] | None, timeout_s: float | None, *, newest: bool
@@ -135,10 +136,11 @@ class Engine:
                 raise TimeoutError(f"no result for {timeout_s:g} s; engine.health() says how the cameras are")
 
     def _raise_failure(self) -> None:
+        """Wait for the end of the run, which is about to come, and for what it has failed of."""
         run = self._run
-        if run is None or not self._reader.ended.is_set():
+        if run is None:
             return
-        run.join(self._loaded.config.supervisor.stop_timeout_s)
+        run.join(2 * self._loaded.config.supervisor.stop_timeout_s)
         if run.error is not None and not self._told:
             self._told = True
             raise run.error
@@ -233,6 +235,7 @@ class Engine:
         if run is None:
             return
         atexit.unregister(self.stop)
+        self._reader.leave()
         while run.running:
             # Again and again: what is said before the supervisor listens is lost with a run that is still starting.
             self._reader.say("stop-run")

@@ -87,6 +87,7 @@ class Reader:
         self._newest: Result | None = None
         self._turn = 0
         self._reading = 0
+        self._leaving = False
         self._closed = False
         self._numbers = count(1)
         self._answers: dict[str, queue.SimpleQueue[Message]] = {}
@@ -141,8 +142,8 @@ class Reader:
             context.close(listener)
 
     def _is_over(self, context: CallerContext) -> bool:
-        """Told to stop, and nobody is reading what is left."""
-        return context.hung_up or (context.stopping and not self._reading)
+        """Told to stop, and nobody is reading what is left, or is to."""
+        return context.hung_up or (context.stopping and (self._leaving or not self._reading))
 
     def _configured(self, before: RunConfig, after: RunConfig) -> None:
         """Cameras have come, gone or changed. Called while the lock is held."""
@@ -188,9 +189,7 @@ class Reader:
     def over(self, cameras: Collection[str] | None) -> bool:
         """True when nothing of these cameras is to come any more."""
         with self.news:
-            if self._closed or self._context is None:
-                return self.ended.is_set() or self._closed
-            if self._context.stopping or self._context.hung_up:
+            if self._closed or self.stopping:
                 return True
             wanted = [camera for name, camera in self._cameras.items() if cameras is None or name in cameras]
             return bool(wanted) and all(camera.ended for camera in wanted)
@@ -261,6 +260,18 @@ class Reader:
         newest, self._newest = self._newest, None
         if newest is not None and newest.frame is not None:
             newest.frame.release()
+
+    def leave(self) -> None:
+        """Do not wait for whoever may be reading, once the run stops: the program itself has asked for the end."""
+        with self.news:
+            self._leaving = True
+            self.news.notify_all()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the run has ended or is about to."""
+        context = self._context
+        return self.ended.is_set() or (context is not None and (context.stopping or context.hung_up))
 
     def counts(self) -> dict[str, dict[str, int]]:
         """By camera, what the program did not get: `overrun`, `passed_over`, `frame_gone`."""
