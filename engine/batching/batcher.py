@@ -48,6 +48,15 @@ class Batcher:
         self._turns = Turns()
         self._begun = False
 
+    def add(self, queue: CameraQueue) -> None:
+        """A camera more. It is served as if it had been away."""
+        self.queues[queue.name] = queue
+
+    def remove(self, name: str) -> None:
+        """A camera is gone, with what waited of it."""
+        del self.queues[name]
+        self._turns.forget(name)
+
     def window_ns(self, now_ns: int) -> int:
         """Period of the fastest live camera, within 2 ms and the cap; the cap while no rate is known.
 

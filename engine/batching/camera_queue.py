@@ -64,6 +64,7 @@ class CameraQueue:
     """One camera before the detector.
 
     most_in_flight  frames it may have in the detector at a time
+    target_fps      rate at which frames are wanted, 0: every frame
     seen_seq        number of the newest frame looked at
     in_flight       frames taken and not done yet
     drops           frames that will not be processed
@@ -87,6 +88,7 @@ class CameraQueue:
         self.drops = Drops()
         self.ended = False
         self.arrivals = Arrivals()
+        self.target_fps = target_fps
         self._thinning = Thinning(target_fps)
         self._waiting: deque[Pick] = deque()
         self._waiting_since_ns = 0
@@ -115,6 +117,12 @@ class CameraQueue:
     def captured_ns(self) -> int:
         """Capture time of the frame that is taken next."""
         return self._waiting[0].arrival.captured_ns
+
+    def aim_at(self, target_fps: float) -> None:
+        """This is the target rate from now on; 0: every frame."""
+        if target_fps != self.target_fps:
+            self.target_fps = target_fps
+            self._thinning = Thinning(target_fps)
 
     def is_live(self, now_ns: int) -> bool:
         """Whether frames come at present."""

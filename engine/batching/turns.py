@@ -28,6 +28,11 @@ class Turns:
         self._turn = 0
         self._most_served = 0
 
+    def forget(self, name: str) -> None:
+        """A camera is gone."""
+        self._served.pop(name, None)
+        self._turn_of.pop(name, None)
+
     def next(self, waiting: Iterable[tuple[str, int]]) -> str:
         """Serve one of (camera, freshness), where the higher number is the fresher frame; not empty."""
         oldest_debt = self._most_served - REMEMBERED

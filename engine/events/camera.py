@@ -52,6 +52,7 @@ class CameraEvents:
         before  what `state` of a killed predecessor said
         """
         told = before or {}
+        self._camera = camera
         self._settings = settings
         self._table = TrackTable()
         self._time = FrameTime()
@@ -85,6 +86,22 @@ class CameraEvents:
     def ready(self) -> bool:
         """False while classes are named in the configuration and their names are not known yet."""
         return self._labels is not None or not (self._settings.classes or any(self._region_classes))
+
+    def set_regions(self, camera: CameraConfig) -> None:
+        """Other zones and lines from now on. Tracks go on, and so do regions that stay as they are."""
+        lines, zones, labels = self._lines, self._zones, self._labels
+        self.counters.follow(self._camera, camera)
+        self._camera = camera
+        self._lines = LineCrossings(camera.lines, self._table)
+        self._zones = ZoneVisits(camera.zones, self._table, self.counters.zones)
+        self._lines.go_on_from(lines)
+        self._zones.go_on_from(zones)
+        self._table.drop((*lines.columns, *zones.columns))
+        self._region_classes = [zone.classes for zone in camera.zones]
+        self._region_classes += [line.classes for line in camera.lines]
+        self._labels = None
+        if labels is not None:
+            self.set_labels(labels)
 
     def set_labels(self, labels: tuple[str, ...]) -> None:
         """The names of the classes are known."""

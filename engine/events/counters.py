@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.config import CameraConfig
 from engine.events.happenings import Happening
 from engine.types import EventKind
 
@@ -66,6 +67,20 @@ class Counters:
         counters.kinds.update(before["kinds"])
         counters.lost = before["lost"]
         return counters
+
+    def follow(self, before: CameraConfig, after: CameraConfig) -> None:
+        """Other regions from now on. One of the same name counts on; where it has been drawn anew, those in it are
+        counted as having left, and enter again when they are seen in it.
+        """
+        lines = {line.name: count for line, count in zip(before.lines, self.lines, strict=True)}
+        zones = {zone.name: (zone, count) for zone, count in zip(before.zones, self.zones, strict=True)}
+        self.lines = [lines.get(line.name) or LineCount() for line in after.lines]
+        self.zones = []
+        for zone in after.zones:
+            old, count = zones.get(zone.name, (zone, ZoneCount()))
+            if old != zone:
+                count = ZoneCount(count.entries, count.exits + count.present, count.dwells, 0, count.told)
+            self.zones.append(count)
 
     def to_json(self) -> dict[str, Any]:
         """For a status: small, by place in the configuration; `of` reads it."""

@@ -14,7 +14,7 @@ from engine.config.regions import Line
 from engine.events.geometry import Pieces, crossings, distances
 from engine.events.happenings import Happening
 from engine.events.sight import Sight, among, class_mask
-from engine.events.table import TrackTable
+from engine.events.table import Column, TrackTable
 from engine.types import I64, Bools, EventKind
 
 _OFF_ANY_GRID = (3.1e-5, 2.7e-5)
@@ -32,6 +32,19 @@ class LineCrossings:
         self._classes: list[Bools | None] = [None] * len(lines)
         self._size_wh = (0, 0)
         self._pieces: Pieces | None = None
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What it keeps of each track."""
+        return self._armed, self._net
+
+    def go_on_from(self, before: LineCrossings) -> None:
+        """Other lines were there before; what is known of tracks and lines that are the same goes on."""
+        for place, line in enumerate(self._lines):
+            if line in before._lines:
+                was = list(before._lines).index(line)
+                for column, old in zip(self.columns, before.columns, strict=True):
+                    column.data[:, place] = old.data[:, was]
 
     def set_labels(self, labels: tuple[str, ...]) -> None:
         """The names of the classes are known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,10 @@ class TrackTable:
         rows = len(self._ids.data) if self._columns else _FIRST_ROWS
         self._columns.append(Column(rows, dtype, fill, width))
         return self._columns[-1]
+
+    def drop(self, columns: Sequence[Column]) -> None:
+        """Columns that nobody needs any more."""
+        self._columns = [column for column in self._columns if column not in columns]
 
     def take(self, track_ids: I64) -> tuple[NDArray[np.intp], Bools]:
         """The row of each track, and whether it is a new one. No ID may be there twice."""

@@ -15,7 +15,7 @@ from engine.events.counters import ZoneCount
 from engine.events.geometry import F64, Pieces, distances, inside
 from engine.events.happenings import Happening
 from engine.events.sight import Sight, among, class_mask
-from engine.events.table import TrackTable
+from engine.events.table import Column, TrackTable
 from engine.types import Bools, EventKind
 
 _INTO_PICTURE = 1e-6
@@ -55,6 +55,19 @@ class ZoneVisits:
         self._classes: list[Bools | None] = [None] * len(zones)
         self._size_wh = (0, 0)
         self._outlines: _Outlines | None = None
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What it keeps of each track."""
+        return self._in, self._since_s, self._dwelled
+
+    def go_on_from(self, before: ZoneVisits) -> None:
+        """Other zones were there before; what is known of tracks and zones that are the same goes on."""
+        for place, zone in enumerate(self._zones):
+            if zone in before._zones:
+                was = list(before._zones).index(zone)
+                for column, old in zip(self.columns, before.columns, strict=True):
+                    column.data[:, place] = old.data[:, was]
 
     def set_labels(self, labels: tuple[str, ...]) -> None:
         """The names of the classes are known."""

@@ -94,6 +94,37 @@ class Gallery:
         self._highest_ids = [0 for _ in cameras]
         self._expired_s = np.full(len(cameras), -np.inf)
 
+    def follow(self, cameras: Sequence[str], links: Sequence[LinkConfig]) -> None:
+        """These are the cameras from now on. One that is gone keeps its place, in case it comes back: whoever was
+        before it has left, and is remembered for as long as anybody.
+        """
+        for name in cameras:
+            if name not in self._place:
+                self._add_camera(name)
+        for name, place in self._place.items():
+            if name not in cameras:
+                self.left(name, np.array(list(self._here[place]), np.int64))
+                self._declined = {each for each in self._declined if each[0] != place}
+        self._gates = Gates(self.cameras, links)
+
+    def _add_camera(self, name: str) -> None:
+        highest = self.highest_gid
+        self._place[name] = len(self.cameras)
+        self.cameras = (*self.cameras, name)
+        self.table.add_camera()
+        # The last one is of cameras that are gone.
+        self._clocks_s = np.insert(self._clocks_s, -1, -np.inf)
+        self._expired_s = np.append(self._expired_s, -np.inf)
+        self._here.append({})
+        self._highest_ids.append(0)
+        self._numbers = [0 for _ in self.cameras]
+        self.skip_numbers(self._numbers, highest)
+
+    @property
+    def highest_gid(self) -> int:
+        """No gid above this one was given so far."""
+        return max(self._numbers, default=0) * len(self.cameras)
+
     def __len__(self) -> int:
         """Identities that are known, those in a picture with them."""
         return len(self.table)

@@ -61,6 +61,12 @@ class IdentityTable:
         """Identities that are known."""
         return len(self.row_of)
 
+    def add_camera(self) -> None:
+        """A place more, before which nobody has been."""
+        cameras = self.known_ids.shape[1] + 1
+        self._columns["known_ids"] = (np.int64, (cameras,), 0)
+        self.known_ids = np.pad(self.known_ids, ((0, 0), (0, 1)))
+
     def add(self, gid: int) -> int:
         """A new row for an identity."""
         if not self._free:

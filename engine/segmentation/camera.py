@@ -232,6 +232,16 @@ class CameraObjects:
         elif job.forget:
             self._scene.table.forgets.update(dict.fromkeys(job.forget))
 
+    def leave(self, now_s: float) -> None:
+        """The camera is gone: what its objects hold is given back with the next job of any other."""
+        commands.set_mode(self._scene, Mode.OFF, now_s)
+        table = self._scene.table
+        asked = [request.object_id for flight in self._flights.values() for request in flight.job.requests]
+        gone = dict.fromkeys([*table.forgets, *asked])
+        table.forgets = {}
+        self._flights.clear()
+        table.free_again(tuple((self.name, object_id) for object_id in gone))
+
     def state(self) -> dict[str, Any]:
         """What a successor needs after this process has died: small, plain, for JSON."""
         return state(self._scene.table, self.mode)

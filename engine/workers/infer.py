@@ -24,7 +24,7 @@ from engine.models.base import Choice, Detector, DetectorOptions
 from engine.models.detector import create_detector
 from engine.models.layout import inference_cores
 from engine.workers.infer_calls import Calls
-from engine.workers.infer_cameras import Camera, open_camera
+from engine.workers.infer_cameras import Camera, open_camera, target_fps
 from engine.workers.infer_embeddings import EmbeddingStage, open_embeddings
 from engine.workers.runtime import Context
 
@@ -34,7 +34,10 @@ LONGEST_WAIT_S = 0.25
 
 @dataclass
 class Inference:
-    """What the worker works with. `embeddings` is None in a run without re-identification."""
+    """What the worker works with. `embeddings` is None in a run without re-identification.
+
+    cores  how many inference takes: as decided when it started, for the cameras of then
+    """
 
     context: Context
     detector: Detector
@@ -44,6 +47,7 @@ class Inference:
     embeddings: EmbeddingStage | None = None
     statistics: BatchStatistics = field(default_factory=BatchStatistics)
     degraded: tuple[str, ...] = ()
+    cores: Choice = field(default_factory=lambda: Choice("cores", "1", ""))
 
 
 def run(context: Context) -> None:
@@ -54,6 +58,7 @@ def run(context: Context) -> None:
     embeddings = open_embeddings(context, detector, int(cores_choice(context.config).chosen))
     inference = open_inference(context, detector, embeddings)
     context.before_status = lambda: report(inference)
+    context.on_config = lambda before, after: follow(inference, after)
     with ExitStack() as closed_at_the_end:
         for part in (detector, embeddings, inference.calls):
             if part is not None:
@@ -70,9 +75,29 @@ def run(context: Context) -> None:
                 context.wait(0.05)
 
 
+def follow(inference: Inference, after: RunConfig) -> None:
+    """Cameras have come, gone, or are wanted at another rate. What was in flight of those that are gone is nobody's."""
+    names = [camera.name for camera in after.cameras]
+    for name in [name for name in inference.cameras if name not in names]:
+        del inference.cameras[name]
+        inference.batcher.remove(name)
+    for name in names:
+        if name in inference.cameras:
+            inference.cameras[name].queue.aim_at(target_fps(after, name))
+            continue
+        camera = open_camera(inference.context, name, inference.detector.new_state())
+        camera.embeds, camera.restarted = inference.embeddings is not None, False
+        inference.cameras[name] = camera
+        inference.batcher.add(camera.queue)
+    if inference.embeddings is not None:
+        inference.embeddings.demands.follow(names)
+
+
 def cores_choice(config: RunConfig) -> Choice:
     """How many cores inference takes, and why."""
-    cores, reason = inference_cores(topology.usable_cores(), 0 if config.offline else len(config.cameras))
+    cores, reason = inference_cores(
+        topology.usable_cores(), 0 if config.offline else max(1, len(config.cameras))
+    )
     return Choice("cores", str(cores), reason)
 
 
@@ -99,15 +124,10 @@ def detector_options(config: RunConfig) -> DetectorOptions:
 def announce(context: Context, detector: Detector) -> None:
     """Tell the supervisor what was loaded, which choices were made and what the classes are called."""
     context.log("info", detector.description)
-    for choice in all_choices(context.config, detector):
+    for choice in (cores_choice(context.config), *detector.choices):
         context.log("info", f"{choice.what} = {choice.chosen}: {choice.reason}")
     context.status["model"] = detector.description
     context.send("labels", labels=list(detector.labels))
-
-
-def all_choices(config: RunConfig, detector: Detector) -> list[Choice]:
-    """Every automatic decision about inference."""
-    return [cores_choice(config), *detector.choices]
 
 
 def open_inference(
@@ -128,7 +148,9 @@ def open_inference(
         live=not config.offline,
     )
     batcher = Batcher([camera.queue for camera in cameras.values()], options)
-    inference = Inference(context, detector, cameras, batcher, Calls(context, detector), embeddings)
+    inference = Inference(
+        context, detector, cameras, batcher, Calls(context, detector), embeddings, cores=cores_choice(config)
+    )
     inference.statistics.go_on_from(context.before.get("inference", {}))
     return inference
 
@@ -205,7 +227,7 @@ def report(inference: Inference) -> None:
             "calls": detector.calls,
             "batch": detector.batch,
             "collect": context.config.infer.collect,
-            "choices": [asdict(choice) for choice in all_choices(context.config, detector)],
+            "choices": [asdict(choice) for choice in (inference.cores, *detector.choices)],
             "window_ms": batcher.window_ns(now_ns) / 1e6,
             "live_cameras": batcher.live_cameras(now_ns),
             "queue_depth": batcher.queued(),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from engine import topology
 from engine.batching.camera_queue import Arrival, CameraQueue, Drops, Pick
 from engine.clock import Clock
+from engine.config import RunConfig
 from engine.metrics import RateMeter
 from engine.models.base import BatchItem
 from engine.types import Detections, Embeddings, FrameFlag, FrameMeta, FrameNv12, ResultMeta
@@ -246,10 +247,15 @@ def with_drops(meta: ResultMeta, drops: Drops) -> ResultMeta:
     )  # fmt: skip
 
 
+def target_fps(config: RunConfig, name: str) -> float:
+    """The rate at which a camera's frames are wanted; 0: every frame."""
+    own = next(camera for camera in config.cameras if camera.name == name)
+    return own.infer_fps or config.infer.fps
+
+
 def open_camera(context: Context, name: str, state: object | None) -> Camera:
     """Find the camera's pools and the place to go on."""
     config = context.config
-    own = next(camera for camera in config.cameras if camera.name == name)
     camera = Camera(
         name=name,
         clock=context.clock,
@@ -259,7 +265,7 @@ def open_camera(context: Context, name: str, state: object | None) -> Camera:
         state=state,
         queue=CameraQueue(
             name,
-            target_fps=own.infer_fps or config.infer.fps,
+            target_fps=target_fps(config, name),
             live=not config.offline,
             most_in_flight=topology.frames_in_flight(config),
         ),

@@ -7,7 +7,7 @@ repeated: each camera has its share of the budget, in its own time. Knows no net
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -83,13 +83,17 @@ class Demands:
         self._live = not config.offline
         self._most = {"room": most_rows, "frame": reid.crops_per_frame}
         self._newest_s = 0.0
-        shared = CropBudget(reid.crops_per_s)
-        self.cameras = {
-            camera.name: CameraDemand(
-                Demand(settings), shared if self._live else CropBudget(reid.crops_per_s / count)
-            )
-            for camera in config.cameras
-        }
+        self._settings = settings
+        self._shared = CropBudget(reid.crops_per_s)
+        self._share = reid.crops_per_s / count
+        self.cameras = {camera.name: self._new() for camera in config.cameras}
+
+    def _new(self) -> CameraDemand:
+        return CameraDemand(Demand(self._settings), self._shared if self._live else CropBudget(self._share))
+
+    def follow(self, names: Sequence[str]) -> None:
+        """These are the cameras from now on: what was kept of others is forgotten. Live only."""
+        self.cameras = {name: self.cameras.get(name) or self._new() for name in names}
 
     def ask(self, cameras: Iterable[Camera], now_ns: int) -> Iterator[Order]:
         """Decide about every frame whose detections are there; those that get nothing are done with."""

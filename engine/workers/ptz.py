@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine import topology
+from engine.config import RunConfig
 from engine.errors import EngineError
 from engine.types import FrameFlag, PictureShift, ResultMeta, Tracks, TrackState
 from engine.workers.feed import Feed
@@ -62,7 +63,18 @@ def run(context: Context) -> None:
         busy = [commands.handle(), heads.tend(), publish_poses(context, heads)]
         return any(busy + [advance(context, camera, heads) for camera in cameras.values()])
 
+    def follow(before: RunConfig, after: RunConfig) -> None:
+        heads.follow(before, after)
+        watched = topology.watched_for_heads(after)
+        for name in [name for name in cameras if name not in watched]:
+            del cameras[name]
+        for name in sorted(watched):
+            known = cameras.get(name)
+            cameras[name] = known or open_camera(context, name)
+            cameras[name].classes = classes_of(after, name)
+
     context.before_status = report
+    context.on_config = follow
     heads.start()
     try:
         context.work_through(lambda: not context.stopping and step())
@@ -73,9 +85,13 @@ def run(context: Context) -> None:
 def open_camera(context: Context, name: str) -> Camera:
     """Find the camera's results; what was published before is past."""
     feed = context.feeds.setdefault(topology.pool_of_outputs(context.config, name), Feed())
-    camera = next(camera for camera in context.config.cameras if camera.name == name)
-    classes = camera.ptz.classes if camera.ptz is not None else ()
-    return Camera(name, feed, frozenset(classes), last_seq=feed.newest_seq())
+    return Camera(name, feed, classes_of(context.config, name), last_seq=feed.newest_seq())
+
+
+def classes_of(config: RunConfig, name: str) -> frozenset[str]:
+    """The classes that a camera's head follows; empty: all."""
+    camera = next(camera for camera in config.cameras if camera.name == name)
+    return frozenset(camera.ptz.classes if camera.ptz is not None else ())
 
 
 def advance(context: Context, camera: Camera, heads: Heads) -> bool:
@@ -103,8 +119,9 @@ def publish_poses(context: Context, heads: Heads) -> bool:
     """Hand samples of where heads point to the decoders of their cameras. Whether there were any."""
     samples = heads.samples()
     for name, sample in samples:
-        with context.writers[f"pose:{name}"].producer.write() as slot:
-            sample.pack_into(slot.meta)
+        if (writer := context.writers.get(f"pose:{name}")) is not None:
+            with writer.producer.write() as slot:
+                sample.pack_into(slot.meta)
     return bool(samples)
 
 

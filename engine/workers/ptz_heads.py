@@ -17,7 +17,7 @@ from math import atan, degrees
 from typing import Any, Final
 
 from engine import ptz_setup
-from engine.config import CameraConfig
+from engine.config import CameraConfig, RunConfig
 from engine.config.identity import OFF
 from engine.control.status import PtzStatus
 from engine.errors import ConfigError, PtzError
@@ -71,7 +71,10 @@ class Heads:
         heads = [camera for camera in context.config.cameras if camera.ptz is not None]
         followers = {camera.name: _follower(camera) for camera in heads}
         self.crews = crews_of(heads, followers)
-        self.stations = {camera.name: self._station(camera, followers[camera.name]) for camera in heads}
+        self.stations = self._stations(heads, followers, self.crews)
+        self._flights: dict[str, list[asyncio.Task[None]]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._swapping: asyncio.Task[None] | None = None
         self._picked: dict[str, frozenset[int]] = {}
         self._told: dict[str, PtzStatus] = {}
         self._samples: deque[tuple[str, PoseSample]] = deque(maxlen=MOST_SAMPLES)
@@ -84,7 +87,12 @@ class Heads:
     def _now(self) -> float:
         return self._context.clock.now_ns() / 1e9
 
-    def _station(self, camera: CameraConfig, follower: Follower) -> Station:
+    def _stations(
+        self, heads: Sequence[CameraConfig], followers: Mapping[str, Follower], crews: Sequence[Crew]
+    ) -> dict[str, Station]:
+        return {camera.name: self._station(camera, followers[camera.name], crews) for camera in heads}
+
+    def _station(self, camera: CameraConfig, follower: Follower, crews: Sequence[Crew]) -> Station:
         config = camera.ptz
         assert config is not None
         try:
@@ -100,7 +108,7 @@ class Heads:
         except (PtzError, ValueError) as error:
             raise ConfigError(f"camera {camera.name!r}, ptz: {error}") from None
         head.listen(on_event=lambda event: self._log(camera.name, event))
-        crew = next((crew for crew in self.crews if camera.name in crew.followers), None)
+        crew = next((crew for crew in crews if camera.name in crew.followers), None)
         steering: Follower | Member = follower if crew is None else crew.member(camera.name)
         pilot = Pilot(steering, head, self._now, ptz_setup.pilot_settings_of(config))
         return Station(camera, Lens(config.hfov_deg, config.lens), driver, follower, steering, head, pilot)
@@ -129,19 +137,38 @@ class Heads:
     async def _fly(self) -> None:
         """Every camera's head and pilot until cancelled; then the heads stop and let go."""
         try:
-            async with asyncio.TaskGroup() as group:
-                for station in self.stations.values():
-                    group.create_task(station.head.run())
-                    group.create_task(station.pilot.run())
-                group.create_task(self._tell())
-                group.create_task(self._sample())
+            async with asyncio.TaskGroup() as self._group:
+                for name, station in self.stations.items():
+                    self._take_off(name, station)
+                self._group.create_task(self._tell())
+                self._group.create_task(self._sample())
         finally:
             for name, station in self.stations.items():
-                try:
-                    await station.head.close()
-                except PtzError as error:
-                    self._log(name, HeadEvent(self._now(), "state", f"was not let go of in order: {error}"))
+                await self._land(name, station)
             self._watchdog.close()
+
+    def _take_off(self, name: str, station: Station) -> None:
+        assert self._group is not None, "the loop does not run"
+        runs = (station.head.run(), station.pilot.run())
+        self._flights[name] = [self._group.create_task(run) for run in runs]
+
+    async def _land(self, name: str, station: Station) -> None:
+        """Stop a head and let go of its camera."""
+        flights = self._flights.pop(name, [])
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+        try:
+            await station.head.close()
+        except PtzError as error:
+            self._log(name, HeadEvent(self._now(), "state", f"was not let go of in order: {error}"))
+
+    async def _swap(self, gone: Mapping[str, Station], come: Mapping[str, Station]) -> None:
+        for name, station in gone.items():
+            await self._land(name, station)
+        for name, station in come.items():
+            if self.stations.get(name) is station:  # and not replaced once more
+                self._take_off(name, station)
 
     async def _tell(self) -> None:
         while True:
@@ -149,9 +176,15 @@ class Heads:
             await asyncio.sleep(TELL_INTERVAL_S)
 
     async def _sample(self) -> None:
-        samplers = {name: PoseSampler(station.follower) for name, station in self.stations.items()}
+        samplers: dict[str, PoseSampler] = {}
         while True:
             now_s = self._now()
+            samplers = {
+                name: known
+                if (known := samplers.get(name)) is not None and known.follower is station.follower
+                else PoseSampler(station.follower)
+                for name, station in self.stations.items()
+            }
             fresh = [(name, each) for name, sampler in samplers.items() for each in sampler.samples(now_s)]
             if fresh:
                 self._samples.extend(fresh)
@@ -164,6 +197,39 @@ class Heads:
         """Begin to connect."""
         self._thread.start()
         self._started.wait()
+
+    def follow(self, before: RunConfig, after: RunConfig) -> None:
+        """Heads have come, gone, or are to be steered otherwise: these begin anew, with those that share a scene with
+        them. The others go on. Raises `ConfigError` for settings that cannot be meant, and changes nothing then.
+        """
+        old = {camera.name: camera for camera in before.cameras if camera.ptz is not None}
+        new = {camera.name: camera for camera in after.cameras if camera.ptz is not None}
+        other = {name for name in old.keys() | new.keys() if _head_of(old, name) != _head_of(new, name)}
+        concerned = other | {mate for name in other for each in (old, new) for mate in _mates(each, name)}
+        heads = [camera for name, camera in new.items() if name in concerned]
+        followers = {camera.name: _follower(camera) for camera in heads}
+        crews = crews_of(heads, followers)
+        come = self._stations(heads, followers, crews)
+        gone = {name: station for name, station in self.stations.items() if name in concerned}
+        self.crews = [crew for crew in self.crews if not concerned & crew.followers.keys()] + crews
+        self.stations = {
+            **{name: station for name, station in self.stations.items() if name not in concerned},
+            **come,
+        }
+        if gone or come:
+            self._post(self._begin_swap, gone, come)
+
+    def _begin_swap(self, gone: Mapping[str, Station], come: Mapping[str, Station]) -> None:
+        """In the thread of the loop, one swap after the other."""
+        assert self._group is not None, "the loop does not run"
+        before = self._swapping
+
+        async def swap() -> None:
+            if before is not None:
+                await before
+            await self._swap(gone, come)
+
+        self._swapping = self._group.create_task(swap())
 
     def stop(self, patience_s: float = STOP_PATIENCE_S) -> None:
         """Stop every head and let go of the cameras; wait for it so long. The watchdog stops what still turns then."""
@@ -256,6 +322,21 @@ def _follower(camera: CameraConfig) -> Follower:
         return ptz_setup.follower_of(camera.ptz)
     except (PtzError, ValueError) as error:
         raise ConfigError(f"camera {camera.name!r}, ptz: {error}") from None
+
+
+def _head_of(cameras: Mapping[str, CameraConfig], name: str) -> object:
+    camera = cameras.get(name)
+    return None if camera is None else camera.ptz
+
+
+def _mates(cameras: Mapping[str, CameraConfig], name: str) -> set[str]:
+    """The heads that share a scene with this one, and so a crew."""
+    camera = cameras.get(name)
+    if camera is None or camera.ptz is None or camera.ptz.scene == OFF:
+        return set()
+    return {
+        each.name for each in cameras.values() if each.ptz is not None and each.ptz.scene == camera.ptz.scene
+    }
 
 
 def crews_of(heads: Sequence[CameraConfig], followers: Mapping[str, Follower]) -> list[Crew]:

@@ -28,13 +28,13 @@ class PoseSampler:
     """Samples of one head. Belongs to the thread that its follower belongs to; looks at the follower only."""
 
     def __init__(self, follower: Follower) -> None:
-        self._follower = follower
+        self.follower = follower
         self._told: PoseSample | None = None
         self._held: PoseSample | None = None
 
     def samples(self, now_s: float) -> list[PoseSample]:
         """What is to be told now, oldest first; call it every `INTERVAL_S`. Nothing while nobody knows the pose."""
-        log = self._follower.log
+        log = self.follower.log
         if not log.known or log.reports_since(now_s) > BELIEVED_S:
             self._told = self._held = None
             return []
@@ -49,7 +49,7 @@ class PoseSampler:
         return [held, sample] if moves and held is not None and held.time_s < sample.time_s else [sample]
 
     def _sample(self, now_s: float) -> PoseSample:
-        follower = self._follower
+        follower = self.follower
         latency_s = follower.image_latency_s
         time_s = now_s - latency_s + AHEAD_S
         pose, velocity = follower.log.at(time_s), follower.log.velocity_at(time_s)

@@ -17,12 +17,21 @@ from typing import Any
 import cv2
 
 from engine import topology
+from engine.config import RunConfig
 from engine.errors import ModelError
 from engine.segmentation.budget import Budget, Demand
 from engine.segmentation.events import Event, EventKind
 from engine.segmentation.seats import Seats
 from engine.workers.runtime import Context
-from engine.workers.segment_camera import Camera, advance, begin_keyframe, end_keyframe, open_camera, told_of
+from engine.workers.segment_camera import (
+    Camera,
+    advance,
+    begin_keyframe,
+    end_keyframe,
+    open_camera,
+    set_mode,
+    told_of,
+)
 from engine.workers.segment_commands import Commands
 from engine.workers.segment_lane import Outcome, SegmentLane
 
@@ -39,6 +48,7 @@ class Stage:
     """What the worker works with.
 
     wanted_at_start  a camera was to have masks by SAM2 from the start: without a segmenter the run ends
+    segmented        whose keyframe is in the lane
     announced        the segmenter that was spoken of last
     degraded         what runs worse than asked for and has been said
     """
@@ -49,6 +59,8 @@ class Stage:
     budget: Budget
     commands: Commands
     wanted_at_start: bool
+    seats: Seats
+    segmented: Camera | None = None
     announced: str = ""
     degraded: set[str] = field(default_factory=set)
 
@@ -60,6 +72,7 @@ def run(context: Context) -> None:
         context.wait(0.25)
     stage = open_stage(context)
     context.before_status = lambda: report(stage)
+    context.on_config = lambda before, after: follow(stage, before, after)
     with closing(stage.lane):
         if stage.wanted_at_start:
             stage.lane.check()
@@ -81,7 +94,22 @@ def open_stage(context: Context) -> Stage:
         say_restored(context, camera)
     # A successor goes on without rather than ending a run that is under way.
     at_start = context.incarnation == 0 and any(topology.needs_segmenter(config, mode) for mode in modes)
-    return Stage(context, cameras, lane, budget, Commands(context, cameras, lane), at_start)
+    return Stage(context, cameras, lane, budget, Commands(context, cameras, lane), at_start, seats)
+
+
+def follow(stage: Stage, before: RunConfig, after: RunConfig) -> None:
+    """Cameras have come or gone, or are to be segmented in another mode."""
+    tell_events(stage)
+    now_s, names = now(stage), [camera.name for camera in after.cameras]
+    for name in [name for name in stage.cameras if name not in names]:
+        stage.cameras.pop(name).objects.leave(now_s)
+        stage.budget.forget(name)
+    for name in names:
+        camera, mode = stage.cameras.get(name), topology.segment_mode(after, name)
+        if camera is None:
+            stage.cameras[name] = open_camera(stage.context, name, stage.seats)
+        elif mode != topology.segment_mode(before, name):
+            set_mode(camera, mode, now_s)
 
 
 def say_restored(context: Context, camera: Camera) -> None:
@@ -151,6 +179,7 @@ def begin(stage: Stage, camera: Camera) -> bool:
             camera.objects.cancel(job, camera.now_s)
             return False
     stage.lane.begin(job, frame)
+    stage.segmented = camera
     return True
 
 
@@ -159,7 +188,10 @@ def take_back(stage: Stage) -> bool:
     outcome = stage.lane.poll()
     if outcome is None:
         return False
-    camera = stage.cameras[outcome.job.camera]
+    camera, stage.segmented = stage.segmented, None
+    if camera is None or stage.cameras.get(camera.name) is not camera:  # it was removed meanwhile
+        stage.seats.free_again(outcome.job.given_back() if outcome.result is None else ())
+        return True
     if not stage.context.config.offline:
         camera.now_s = max(camera.now_s, now(stage))
     if outcome.result is not None:

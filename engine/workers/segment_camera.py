@@ -145,6 +145,13 @@ def open_camera(context: Context, name: str, seats: Seats) -> Camera:
     return camera
 
 
+def set_mode(camera: Camera, mode: str, now_s: float) -> None:
+    """Segment in another mode from now on. Raises `PromptError` for one that is none."""
+    camera.objects.set_mode(mode, now_s)
+    if mode == "off":
+        camera.mover.forget()
+
+
 def published_ids(slot_u8: np.ndarray[Any, np.dtype[np.uint8]], meta: ResultMeta) -> list[int]:
     """The IDs in a record."""
     ids: list[int] = Tracks.view(meta.count, slot_u8).track_ids.tolist()

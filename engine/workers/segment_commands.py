@@ -17,7 +17,7 @@ from engine.errors import EngineError, ModelError, PromptError
 from engine.outputs.masks import from_coco_rle
 from engine.types import Prompt
 from engine.workers.runtime import Context
-from engine.workers.segment_camera import Camera
+from engine.workers.segment_camera import Camera, set_mode
 from engine.workers.segment_lane import SegmentLane
 from ipc.channel import Message
 
@@ -132,15 +132,18 @@ class Commands:
         if lane.problem and not lane.loading:
             self._context.answer(command, error=lane.problem, failure="unavailable")
             return
-        result = self._switch(self._cameras[command["camera"]], command["mode"])
+        camera = self._cameras.get(command["camera"])
+        if camera is None:
+            error = f"camera {command['camera']!r} has been removed meanwhile"
+            self._context.answer(command, error=error, failure="not-found")
+            return
+        result = self._switch(camera, command["mode"])
         self._context.publish_status()
         self._context.answer(command, result)
 
     def _switch(self, camera: Camera, mode: str) -> dict[str, Any]:
         before = camera.objects.mode
-        camera.objects.set_mode(mode, self._context.clock.now_ns() / 1e9)
-        if mode == "off":
-            camera.mover.forget()
+        set_mode(camera, mode, self._context.clock.now_ns() / 1e9)
         return {"camera": camera.name, "mode": mode, "before": before, "loading": self._lane.loading}
 
     def _prompt(self, camera: Camera, command: Message, now_s: float) -> dict[str, Any]:

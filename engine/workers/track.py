@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from engine.config import TrackConfig
+from engine.config import RunConfig, TrackConfig
 from engine.events import CameraEvents
 from engine.tracking.base import Tracker, create_tracker
 from engine.tracking.settings import TrackerSettings
@@ -61,6 +61,7 @@ def run(context: Context) -> None:
     identities = Identities(context)
     commands = Commands(context, identities)
     cameras = [open_camera(context, camera.name, identities) for camera in context.config.cameras]
+    context.on_config = lambda before, after: follow(context, cameras, identities, before)
 
     def report() -> None:
         context.status["identity"] = identities.told()
@@ -80,6 +81,19 @@ def run(context: Context) -> None:
         identities.close()
 
 
+def follow(context: Context, cameras: list[Camera], identities: Identities, before: RunConfig) -> None:
+    """Cameras have come or gone, or have other zones and lines."""
+    config, settings_before = context.config, {camera.name: camera for camera in before.cameras}
+    identities.follow([camera.name for camera in config.cameras], config.links)
+    there = {camera.name: camera for camera in cameras}
+    for settings in config.cameras:
+        if (camera := there.get(settings.name)) is None:
+            there[settings.name] = open_camera(context, settings.name, identities)
+        elif camera.events is not None and settings != settings_before[settings.name]:
+            camera.events.set_regions(settings)
+    cameras[:] = [there[settings.name] for settings in config.cameras]
+
+
 def open_camera(context: Context, name: str, identities: Identities | None = None) -> Camera:
     """Find the camera's pools; go on behind what a killed predecessor has published.
 
@@ -89,7 +103,8 @@ def open_camera(context: Context, name: str, identities: Identities | None = Non
     feed, writer = context.feeds[f"detections:{name}"], context.writers[f"tracks:{name}"]
     newest = writer.newest_meta()
     last = ResultMeta.unpack(newest) if newest else None
-    first_track_id = identities.first_track_id(name, last.next_track_id if last else 1)
+    following = last.next_track_id if last else context.past.get(name, {}).get("track", 1)
+    first_track_id = identities.first_track_id(name, following)
     config = context.config
     settings = settings_of(config.track)
     tracker = create_tracker(config.track.tracker, first_track_id, config.infer.show_confidence, settings)
@@ -150,7 +165,8 @@ def advance(context: Context, camera: Camera) -> bool:
             written, event_count = write_record(camera.events, tracks, found, slot.array())
             trace = replace(meta.trace, tracked_ns=context.clock.now_ns())
             meta = replace(
-                meta, count=written.count, mask_bytes=written.mask_bytes,
+                meta, flags=meta.flags | context.regions_flag(camera.name),
+                count=written.count, mask_bytes=written.mask_bytes,
                 masks_lost=meta.masks_lost + written.masks_lost,
                 trace=trace, next_track_id=camera.tracker.next_track_id,
                 embedding_count=0, embedding_dims=0, event_count=event_count, shift=shift,

@@ -6,11 +6,13 @@ Who is recognised is decided in `engine.identity`; this brings it time, tracks a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.config.identity import OFF
+from engine.config.links import LinkConfig
 from engine.errors import OutputError
 from engine.identity.archive import Archive, ArchiveError, archive_of, decode, restore
 from engine.identity.arrivals import Arrivals
@@ -77,6 +79,15 @@ class Identities:
     def enabled(self) -> bool:
         """Whether there is a gallery at all."""
         return self.gallery is not None
+
+    def follow(self, names: Sequence[str], links: Sequence[LinkConfig]) -> None:
+        """These are the cameras from now on, and the ways between them."""
+        if self.gallery is None:
+            return
+        self.gallery.follow(names, links)
+        gallery = self.gallery
+        self._arrivals = {name: self._arrivals.get(name) or Arrivals(name, gallery) for name in names}
+        self._times = {name: self._times.get(name) or CameraTime() for name in names}
 
     def first_track_id(self, camera: str, following: int) -> int:
         """Where track IDs begin: `following`, or above those that somebody remembered has had."""
@@ -166,6 +177,7 @@ class Identities:
             "file": self.file_state,
             "saved": self._saver.saved if self._saver else 0,
             "numbers": gallery.numbers(),
+            "highest_gid": gallery.highest_gid,
         }
 
     def degraded(self) -> list[str]:
@@ -179,7 +191,12 @@ class Identities:
             return
         self.gallery.scope = before["scope"]
         self.gallery.counts.update(before["counts"])
-        self.gallery.skip_numbers([number + NUMBERS_SKIPPED for number in before["numbers"]])
+        numbers = [number + NUMBERS_SKIPPED for number in before["numbers"]]
+        if len(numbers) == len(self.gallery.cameras):
+            self.gallery.skip_numbers(numbers)
+        else:  # cameras have come and gone since the run began
+            above = int(before["highest_gid"]) + NUMBERS_SKIPPED * len(numbers)
+            self.gallery.skip_numbers([0 for _ in self.gallery.cameras], above)
         self._searches.merge(LatencyHistogram.from_dict(before["search"]))
         if before["known"] and self._context.config.identity.file == OFF:
             self._context.log(
