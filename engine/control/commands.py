@@ -6,10 +6,12 @@ The answer comes by another thread than the one that serves; knows messages, not
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from itertools import count
 from typing import Any
+
+from engine.control.answers import ProblemError
 
 Message = dict[str, Any]
 
@@ -24,12 +26,20 @@ _STATUS_OF_FAILURE = {
 
 
 class CommandFailed(Exception):
-    """A command was not carried out: `status` for HTTP, and one line of why."""
+    """A request was not carried out: `status` for HTTP, one line of why and, where that helps, what in it was wrong."""
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        errors: Sequence[ProblemError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.errors = errors
+        self.headers = headers or {}
 
 
 class Commands:
@@ -48,19 +58,27 @@ class Commands:
         self._numbers = count(1)
         self._waiting: dict[str, tuple[asyncio.AbstractEventLoop, asyncio.Future[Message]]] = {}
 
-    async def ask(self, worker: str, command: str, **fields: Any) -> dict[str, Any]:
-        """What the worker answers. Raises `CommandFailed`, also when there is no answer in time."""
+    async def ask(
+        self, worker: str, command: str, *, timeout_s: float | None = None, **fields: Any
+    ) -> dict[str, Any]:
+        """What the worker answers. Raises `CommandFailed`, also when there is no answer in time.
+
+        timeout_s  where the usual patience is too short
+        """
+        patience_s = self._timeout_s if timeout_s is None else timeout_s
         loop = asyncio.get_running_loop()
         command_id = f"{self._session}-{next(self._numbers)}"
         future: asyncio.Future[Message] = loop.create_future()
         self._waiting[command_id] = loop, future
         try:
             self._send({"id": command_id, "to": worker, "command": command, **fields})
-            answer = await asyncio.wait_for(future, self._timeout_s)
+            # Not `wait_for`, which swallows a cancellation that comes together with the answer (Python 3.11).
+            async with asyncio.timeout(patience_s):
+                answer = await future
         except TimeoutError:
             raise CommandFailed(
                 HTTPStatus.GATEWAY_TIMEOUT,
-                f"{worker} did not answer within {self._timeout_s:g} s; whether it has done it is not known",
+                f"{worker} did not answer within {patience_s:g} s; whether it has done it is not known",
             ) from None
         finally:
             del self._waiting[command_id]

@@ -5,69 +5,81 @@ Checks the form of what is asked; the worker checks its sense.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+import msgspec
 
-from engine.control.commands import CommandFailed, Commands
-from engine.control.guard import check_origin, checked_body
+from engine.control.answers import json_answer
+from engine.control.bodies import must
+from engine.control.commands import Commands
+from engine.control.operations import ASKS, ASKS_ONE, Answer, Call, Operation
+from engine.control.roles import Role
+from engine.control.routing import LARGEST_NUMBER
 
 WORKER = "track"
-SCOPES = ("off", "camera", "global")
 MOST_IN_PAGE = 500
-LARGEST_GID = 2**63 - 1
-
-Answer = Callable[[dict[str, Any], int], Response]
 
 
-def identity_routes(commands: Commands, answer: Answer) -> list[Route]:
-    """The routes. `answer` turns a body into a response."""
+class Page(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which part of the list."""
 
-    async def page(request: Request) -> Response:
-        after = number_of(request, "after", 0, 0, LARGEST_GID)
-        limit = number_of(request, "limit", 100, 1, MOST_IN_PAGE)
-        return answer(await commands.ask(WORKER, "identities", after=after, limit=limit), 200)
+    after: Annotated[
+        int,
+        must(
+            f"a whole number from 0 to {LARGEST_NUMBER}: the last gid of the page before",
+            ge=0,
+            le=LARGEST_NUMBER,
+        ),
+    ] = 0
+    limit: Annotated[int, must(f"a whole number from 1 to {MOST_IN_PAGE}", ge=1, le=MOST_IN_PAGE)] = 100
 
-    async def show(request: Request) -> Response:
-        return answer(await commands.ask(WORKER, "identity", gid=gid_of(request)), 200)
 
-    async def forget(request: Request) -> Response:
-        check_origin(request)
-        return answer(await commands.ask(WORKER, "forget-identity", gid=gid_of(request)), 200)
+class ScopeChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may be remembered; `off` forgets all."""
 
-    async def forget_all(request: Request) -> Response:
-        check_origin(request)
-        return answer(await commands.ask(WORKER, "forget-identities"), 200)
+    scope: Literal["off", "camera", "global"]
 
-    async def set_scope(request: Request) -> Response:
-        scope = (await checked_body(request, {"scope"})).get("scope")
-        if scope not in SCOPES:
-            raise CommandFailed(422, f"scope must be one of {', '.join(SCOPES)}, not {scope!r}")
-        return answer(await commands.ask(WORKER, "identity-scope", scope=scope), 200)
 
+def identity_operations(commands: Commands) -> list[Operation]:
+    """The operations."""
+
+    async def page(call: Call) -> Any:
+        query: Page = call.query
+        return json_answer(await commands.ask(WORKER, "identities", after=query.after, limit=query.limit))
+
+    async def show(call: Call) -> Any:
+        return json_answer(await commands.ask(WORKER, "identity", gid=call.number("gid")))
+
+    async def forget(call: Call) -> Any:
+        return json_answer(await commands.ask(WORKER, "forget-identity", gid=call.number("gid")))
+
+    async def forget_all(call: Call) -> Any:
+        return json_answer(await commands.ask(WORKER, "forget-identities"))
+
+    async def set_scope(call: Call) -> Any:
+        return json_answer(await commands.ask(WORKER, "identity-scope", scope=call.body.scope))
+
+    one = "/identities/{gid:int}"
     return [
-        Route("/identities", page, methods=["GET"]),
-        Route("/identities", set_scope, methods=["PUT"]),
-        Route("/identities", forget_all, methods=["DELETE"]),
-        Route("/identities/{gid:int}", show, methods=["GET"]),
-        Route("/identities/{gid:int}", forget, methods=["DELETE"]),
-    ]
-
-
-def gid_of(request: Request) -> int:
-    """The identity in the path. Raises `CommandFailed`."""
-    gid: int = request.path_params["gid"]
-    if gid > LARGEST_GID:
-        raise CommandFailed(404, f"no identity {gid}")
-    return gid
-
-
-def number_of(request: Request, key: str, default: int, least: int, most: int) -> int:
-    """A number in the query. Raises `CommandFailed`."""
-    text = request.query_params.get(key, str(default))
-    if not (text.isascii() and text.isdecimal() and len(text) < 20 and least <= int(text) <= most):
-        raise CommandFailed(422, f"{key} must be a whole number from {least} to {most}, not {text[:40]!r}")
-    return int(text)
+        Operation(
+            method="GET", path="/identities", name="list_identities", tag="identities", role=Role.VIEWER,
+            summary="Who is remembered, without their looks", handler=page, query=Page, problems=ASKS,
+            answers={200: Answer("a page of them, by gid", dict[str, Any])},
+        ),
+        Operation(
+            method="PUT", path="/identities", name="set_identity_scope", tag="identities", role=Role.ADMIN,
+            summary="What may be remembered; `off` forgets all", handler=set_scope, body=ScopeChange, problems=ASKS,
+        ),
+        Operation(
+            method="DELETE", path="/identities", name="forget_everybody", tag="identities", role=Role.ADMIN,
+            summary="Forget everybody, here and in the saved file", handler=forget_all, problems=ASKS,
+        ),
+        Operation(
+            method="GET", path=one, name="show_identity", tag="identities", role=Role.VIEWER,
+            summary="One of those who are remembered", handler=show, problems=ASKS_ONE,
+        ),
+        Operation(
+            method="DELETE", path=one, name="forget_identity", tag="identities", role=Role.ADMIN,
+            summary="Forget somebody, here and in the saved file", handler=forget, problems=ASKS_ONE,
+        ),
+    ]  # fmt: skip

@@ -7,7 +7,7 @@ import socket
 
 from engine.errors import ConfigError
 
-BACKLOG = 64
+BACKLOG = 512
 UNREAD_TIMEOUT_MS = 30_000
 """A caller that takes nothing of what is sent to it for so long is cut off (where the system can do that: Linux)."""
 """Callers that may wait for the control process to take them up."""

@@ -1,7 +1,7 @@
 """Operations: all that can be asked for over HTTP, each described once.
 
-Routes, the OpenAPI document, the plain index and the tests of roles are made from the same table of `Operation`, so that none of
-them can forget one. A handler gets a `Call` with its parameters and body checked, and returns a response.
+Routes, the OpenAPI document, the plain index and the tests of roles are made from the same table of `Operation`, so
+that none of them can forget one. A handler gets a `Call` with its parameters and body checked, and returns a response.
 """
 
 from __future__ import annotations
@@ -17,6 +17,16 @@ from starlette.responses import Response
 from engine.control.roles import Role
 
 MOST_BODY_BYTES = 1 << 20
+
+ASKS: Mapping[int, str] = {
+    409: "not in the present state",
+    422: "what was asked for makes no sense",
+    503: "whoever has to do it is not there, or cannot now",
+    504: "no answer in time; whether it was done is not known",
+}
+"""Problems of an operation that a worker carries out."""
+ASKS_ONE: Mapping[int, str] = {404: "there is no such thing", **ASKS}
+"""The same for one that speaks of something by its name or number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,145 +5,182 @@ Checks the form of what is asked; the worker, and the camera, check its sense.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from starlette.requests import Request
+import msgspec
 from starlette.responses import Response
-from starlette.routing import Route
 
+from engine.control.answers import ProblemError, json_answer
+from engine.control.bodies import must
 from engine.control.commands import CommandFailed, Commands
-from engine.control.guard import check_origin, checked_body
+from engine.control.operations import ASKS_ONE, Answer, Call, Handler, Operation
+from engine.control.roles import Role
+from engine.control.routing import LARGEST_NUMBER
+from engine.control.status import PtzStatus
 
 WORKER = "ptz"
-POLICIES = ("off", "group", "selected", "runner", "zone", "manual", "tour")
+SPEEDS = ("pan_deg_s", "tilt_deg_s", "zoom_octaves_s")
+PLACES = ("pan_deg", "tilt_deg", "zoom")
 ACTIONS = ("goto", "store", "remove")
-SPEEDS = {"pan_deg_s": 400.0, "tilt_deg_s": 400.0, "zoom_octaves_s": 10.0}
-PLACES = {"pan_deg": (-360.0, 360.0), "tilt_deg": (-90.0, 90.0), "zoom": (1.0, 1000.0)}
 LONGEST_TTL_S = 5.0
 """A turn ends by itself after this at the latest: whoever steers by hand says so again and again."""
-
-Answer = Callable[[dict[str, Any], int], Response]
-Endpoint = Callable[[Request], Awaitable[Response]]
-FieldsOf = Callable[[Mapping[str, Any]], dict[str, Any]]
+NOT_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
 
 
-def ptz_routes(commands: Commands, answer: Answer) -> list[Route]:
-    """The routes. `answer` turns a body into a response."""
+def _from(least: float, most: float, what: str) -> msgspec.Meta:
+    return must(f"a number from {least:g} to {most:g}: {what}", ge=least, le=most)
 
-    async def ask(request: Request, command: str, **fields: Any) -> Response:
-        camera = request.path_params["camera"]
-        return answer(await commands.ask(WORKER, command, camera=camera, **fields), 200)
 
-    def question(command: str) -> Endpoint:
-        async def put(request: Request) -> Response:
-            return await ask(request, command)
-
-        return put
-
-    def order(command: str) -> Endpoint:
-        async def carry_out(request: Request) -> Response:
-            check_origin(request)
-            return await ask(request, command)
-
-        return carry_out
-
-    def order_with(command: str, keys: set[str], fields_of: FieldsOf) -> Endpoint:
-        async def carry_out(request: Request) -> Response:
-            return await ask(request, command, **fields_of(await checked_body(request, keys)))
-
-        return carry_out
-
-    async def move(request: Request) -> Response:
-        body = await checked_body(request, {*SPEEDS, *PLACES, "ttl_s"})
-        if set(body) & set(PLACES):
-            return await ask(request, "ptz-go-to", **place_of(body))
-        return await ask(request, "ptz-move", **speeds_of(body))
-
-    preset = order_with("ptz-preset", {*ACTIONS, "name"}, preset_of)
-    policy = order_with("ptz-policy", {"policy", "options"}, policy_of)
-    select = order_with("ptz-select", {"track_id", "gid", "point"}, choice_of)
-    return [
-        Route("/ptz/{camera}", question("ptz-state"), methods=["GET"]),
-        Route("/ptz/{camera}/move", move, methods=["POST"]),
-        Route("/ptz/{camera}/stop", order("ptz-stop"), methods=["POST"]),
-        Route("/ptz/{camera}/resume", order("ptz-resume"), methods=["POST"]),
-        Route("/ptz/{camera}/presets", question("ptz-presets"), methods=["GET"]),
-        Route("/ptz/{camera}/preset", preset, methods=["POST"]),
-        Route("/ptz/{camera}/policy", policy, methods=["POST"]),
-        Route("/ptz/{camera}/select", select, methods=["POST"]),
+Number = Annotated[int, must("a number above 0", ge=1, le=LARGEST_NUMBER)]
+PresetToken = (
+    Annotated[
+        str, must("the number or the token of a preset", min_length=1, max_length=64, pattern=NOT_CONTROL)
     ]
+    | Annotated[int, msgspec.Meta(ge=0, le=LARGEST_NUMBER)]
+)
 
 
-def speeds_of(body: Mapping[str, Any]) -> dict[str, float]:
-    """Speeds of a turn by hand, and how long it goes on. Raises `CommandFailed`."""
-    speeds = {key: number(body, key, (-most, most), 0.0) for key, most in SPEEDS.items()}
-    return {**speeds, "ttl_s": number(body, "ttl_s", (0.05, LONGEST_TTL_S), 0.5)}
+class Move(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Either a turn (speeds, and how long it goes on by itself) or a place to go to; what is not given of it stays."""
+
+    pan_deg_s: Annotated[float, _from(-400, 400, "degrees a second, to the right")] | None = None
+    tilt_deg_s: Annotated[float, _from(-400, 400, "degrees a second, upwards")] | None = None
+    zoom_octaves_s: Annotated[float, _from(-10, 10, "doublings of the zoom a second")] | None = None
+    ttl_s: Annotated[float, _from(0.05, LONGEST_TTL_S, "seconds until it stops by itself")] | None = None
+    pan_deg: Annotated[float, _from(-360, 360, "azimuth in degrees")] | None = None
+    tilt_deg: Annotated[float, _from(-90, 90, "elevation in degrees")] | None = None
+    zoom: Annotated[float, _from(1, 1000, "zoom ratio")] | None = None
 
 
-def place_of(body: Mapping[str, Any]) -> dict[str, float]:
-    """A direction and zoom to go to; what is not given stays as it is. Raises `CommandFailed`."""
-    wrong = sorted(set(body) - set(PLACES))
-    if wrong:
-        raise CommandFailed(
-            422, f"either go to a place or turn: {wrong[0]} does not go with {', '.join(PLACES)}"
-        )
-    return {key: number(body, key, PLACES[key], 0.0) for key in body}
+class PresetChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One of goto, store and remove, with the preset's number or token."""
+
+    goto: PresetToken | None = None
+    store: PresetToken | None = None
+    remove: PresetToken | None = None
+    name: Annotated[str, must("a line of at most 64 characters", max_length=64, pattern=NOT_CONTROL)] = ""
 
 
-def preset_of(body: Mapping[str, Any]) -> dict[str, str]:
+class PolicyChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom the head follows, and the options of that policy."""
+
+    policy: Literal["off", "group", "selected", "runner", "zone", "manual", "tour"]
+    options: dict[str, Any] = {}
+
+
+class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One of track_id, gid and point: whom to follow."""
+
+    track_id: Number | None = None
+    gid: Number | None = None
+    point: Annotated[tuple[float, float], must("[x, y] in pixels of the source")] | None = None
+
+
+class Preset(msgspec.Struct, frozen=True):
+    """A stored place; `pose` where the camera tells it."""
+
+    preset: str
+    name: str
+    pose: dict[str, float] | None = None
+
+
+class Presets(msgspec.Struct, frozen=True):
+    """The places that a camera has stored."""
+
+    presets: list[Preset]
+
+
+class PresetDone(msgspec.Struct, frozen=True):
+    """What was done with which preset."""
+
+    action: Literal["goto", "store", "remove"]
+    preset: str
+
+
+def ptz_operations(commands: Commands) -> list[Operation]:
+    """The operations."""
+
+    async def ask(call: Call, command: str, **fields: Any) -> Response:
+        return json_answer(await commands.ask(WORKER, command, camera=call.camera, **fields))
+
+    def plain(command: str) -> Handler:
+        async def carry_out(call: Call) -> Response:
+            return await ask(call, command)
+
+        return carry_out
+
+    async def move(call: Call) -> Response:
+        command, fields = movement_of(call.body)
+        return await ask(call, command, **fields)
+
+    async def preset(call: Call) -> Response:
+        return await ask(call, "ptz-preset", **preset_of(call.body))
+
+    async def policy(call: Call) -> Response:
+        body: PolicyChange = call.body
+        return await ask(call, "ptz-policy", policy=body.policy, options=body.options)
+
+    async def select(call: Call) -> Response:
+        return await ask(call, "ptz-select", **choice_of(call.body))
+
+    def row(method: str, path: str, name: str, summary: str, handler: Handler, **more: Any) -> Operation:
+        role = Role.VIEWER if method == "GET" else Role.OPERATOR
+        answers = {200: Answer("how the head is doing", more.pop("content", PtzStatus))}
+        return Operation(
+            method=method, path="/ptz/{camera}" + path, name=name, tag="ptz", summary=summary, role=role,
+            handler=handler, answers=answers, problems=ASKS_ONE, **more,
+        )  # fmt: skip
+
+    return [
+        row("GET", "", "ptz_state", "How a head is doing, whom it follows and why", plain("ptz-state")),
+        row("POST", "/move", "ptz_move", "Turn it, or send it to a place: an operator's hand wins", move, body=Move),
+        row("POST", "/stop", "ptz_stop", "Stop, and stay so", plain("ptz-stop")),
+        row("POST", "/resume", "ptz_resume", "Follow again now", plain("ptz-resume")),
+        row("GET", "/presets", "ptz_presets", "The stored places", plain("ptz-presets"), content=Presets),
+        row(
+            "POST", "/preset", "ptz_preset", "Go to a stored place, store one, or remove one", preset,
+            body=PresetChange, content=PresetDone,
+        ),
+        row("POST", "/policy", "ptz_policy", "Whom it follows of itself", policy, body=PolicyChange),
+        row("POST", "/select", "ptz_select", "Follow this one", select, body=Choice),
+    ]  # fmt: skip
+
+
+def movement_of(body: Move) -> tuple[str, dict[str, float]]:
+    """The command of a movement, and its fields. Raises `CommandFailed`."""
+    given = given_of(body)
+    wrong = sorted(set(given) - set(PLACES))
+    if set(given) & set(PLACES):
+        if wrong:
+            raise _only_one(
+                f"either go to a place or turn: {wrong[0]} does not go with {', '.join(PLACES)}", wrong
+            )
+        return "ptz-go-to", given
+    return "ptz-move", {**dict.fromkeys(SPEEDS, 0.0), "ttl_s": 0.5, **given}
+
+
+def preset_of(body: PresetChange) -> dict[str, str]:
     """What is to be done with which preset. Raises `CommandFailed`."""
-    actions = [action for action in ACTIONS if action in body]
+    given = given_of(body)
+    actions = [action for action in ACTIONS if action in given]
     if len(actions) != 1:
-        raise CommandFailed(422, f"give one of {', '.join(ACTIONS)} with the preset's number or token")
-    preset, name = body[actions[0]], body.get("name", "")
-    if isinstance(preset, int) and not isinstance(preset, bool):
-        preset = str(preset)
-    if not is_text(preset, 64) or not preset:
-        raise CommandFailed(422, f"{actions[0]} must be the number or the token of a preset, not {preset!r}")
-    if not is_text(name, 64):
-        raise CommandFailed(422, "name must be a line of at most 64 characters")
-    return {"action": actions[0], "preset": preset, "name": name}
+        raise _only_one(f"give one of {', '.join(ACTIONS)} with the preset's number or token", actions)
+    return {"action": actions[0], "preset": str(given[actions[0]]), "name": body.name}
 
 
-def policy_of(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A policy and its options. Raises `CommandFailed`."""
-    policy, options = body.get("policy"), body.get("options", {})
-    if policy not in POLICIES:
-        raise CommandFailed(422, f"policy must be one of {', '.join(POLICIES)}, not {policy!r}")
-    if not isinstance(options, dict):
-        raise CommandFailed(422, f"options must be an object, not {options!r}")
-    return {"policy": policy, "options": options}
-
-
-def choice_of(body: Mapping[str, Any]) -> dict[str, Any]:
+def choice_of(body: Choice) -> dict[str, Any]:
     """Whom to follow. Raises `CommandFailed`."""
-    if len(body) != 1:
-        raise CommandFailed(422, "give one of track_id, gid and point")
-    key, value = next(iter(body.items()))
-    if key == "point":
-        if not (isinstance(value, list) and len(value) == 2 and all(map(is_number, value))):
-            raise CommandFailed(422, f"point must be [x, y] in pixels of the source, not {value!r}")
-        return {"point": value}
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**63:
-        raise CommandFailed(422, f"{key} must be a number above 0, not {value!r}")
-    return {key: value}
+    given = given_of(body)
+    if len(given) != 1:
+        raise _only_one("give one of track_id, gid and point", list(given))
+    return {key: list(value) if key == "point" else value for key, value in given.items()}
 
 
-def number(body: Mapping[str, Any], key: str, bounds: tuple[float, float], default: float) -> float:
-    """A number within its bounds. Raises `CommandFailed`."""
-    value = body.get(key, default)
-    if not is_number(value) or not bounds[0] <= value <= bounds[1]:
-        raise CommandFailed(422, f"{key} must be a number from {bounds[0]:g} to {bounds[1]:g}, not {value!r}")
-    return float(value)
+def given_of(body: msgspec.Struct) -> dict[str, Any]:
+    """What a body says; null is as if it were not there."""
+    values = {name: getattr(body, name) for name in body.__struct_fields__}
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def is_number(value: object) -> bool:
-    """A finite number, and not a truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def is_text(value: object, most: int) -> bool:
-    """One line of text that is not too long."""
-    return isinstance(value, str) and len(value) <= most and (value.isprintable() or not value)
+def _only_one(detail: str, keys: list[str]) -> CommandFailed:
+    return CommandFailed(422, detail, [ProblemError(detail, pointer=f"#/{key}") for key in keys])

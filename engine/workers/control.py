@@ -7,12 +7,18 @@ import threading
 
 import orjson
 
+from engine.config import RunConfig
 from engine.control.app import create_app
 from engine.control.commands import Commands
+from engine.control.security import read_security
 from engine.control.server import ControlServer
 from engine.control.status import EngineStatus
-from engine.control.stream import Streams
+from engine.control.stream import StreamLimits, Streams
+from engine.control.video import VideoHub
+from engine.control.video_routes import LiveVideo
 from engine.workers.control_streams import StreamReader
+from engine.workers.control_video import VideoReader
+from engine.workers.control_wake import SharedWake
 from engine.workers.feed import Feed
 from engine.workers.runtime import Context
 
@@ -26,7 +32,7 @@ class NewestStatus:
         self._status: EngineStatus | None = None
 
     def __call__(self) -> EngineStatus:
-        """The status; the one before, if there is no newer one."""
+        """The status; the one before, and the very same object, if there is no newer one."""
         lease = self._feed.lease_newest(self._seq)
         if lease is not None:
             with lease:
@@ -38,27 +44,74 @@ class NewestStatus:
         return self._status
 
 
+class Readers:
+    """The threads that read for clients, and what they read for: results and events, and live video."""
+
+    def __init__(self, context: Context, streams: Streams, hub: VideoHub) -> None:
+        self._wake = SharedWake(context.wake)
+        self.results = StreamReader(context, streams, self._wake.end())
+        self.video = VideoReader(context, hub, self._wake.end())
+        self._reading = threading.Thread(target=self.results.run, name="streams", daemon=True)
+
+    def configured(self, before: RunConfig, after: RunConfig) -> None:
+        """Cameras have come, gone or changed."""
+        self.results.configured(before, after)
+        self.video.configured(before, after)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._wake.start()
+        self._reading.start()
+        self.video.start()
+
+    def stop(self) -> None:
+        """End the threads."""
+        self.results.stop()
+        self.video.stop()
+        self._reading.join(1.0)
+        self._wake.stop()
+
+
 def run(context: Context) -> None:
     """Wait for the first status, then serve until told to stop."""
+    settings = context.config.control
+    commands = Commands(lambda message: context.send("command", **message), str(context.incarnation))
+    context.on_answer = commands.answered
+    # Numbers of events that no predecessor can have given away.
+    streams = Streams(StreamLimits(clients=settings.clients), first_event=context.clock.wall_ns() // 1000)
+    hub = VideoHub(commands)
+    readers = Readers(context, streams, hub)
+    context.on_config = readers.configured
     feed = context.feeds["run-status"]
     while not feed.newest_seq() and not context.stopping:
         context.wait(0.25)
+    newest = NewestStatus(feed)
+    video = LiveVideo(hub, lambda: cameras_with_video(context))
 
     def tick() -> bool:
-        context.tend()  # the reader of streams sleeps on what wakes this worker
+        context.tend()  # the readers sleep on what wakes this worker
         return not context.stopping
 
+    def tell() -> None:
+        context.status.update(
+            streams=streams.statistics(), video={**video.statistics(), "lost": readers.video.statistics()}
+        )
+
+    context.before_status = tell
+    security = read_security(settings)
     (listening_fd,) = context.descriptors
-    commands = Commands(lambda message: context.send("command", **message), str(context.incarnation))
-    context.on_answer = commands.answered
-    streams = Streams()
-    context.before_status = lambda: context.status.update(streams=streams.statistics())
-    reader = StreamReader(context, streams)
-    reading = threading.Thread(target=reader.run, name="streams", daemon=True)
-    reading.start()
+    readers.start()
     try:
-        app = create_app(NewestStatus(feed), commands, streams)
-        ControlServer(app, socket.socket(fileno=listening_fd)).run(tick)
+        app = create_app(newest, commands, streams, security=security, more=video.operations())
+        server = ControlServer(app, socket.socket(fileno=listening_fd), certificate=security.certificate)
+        server.run(tick)
     finally:
-        reader.stop()
-        reading.join(1.0)
+        readers.stop()
+
+
+def cameras_with_video(context: Context) -> list[str]:
+    """Cameras of which there is live video: none in offline runs, nor where it is switched off."""
+    config = context.config
+    if config.offline or not config.stream.enabled:
+        return []
+    return [camera.name for camera in config.cameras]

@@ -11,7 +11,7 @@ import pytest
 
 from engine.control.app import create_app
 from engine.control.commands import Commands, Message
-from engine.control.guard import MOST_BODY_BYTES
+from engine.control.operations import MOST_BODY_BYTES
 from tests.control.statuses import make_status
 from tests.control.test_app import assert_problem
 

@@ -92,7 +92,7 @@ def test_events_come_in_order_each_a_message(serving: Serving) -> None:
             serving.event(number)
         assert [next_of(client)["n"] for _ in range(100)] == list(range(100))
     until(lambda: not serving.streams.somebody_listens.is_set(), "the client is forgotten")
-    assert serving.streams.statistics()["events"] == {"clients": 0, "sent": 101, "lost": 0}
+    assert serving.streams.statistics()["events"] == {"clients": 0, "sent": 101, "lost": 0, "dropped": 0}
 
 
 def test_only_what_was_asked_for(serving: Serving) -> None:
@@ -159,8 +159,9 @@ def test_a_page_of_our_own_hears(serving: Serving) -> None:
         assert next_of(client)["type"] == "begin"
 
 
-def test_plain_http_is_told_what_to_do(serving: Serving) -> None:
-    answer = httpx.get(f"http://127.0.0.1:{serving.port}/events")
+@pytest.mark.parametrize("path", ["/results", "/ws"])
+def test_plain_http_is_told_what_to_do(serving: Serving, path: str) -> None:
+    answer = httpx.get(f"http://127.0.0.1:{serving.port}{path}")
     assert (answer.status_code, answer.headers["upgrade"]) == (426, "websocket")
     assert "ws://" in answer.json()["detail"]
 

@@ -15,6 +15,7 @@ from engine.config.regions import Zone
 from engine.control.stream import Streams
 from engine.types import EventKind, Events, FrameFlag, ResultMeta, Tracks
 from engine.workers.control_streams import StreamReader
+from engine.workers.control_wake import SharedWake
 from tests.workers.house import House, detections_of, until
 
 YARD = Zone("yard", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)))
@@ -77,13 +78,17 @@ def house(open_house: Callable[[RunConfig], House]) -> House:
 def heard(house: House) -> Iterator[Heard]:
     streams = Heard()
     publish(house, 0)
-    reader = StreamReader(house.workers["control"].context, streams)
+    context = house.workers["control"].context
+    shared = SharedWake(context.wake)
+    reader = StreamReader(context, streams, shared.end())
     thread = threading.Thread(target=reader.run)
+    shared.start()
     thread.start()
     yield streams
     reader.stop()
     thread.join(5)
     assert not thread.is_alive()
+    shared.stop()
 
 
 def test_what_came_before_somebody_listened_is_not_sent_and_the_rest_in_order(
