@@ -92,6 +92,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--port", type=int, help="port of the control endpoint, 0 = any free one (default: 8080)"
     )
+    parser.add_argument(
+        "--tokens", metavar="FILE", help="who may log in; needed for any address but this machine's own"
+    )
+    parser.add_argument(
+        "--new-token",
+        choices=("viewer", "operator", "admin"),
+        metavar="ROLE",
+        help="make a token for a viewer, operator or admin, add it to the file of --tokens, show it once; stop",
+    )
+    parser.add_argument("--token-name", metavar="NAME", default="", help="whose it is (default: its role)")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="default: info")
     parser.add_argument(
         "--print-config", action="store_true", help="show every setting and where it is from; stop"
@@ -121,6 +131,7 @@ def load_config(args: argparse.Namespace) -> LoadedConfig:
         "output.overlay": False if args.no_overlay else None,
         "control.host": args.host,
         "control.port": args.port,
+        "control.tokens": args.tokens,
         "offline": args.offline,
         "duration_s": args.duration,
         "log_level": args.log_level,
@@ -131,6 +142,7 @@ def load_config(args: argparse.Namespace) -> LoadedConfig:
 def make_plan(loaded: LoadedConfig) -> RunPlan:
     """Check what can be checked before anything is started. Raises an `EngineError`."""
     from engine.control.listen import bind_socket
+    from engine.control.security import read_security
     from engine.errors import ModelError
     from engine.models.registry import resolve_model
     from engine.outputs.directory import claim_directory
@@ -138,6 +150,8 @@ def make_plan(loaded: LoadedConfig) -> RunPlan:
 
     config = loaded.config
     degraded: list[str] = []
+    if config.control.enabled:
+        read_security(config.control)
     labels: tuple[str, ...] = ()
     with ExitStack() as undo:
         output_lock_fd = claim_directory(Path(config.output.directory))
@@ -159,6 +173,21 @@ def make_plan(loaded: LoadedConfig) -> RunPlan:
         listening = bind_socket(config.control.host, config.control.port) if config.control.enabled else None
         undo.pop_all()
     return RunPlan(config, model, output_lock_fd, tuple(degraded), listening, reid)
+
+
+def make_token(role: str, name: str, tokens: str | None) -> int:
+    """Show a new token on standard output, once, and keep what is needed to know it again. Raises `ConfigError`."""
+    from engine.control.roles import Role
+    from engine.control.tokens import append_token, new_token
+
+    secret, token = new_token(Role[role.upper()], name or role)
+    if tokens is None:
+        print(f"engine-run: line for the file of control.tokens: {token.line}", file=sys.stderr)
+    else:
+        append_token(Path(tokens).expanduser(), token)
+        print(f"engine-run: {token.name} ({role}) added to {tokens}; the token:", file=sys.stderr)
+    print(secret)
+    return 0
 
 
 def find_reid(config: RunConfig) -> str:
@@ -217,6 +246,7 @@ def run(args: argparse.Namespace) -> int:
         print(render_config(loaded))
         return 0
     from engine.clock import SystemClock
+    from engine.control.security import OFF
     from engine.supervisor import Supervisor
     from engine.terminal import Terminal, summary_of
 
@@ -226,7 +256,11 @@ def run(args: argparse.Namespace) -> int:
             terminal.log("warning", "engine", f"degraded: {reason}")
         if plan.listening is not None:
             host, port = plan.listening.getsockname()[:2]
-            terminal.log("info", "engine", f"health and metrics at http://{host}:{port}/")
+            scheme = "http" if loaded.config.control.tls_cert == OFF else "https"
+            shown = f"[{host}]" if ":" in host else host
+            terminal.log(
+                "info", "engine", f"dashboard, API, health and metrics at {scheme}://{shown}:{port}/"
+            )
         supervisor = Supervisor(plan, SystemClock(), terminal)
         exit_code = supervisor.run()
     print(summary_of(supervisor.status, loaded.config.output.directory))
@@ -239,6 +273,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # not every terminal can show a dash
     args = build_parser().parse_args(argv)
     try:
+        if args.new_token:
+            return make_token(args.new_token, args.token_name, args.tokens)
         return run(args)
     except (EngineError, SegmentError) as error:
         print(f"engine-run: {error}", file=sys.stderr)

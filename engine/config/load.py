@@ -33,8 +33,11 @@ from engine.config.values import checked, parsed
 from engine.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "ENGINE_"
-OTHER_VARIABLES = frozenset({"ENGINE_LOGINS", "ENGINE_MODELS", "ENGINE_TEST_DATA"})
-"""Variables with our prefix that are no settings: folders of refused logins, of models, and of test data."""
+OTHER_VARIABLES = frozenset(
+    {"ENGINE_LOGINS", "ENGINE_MODELS", "ENGINE_TEST_DATA"}
+    | {f"ENGINE_TOKEN_{role}" for role in ("VIEWER", "OPERATOR", "ADMIN")}
+)
+"""Variables with our prefix that are no settings: folders of refused logins, of models, and of test data; tokens."""
 
 CAMERA_FLAGS = ("source", "loop", "rtsp_transport")
 """Flags that speak of cameras: a list of sources, and two that hold for every camera."""

@@ -74,7 +74,7 @@ def read_security(settings: ControlSettings, environ: Mapping[str, str] | None =
         raise ConfigError(
             f"control.host {settings.host}: others can reach this address, so it needs a token: "
             "`engine-run --new-token admin --tokens FILE`, then `--tokens FILE` (or the environment variable "
-            f"{' or '.join(VARIABLES)}); docs/security.md"
+            f"{list(VARIABLES)[-1]}); docs/security.md"
         )
     return Security(
         tokens,
