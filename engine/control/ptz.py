@@ -5,7 +5,7 @@ Checks the form of what is asked; the worker, and the camera, check its sense.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from starlette.responses import Response
@@ -24,6 +24,8 @@ PLACES = ("pan_deg", "tilt_deg", "zoom")
 ACTIONS = ("goto", "store", "remove")
 LONGEST_TTL_S = 5.0
 """A turn ends by itself after this at the latest: whoever steers by hand says so again and again."""
+Policy = Literal["off", "group", "selected", "runner", "zone", "manual", "tour"]
+POLICIES: tuple[str, ...] = get_args(Policy)
 NOT_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
 
 
@@ -64,7 +66,7 @@ class PresetChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
 class PolicyChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whom the head follows, and the options of that policy."""
 
-    policy: Literal["off", "group", "selected", "runner", "zone", "manual", "tour"]
+    policy: Policy
     options: dict[str, Any] = {}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from starlette.responses import Response
@@ -20,7 +20,7 @@ WORKER = "segment"
 MOST_POINTS = 64
 LONGEST_SIDE = 1 << 16
 Mode = Literal["off", "boxes", "track", "prompt", "auto"]
-MODES: tuple[str, ...] = Mode.__args__  # type: ignore[attr-defined]  # a Literal has them
+MODES: tuple[str, ...] = get_args(Mode)
 
 PointLabel = tuple[float, float, Literal[0, 1]]
 Number = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_NUMBER)]

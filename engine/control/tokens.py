@@ -78,6 +78,10 @@ def new_token(role: Role, name: str) -> tuple[str, Token]:
 
 def append_token(path: Path, token: Token) -> None:
     """Add a token to a file, which is made where there is none, readable by this user alone. Raises `ConfigError`."""
+    if path.exists() and path.stat().st_size and token.name in {each.name for each in _from_file(path)}:
+        raise ConfigError(
+            f"{path}: has a token of the name {token.name!r} already; give another by --token-name"
+        )
     try:
         with open(
             os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8"
