@@ -67,7 +67,7 @@ def step(context: Context, camera: Camera) -> bool:
         live.look_around(camera.tracks.newest_seq() - camera.last_seq - 1)
     if context.labels is not None or context.stopping:
         busy |= advance(context, camera)
-    if live is not None and not busy:
+    if live is not None:
         busy |= live.idle()
     return busy
 

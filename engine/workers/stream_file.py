@@ -44,8 +44,7 @@ class RecordedFile:
         """Pictures that are not in the file, by reason."""
         self._frames_before: int = told.get("frames", 0)
         self._deleted_before: int = told.get("deleted", 0)
-        self._lost_before = Counter(self.dropped)["output_failed"]
-        self._missed = 0
+        self._lost_told = 0
         self._timeline = Timeline()
         self._clock = clock
         self._retry_at_ns = 0
@@ -63,10 +62,7 @@ class RecordedFile:
 
     def miss(self, reason: str = "output_failed") -> None:
         """A picture has come that the file does not get."""
-        if reason == "output_failed":
-            self._missed += 1
-        else:
-            self.dropped[reason] += 1
+        self.dropped[reason] += 1
 
     def write(self, packets: list[tuple[EncodedPicture, PictureTimes]]) -> None:
         """Write those packets that have a place in the file; what cannot be written is counted and said."""
@@ -91,7 +87,8 @@ class RecordedFile:
     def to_status(self) -> dict[str, Any]:
         """State and counters, from which a successor goes on."""
         recording = self.recording
-        self.dropped["output_failed"] = self._lost_before + self._missed + recording.lost
+        self.dropped["output_failed"] += recording.lost - self._lost_told
+        self._lost_told = recording.lost
         return {
             "state": self.state,
             "trouble": self.trouble,

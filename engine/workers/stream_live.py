@@ -157,15 +157,16 @@ class LiveVideo(Output):
         """The frame of a result was gone before it could be drawn on."""
         self._memory.take(result)
         self._heard_ns, self._heard_wall_ns = self._clock.now_ns(), self._clock.wall_ns()
-        if self._file is not None:
-            self._file.miss("frame_gone")
+        for lane in self.lanes.values():
+            if lane.live:
+                lane.drop("frame_gone")
 
     def idle(self) -> bool:
         """What is to be done while no result comes; whether that was anything."""
         now_ns = self._clock.now_ns()
         for rendition, lane in self.video.items():
-            if lane.running and not lane.live and not (rendition is Rendition.OVERLAY and self._file):
-                lane.rest()
+            if not lane.live:
+                lane.unwatched(keep_encoder=rendition is Rendition.OVERLAY and self._file is not None)
         if self._file is not None:
             self._file.recording.tidy()
         silent_s = (now_ns - self._heard_ns) / 1e9

@@ -217,11 +217,13 @@ class VideoRendition(Lane):
         self._pending.clear()
         return encoded
 
-    def rest(self) -> None:
-        """Nobody wants it: give the encoder back."""
-        self._encoder, self._was_live = None, False
-        self._pending.clear()
-        self.trouble = ""
+    def unwatched(self, keep_encoder: bool) -> None:
+        """Nobody watches. The encoder is given back, unless somebody else has use for it."""
+        self._was_live = False
+        if not keep_encoder:
+            self._encoder = None
+            self._pending.clear()
+            self.trouble = ""
 
     def to_status(self) -> dict[str, Any]:
         """Counters, and which encoder is at work."""

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import resource
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
 import pytest
 
 from engine.config import CameraConfig, OutputConfig, PoolConfig, RunConfig
 from engine.errors import OutputError
 from engine.outputs.jsonl import JsonlOutput
-from engine.outputs.video import VideoOutput, existing_parts
-from engine.types import Detections, FrameFlag, Tracks
 from engine.workers import output
 from engine.workers.feed import Feed
 from engine.workers.output import RETRY_INTERVAL_S, Camera, advance, open_camera, report
-from engine.workers.runtime import Context
-from tests.workers.house import House, Worker, publish_frame, publish_result, until, with_masks
+from tests.workers.house import House, Worker, until
+from tests.workers.makers import advance_all, end, full_disk, lost, publish_masked, track
 
 OpenHouse = Callable[[RunConfig], House]
-END = FrameFlag.END_OF_STREAM
 
 
 class Killed(BaseException):
@@ -58,40 +51,10 @@ def start(house: House, name: str = "results", before: dict[str, Any] | None = N
 
 
 def kill(house: House, camera: Camera, name: str = "results") -> None:
-    """The kernel closes the files of the dead; a video is left as it is."""
+    """The kernel closes the files of the dead."""
     if isinstance(camera.output, JsonlOutput):
         camera.output.close()
     house.kill(name)
-
-
-def track(house: House, count: int, name: str = "a") -> None:
-    """So many more results with one object each, and their frames."""
-    frames, tracks = house.producer(f"frames:{name}"), house.producer(f"tracks:{name}")
-    for _ in range(count):
-        seq = publish_frame(frames, frames.newest_seq(), value=100)
-        publish_result(tracks, seq, one_object(seq))
-
-
-def one_object(number: int) -> Tracks:
-    found = Detections(
-        boxes_xyxy=np.array([[number % 8, 2, number % 8 + 20, 30]], np.float32),
-        scores=np.array([0.9], np.float32),
-        class_ids=np.zeros(1, np.int32),
-    )
-    return Tracks.of(found, np.array([7], np.int64), np.array([number], np.int32))
-
-
-def end(house: House, name: str = "a") -> None:
-    frames = house.producer(f"frames:{name}")
-    seq = publish_frame(frames, frames.newest_seq(), flags=END)
-    publish_result(house.producer(f"tracks:{name}"), seq, Tracks.empty(), flags=END)
-
-
-def advance_all(context: Context, camera: Camera) -> int:
-    count = 0
-    while advance(context, camera):
-        count += 1
-    return count
 
 
 def lines(house: House, name: str = "a") -> list[dict[str, Any]]:
@@ -102,21 +65,6 @@ def lines(house: House, name: str = "a") -> list[dict[str, Any]]:
 
 def frames_written(house: House) -> list[int]:
     return [line["frame"] for line in lines(house)]
-
-
-def lost(camera: Camera) -> dict[str, int]:
-    return {reason: count for reason, count in camera.dropped.items() if count}
-
-
-@contextlib.contextmanager
-def full_disk(limit: int = 0) -> Iterator[None]:
-    """No file of this process may grow beyond `limit` bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_every_result_is_a_line_with_its_object(house: House) -> None:
@@ -141,13 +89,6 @@ def test_every_result_is_a_line_with_its_object(house: House) -> None:
     camera.output.close()
 
 
-def publish_masked(house: House, side: int, count: int = 1) -> None:
-    frames, tracks = house.producer("frames:a"), house.producer("tracks:a")
-    for _ in range(count):
-        seq = publish_frame(frames, frames.newest_seq(), value=100)
-        publish_result(tracks, seq, with_masks(one_object(0), side))
-
-
 @pytest.mark.parametrize("form", ["polygon", "rle", "none"])
 def test_masks_stand_in_the_lines_as_configured(open_house: OpenHouse, tmp_path: Path, form: str) -> None:
     config = config_of(tmp_path)
@@ -164,19 +105,6 @@ def test_masks_stand_in_the_lines_as_configured(open_house: OpenHouse, tmp_path:
         assert thing["mask"]["size"] == [48, 64]
     else:
         assert sorted(x for x, _ in thing["polygon"][0][0][:-1]) == [0.0, 0.0, 20.0, 20.0]
-
-
-def test_an_object_is_tinted_in_the_video(house: House, tmp_path: Path) -> None:
-    worker, camera = start(house, "stream:a")
-    publish_masked(house, 8, count=10)
-    assert advance_all(worker.context, camera) == 10
-    camera.output.close()
-    with av.open(str(tmp_path / "a.mp4")) as container:
-        *_, picture = container.decode(video=0)
-        rgb = picture.to_ndarray(format="rgb24").astype(int)
-    assert np.ptp(rgb[24, 55]) < 12, "grey where nothing is"
-    inside = rgb[20:27, 6:14].reshape(-1, 3)  # between label and status line
-    assert (np.ptp(inside, axis=1) > 40).mean() > 0.9
 
 
 def test_masks_that_found_no_room_are_counted_and_said_once(open_house: OpenHouse, tmp_path: Path) -> None:
@@ -363,56 +291,6 @@ def test_offline_a_full_disk_is_the_end(open_house: OpenHouse, tmp_path: Path) -
     with full_disk(), pytest.raises(OutputError, match="disk full"):
         advance_all(worker.context, camera)
     assert camera.written == 0 and house.memory("tracks:a").statistics().acknowledged[0] == 0
-    camera.output.close()
-
-
-def test_a_video_is_drawn_from_the_very_frames(house: House) -> None:
-    worker, camera = start(house, "stream:a")
-    track(house, 4)
-    end(house)
-    assert advance_all(worker.context, camera) == 5
-    assert isinstance(camera.output, VideoOutput) and camera.output.frames_written == 4
-    assert camera.written == 4 and lost(camera) == {}
-    assert list(existing_parts(Path(house.config.output.directory) / "a.mp4")) == [1]
-    assert house.memory("frames:a").statistics().leased == (0, 0, 0)
-
-
-def test_a_result_whose_frame_is_gone_is_counted_and_not_as_written(house: House) -> None:
-    worker, camera = start(house, "stream:a")
-    frames, tracks = house.producer("frames:a"), house.producer("tracks:a")
-    for index in range(house.memory("frames:a").layout.slots + 2):
-        publish_frame(frames, index)
-    for seq in (1, 2, frames.newest_seq()):
-        publish_result(tracks, seq, one_object(seq))
-    advance_all(worker.context, camera)
-    assert lost(camera) == {"frame_gone": 2} and camera.written == 1
-    assert camera.latency["total"].count == 1
-    camera.output.close()
-
-
-def test_a_killed_overlay_goes_on_in_the_next_part(house: House) -> None:
-    worker, camera = start(house, "stream:a")
-    track(house, 3)
-    advance_all(worker.context, camera)
-    camera.output.close()
-    kill(house, camera, "stream:a")
-    worker, camera = start(house, "stream:a")
-    track(house, 2)
-    assert advance_all(worker.context, camera) == 2
-    camera.output.close()
-    assert sorted(existing_parts(Path(house.config.output.directory) / "a.mp4")) == [1, 2]
-
-
-def test_an_overlay_waits_for_the_pool_of_its_frame(open_house: OpenHouse, tmp_path: Path) -> None:
-    house = open_house(config_of(tmp_path))
-    worker, camera = start(house, "stream:a")
-    publish_result(house.producer("tracks:a"), 1, one_object(1))
-    assert not advance(worker.context, camera)
-    house.create_frame_pool("a", 64, 48)
-    publish_frame(house.producer("frames:a"), 0)
-    worker.context.tend()
-    assert advance(worker.context, camera)
-    assert camera.written == 1 and lost(camera) == {}
     camera.output.close()
 
 
