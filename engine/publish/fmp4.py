@@ -122,7 +122,7 @@ class Fragmenter:
         if sample.keyframe or self._most_ticks == 0:
             return self._give(sample.ticks)
         done = []
-        if sample.ticks - self._held[0].ticks > self._most_ticks and len(self._held) > 1:
+        if self._must_split(sample.ticks):
             # The last one lasts longer than was to be expected: it begins the next fragment.
             last = self._held.pop()
             done = self._give(last.ticks)
@@ -134,10 +134,20 @@ class Fragmenter:
 
     def _give(self, end_ticks: int) -> list[Fragment]:
         """The held pictures, which last until `end_ticks`, as fragments; nothing is held afterwards."""
+        split = self._must_split(end_ticks)
         held, self._held = self._held, []
-        if self._most_ticks and len(held) > 1 and end_ticks - held[0].ticks > self._most_ticks:
+        if split:
             return [self._fragment(held[:-1], held[-1].ticks), self._fragment(held[-1:], end_ticks)]
         return [self._fragment(held, end_ticks)]
+
+    def _must_split(self, end_ticks: int) -> bool:
+        """Whether the last held picture, which lasts until then, makes the fragment too long.
+
+        A picture that is too long by itself (nothing has come for a while) is cut short instead.
+        """
+        held, most = self._held, self._most_ticks
+        too_long = 0 < most < end_ticks - held[0].ticks
+        return too_long and len(held) > 1 and end_ticks - held[-1].ticks <= most
 
     def _fragment(self, samples: list[_Sample], end_ticks: int) -> Fragment:
         first = samples[0]

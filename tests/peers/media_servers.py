@@ -108,7 +108,15 @@ class RtspRecorder(MediaServer):
 
     def _gstreamer(self, port: int) -> list[str]:
         script = Path(__file__).with_name("rtsp_recorder.py")
-        return [SYSTEM_PYTHON, str(script), "--port", str(port), "--folder", str(self.folder), *self._arguments]
+        return [
+            SYSTEM_PYTHON,
+            str(script),
+            "--port",
+            str(port),
+            "--folder",
+            str(self.folder),
+            *self._arguments,
+        ]
 
 
 def _nginx_path() -> str | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 from av.video.frame import PictureType
 
 from engine.types.packet import Packet, PacketFlag, PacketMeta, Rendition
+from tests.peers.media_servers import rtmp_server, rtsp_recorder, start_rtsp_recorder  # noqa: F401  # fixtures
 
 START_NS, WALL_NS = 5_000_000_000, 1_700_000_000_000_000_000
 
@@ -55,6 +59,16 @@ def encode(
         )  # fmt: skip
         packets.append(Packet(meta, bytes(encoded)))
     return packets
+
+
+def probe(ffprobe: str, source: Path | str) -> dict[str, str]:
+    """What ffprobe finds of the video in a file or URL: codec_name, width, height, nb_read_frames."""
+    entries = "stream=codec_name,width,height,nb_read_frames"
+    command = [ffprobe, "-v", "error", "-count_frames", "-show_entries", entries, "-of", "json", str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    assert done.stderr == "", done.stderr
+    (stream,) = json.loads(done.stdout)["streams"]
+    return {name: str(value) for name, value in stream.items()}
 
 
 @pytest.fixture(scope="session")
