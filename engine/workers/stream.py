@@ -99,7 +99,13 @@ def want(context: Context, live: LiveVideo, command: Message) -> None:
         lane = live.lanes[rendition]
         lane.want(ttl_s)
         status = lane.to_status()
-        told[lane.name] = {key: status[key] for key in ("running", "encoder", "reason")}
+        # The encoder is made with the next picture: it runs, unless it is known that it cannot.
+        trouble = status["trouble"]
+        told[lane.name] = {
+            "running": status["running"] or not trouble,
+            "encoder": status["encoder"],
+            "reason": trouble or status["reason"],
+        }
     context.answer(command, {"renditions": told})
 
 
