@@ -19,6 +19,7 @@ from engine.config import (
     PoolConfig,
     RunConfig,
     SegmentConfig,
+    StreamConfig,
     load_run_config,
 )
 from engine.config.ptz import PtzConfig
@@ -80,6 +81,30 @@ def test_nobody_is_waited_for_live_and_offline_everybody_but_who_looks_on(config
         assert set(pool.required) == (readers if config.offline else set())
 
 
+def test_packets_go_to_those_who_show_them() -> None:
+    """And nobody is waited for; where nobody can look there are none."""
+    published = StreamConfig(publish=("rtmp://192.0.2.7/live/{camera}",))
+    cases = {
+        RunConfig("m3-cpu", CAMERAS): ["control"],
+        RunConfig("m3-cpu", CAMERAS, stream=published): ["control", "publish:back"],
+        RunConfig("m3-cpu", CAMERAS, stream=published, control=ControlConfig(enabled=False)): [
+            "publish:back"
+        ],
+    }
+    for config, readers in cases.items():
+        (pool,) = (pool for pool in pools(config) if pool.name == "packets:back")
+        assert (pool.producer, list(pool.consumers)) == ("stream:back", readers)
+        assert (sorted(pool.woken), pool.required) == (sorted(readers), ())
+        assert pool.layout.slots >= 45, "less than a second and a half of packets"
+    for config in (
+        RunConfig("m3-cpu", CAMERAS, offline=True, stream=published),
+        RunConfig("m3-cpu", CAMERAS, stream=StreamConfig(enabled=False, publish=published.publish)),
+        RunConfig("m3-cpu", CAMERAS, control=ControlConfig(enabled=False)),
+    ):
+        assert not [pool for pool in pools(config) if pool.name.startswith("packets:")]
+        assert not [spec for spec in topology.workers(config) if spec.kind == "publish"]
+
+
 def test_a_head_follows_what_its_camera_and_its_guides_see() -> None:
     config = RunConfig("m3-cpu", (*STEERED, CameraConfig("roof", "test://")))
     readers = {
@@ -105,16 +130,17 @@ def test_where_a_head_points_goes_to_the_decoder_of_its_camera(place: str) -> No
 @pytest.mark.parametrize("config", CONFIGURATIONS)
 def test_who_is_there_and_in_which_order(config: RunConfig) -> None:
     specs = topology.workers(config)
-    overlays = [f"stream:{camera.name}" for camera in CAMERAS] if config.output.overlay else []
+    drawn = config.output.overlay or (config.control.enabled and not config.offline)
+    streams = [f"stream:{camera.name}" for camera in CAMERAS] if drawn else []
     assert [spec.name for spec in specs] == [
         *(["control"] if config.control.enabled else []),
-        "results", *overlays, *(["segment"] if config.segment.standby else []),
+        "results", *streams, *(["segment"] if config.segment.standby else []),
         *(["ptz"] if config.cameras[1].ptz and not config.offline else []), "track", "infer",
         "decode:front", "decode:back",
     ]  # fmt: skip
     assert {spec.name: spec.camera for spec in specs if spec.camera} == {
         f"{kind}:{camera.name}": camera.name
-        for kind in (["overlay", "decode"] if config.output.overlay else ["decode"])
+        for kind in (["stream", "decode"] if drawn else ["decode"])
         for camera in CAMERAS
     }
 
@@ -189,7 +215,7 @@ EXTREMES = {key: limits(key) for key in ("infer.lanes", "infer.batch", "pool.his
     cores=st.integers(1, 512),
 )
 @example(lanes=0, batch=1, history=4, offline=False, cameras=1, result_history=24, cores=256)
-@example(lanes=0, batch=56, history=0, offline=True, cameras=1, result_history=57, cores=2)
+@example(lanes=0, batch=56, history=0, offline=True, cameras=1, result_history=55, cores=2)
 @example(lanes=56, batch=1, history=0, offline=False, cameras=3, result_history=2, cores=1)
 @example(lanes=1, batch=1, history=55, offline=True, cameras=8, result_history=2, cores=1)
 def test_what_loading_accepts_fits_into_pools(

@@ -373,8 +373,9 @@ def test_who_comes_later_begins_at_a_key_frame_of_the_running_encoder(stage: Sta
     assert len(decoded(packets)) == 5
     stage.wait(6.0)
     stage.show(3, wants=("overlay",))
-    again = stage.of(Rendition.OVERLAY)[-3:]
-    assert again[0].meta.flags == PacketFlag.KEYFRAME | PacketFlag.DISCONTINUITY
+    said, again, *_ = stage.of(Rendition.OVERLAY)[5:]
+    assert said.meta.flags == PacketFlag.KEYFRAME | PacketFlag.DISCONTINUITY | PacketFlag.NO_SIGNAL
+    assert again.meta.flags == PacketFlag.KEYFRAME and again.meta.frame_index == 15
     stage.live.close()
 
 
