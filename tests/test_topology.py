@@ -99,7 +99,7 @@ def test_packets_go_to_those_who_show_them() -> None:
     for config in (
         RunConfig("m3-cpu", CAMERAS, offline=True, stream=published),
         RunConfig("m3-cpu", CAMERAS, stream=StreamConfig(enabled=False, publish=published.publish)),
-        RunConfig("m3-cpu", CAMERAS, control=ControlConfig(enabled=False)),
+        RunConfig("m3-cpu", CAMERAS, control=alone),
     ):
         assert not [pool for pool in pools(config) if pool.name.startswith("packets:")]
         assert not [spec for spec in topology.workers(config) if spec.kind == "publish"]
