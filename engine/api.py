@@ -145,6 +145,38 @@ class Engine:
             self._told = True
             raise run.error
 
+    def poll(
+        self, cameras: Collection[str] | None = None, *, timeout_s: float = 0.0, newest: bool = False
+    ) -> Result | None:
+        """The next result, or None where none comes within `timeout_s`: for programs with a loop of their own.
+
+        As `results` otherwise; its frame is released by the next call. `over` says when nothing is to come any more.
+        """
+        until = time.monotonic() + timeout_s
+        with self._reader.news:
+            while (result := self._reader.next(cameras, newest=newest)) is None:
+                left_s = until - time.monotonic()
+                if left_s <= 0 or self._reader.over(cameras):
+                    return None
+                self._reader.news.wait(left_s)
+        return result
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended, or every source of it. Raises what it has failed of, once."""
+        if self._reader.stopping and not self.running:
+            self._raise_failure()
+        return self._reader.over(None)
+
+    @property
+    def url(self) -> str:
+        """Where the dashboard and the HTTP interface are; empty without `control.enabled`."""
+        return "" if self._run is None else self._run.url
+
+    def has_head(self, camera: str) -> bool:
+        """Whether a camera has a head that can follow somebody."""
+        return any(each.name == camera and each.ptz is not None for each in self._loaded.config.cameras)
+
     def lost(self) -> dict[str, dict[str, int]]:
         """By camera, what this program did not get, by reason.
 

@@ -108,6 +108,10 @@ class ProgramRun:
         except BaseException:
             self._closing.close()
             raise
+        self._url = ""
+        if self._plan.listening is not None:
+            host, port = self._plan.listening.getsockname()[:2]
+            self._url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
         self._thread = threading.Thread(target=self._run, name="camring-supervisor", daemon=True)
 
     def start(self) -> None:
@@ -131,6 +135,11 @@ class ProgramRun:
             raise
         finally:
             self._ended()
+
+    @property
+    def url(self) -> str:
+        """Where the control endpoint listens, empty without one."""
+        return self._url
 
     @property
     def running(self) -> bool:

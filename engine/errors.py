@@ -38,6 +38,7 @@
     ├── WebRtcError           a WebRTC peer's description or candidate cannot be used
     ├── CommandError          a running engine refuses what it is asked for (Python API)
     │   └── CommandTimeout        it has not answered in time
+    ├── ViewerError           a window cannot be opened, or a picture not be shown in it (engine-view)
     └── WorkerError           a worker process failed for good
 
 `ipc` raises its own `ipc.segment.SegmentError` (memory for the pools); the supervisor turns it into a line.
@@ -217,6 +218,10 @@ class CommandTimeout(CommandError):
 
     def __init__(self, text: str) -> None:
         super().__init__(text, "unavailable")
+
+
+class ViewerError(EngineError):
+    """There is no window to show pictures in; the message says why, and what to install."""
 
 
 class WorkerError(EngineError):
