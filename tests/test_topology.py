@@ -84,14 +84,12 @@ def test_nobody_is_waited_for_live_and_offline_everybody_but_who_looks_on(config
 def test_packets_go_to_those_who_show_them() -> None:
     """And nobody is waited for; where nobody can look there are none."""
     published = StreamConfig(publish=("rtmp://192.0.2.7/live/{camera}",))
-    cases = {
-        RunConfig("m3-cpu", CAMERAS): ["control"],
-        RunConfig("m3-cpu", CAMERAS, stream=published): ["control", "publish:back"],
-        RunConfig("m3-cpu", CAMERAS, stream=published, control=ControlConfig(enabled=False)): [
-            "publish:back"
-        ],
-    }
-    for config, readers in cases.items():
+    alone = ControlConfig(enabled=False)
+    for config, readers in (
+        (RunConfig("m3-cpu", CAMERAS), ["control"]),
+        (RunConfig("m3-cpu", CAMERAS, stream=published), ["control", "publish:back"]),
+        (RunConfig("m3-cpu", CAMERAS, stream=published, control=alone), ["publish:back"]),
+    ):
         (pool,) = (pool for pool in pools(config) if pool.name == "packets:back")
         assert (pool.producer, list(pool.consumers)) == ("stream:back", readers)
         assert (sorted(pool.woken), pool.required) == (sorted(readers), ())
