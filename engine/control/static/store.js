@@ -27,6 +27,7 @@ export class Store extends EventTarget {
     this.session = { role: "viewer", login_required: false };
     /** @type {Camera[]} */
     this.cameras = [];
+    this.camerasKnown = false;
     /** @type {any} body of /health */
     this.health = null;
     this.history = new History();
@@ -51,6 +52,7 @@ export class Store extends EventTarget {
   async refreshCameras() {
     const answer = await ask("GET", "/cameras");
     this.cameras = answer.cameras ?? [];
+    this.camerasKnown = true;
     for (const name of this.records.keys()) {
       if (!this.camera(name)) this.records.delete(name);
     }
@@ -82,6 +84,7 @@ export class Store extends EventTarget {
   stateOf(name) {
     const asked = this.camera(name)?.state ?? "";
     const health = this.health?.cameras?.[name];
+    if (this.camerasKnown && !this.camera(name)) return { state: "absent", reason: "" };
     if (asked === "stopped" || !health) return { state: asked || "unknown", reason: "" };
     return { state: health.state, reason: health.reason };
   }

@@ -13,6 +13,7 @@ const STATE_WORDS = {
   ended: "ended",
   failed: "failed",
   stopped: "stopped",
+  absent: "there is no such camera",
 };
 
 export class Tile {
@@ -64,8 +65,8 @@ export class Tile {
   }
 
   #playOrNot() {
-    const stopped = this.store.stateOf(this.camera).state === "stopped";
-    if (this.visible && document.visibilityState === "visible" && !stopped) this.player.start();
+    const gone = ["stopped", "absent"].includes(this.store.stateOf(this.camera).state);
+    if (this.visible && document.visibilityState === "visible" && !gone) this.player.start();
     else if (this.player.run) this.player.stop();
   }
 
