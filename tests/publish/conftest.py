@@ -34,21 +34,23 @@ def encode(
     """So many pictures with a bright square that moves, one packet each."""
     width, height = size
     encoder = av.CodecContext.create("libx264", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"  # type: ignore[attr-defined]  # of a video context
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
     encoder.time_base = Fraction(1, 90_000)
     encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", "forced-idr": "1"}
     encoder.thread_count = 1
+    noise = np.random.default_rng(7).integers(60, 200, (64, 96), np.uint8)
     packets = []
     for index in range(pictures):
         picture = np.full((height * 3 // 2, width), 128, np.uint8)
         left = index * 4 % (width - 32)
+        picture[height - 64 : height, :96] = noise  # so that a key frame needs several network packets
         picture[40:72, left : left + 32] = 235
         frame = av.VideoFrame.from_ndarray(picture, "yuv420p")
         after_ns = round(index / fps * 1e9)
         frame.pts, frame.time_base = after_ns * 9 // 100_000, Fraction(1, 90_000)
         keyframe = index % keyframe_every == 0
         frame.pict_type = PictureType.I if keyframe else PictureType.NONE
-        (encoded,) = encoder.encode(frame)  # type: ignore[attr-defined]  # of a video context
+        (encoded,) = encoder.encode(frame)
         flags = PacketFlag.KEYFRAME if keyframe else PacketFlag.NONE
         if restarted and index == 0:
             flags |= PacketFlag.DISCONTINUITY
