@@ -51,14 +51,14 @@ class ProblemError(msgspec.Struct, frozen=True, omit_defaults=True):
     allowed: Sequence[str | int | float | bool | None] | None = None
 
 
-class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+class Problem(msgspec.Struct, frozen=True):
     """Problem details, RFC 9457. `type` says which kind it is, `detail` what and what to do, in one line."""
 
     type: str
     title: str
     status: int
     detail: str
-    errors: Sequence[ProblemError] = ()
+    errors: Sequence[ProblemError] | msgspec.UnsetType = msgspec.UNSET
 
 
 def json_answer(
@@ -85,6 +85,6 @@ def problem_answer(
         HTTPStatus(status).phrase,
         status,
         detail,
-        errors,
+        errors or msgspec.UNSET,
     )
     return json_answer(body, status, headers, "application/problem+json")

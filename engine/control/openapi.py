@@ -148,8 +148,8 @@ def problems_of(operation: Operation) -> dict[int, str]:
             413: f"the body has more than {operation.most_body_bytes} bytes",
             415: "the body has another media type",
         }
-    if ":int}" in operation.path:
-        problems[404] = "there is no such number"
+    if "{" in operation.path:
+        problems[404] = "there is no such camera or thing"
     return {**problems, **operation.problems}
 
 

@@ -11,7 +11,9 @@ from engine.control.status import (
     ProcessStatus,
     PtzStatus,
     ReidStatus,
+    RenditionStatus,
     SegmentationStatus,
+    VideoStatus,
 )
 from engine.metrics import LatencyDict, LatencyHistogram
 
@@ -158,6 +160,46 @@ def make_bus() -> BusStatus:
     }
 
 
+def make_rendition(encoder: str = "libx264", packets: int = 0) -> RenditionStatus:
+    return {
+        "encoder": encoder,
+        "reason": "h264_nvenc does not open here; libx264 encodes on the CPU",
+        "running": packets > 0,
+        "trouble": "",
+        "watched": packets > 0,
+        "published": False,
+        "wanted_s": 3.5 if packets else 0.0,
+        "packets": packets,
+        "frames": packets,
+        "keyframes": packets // 50,
+        "fps": 25.0 if packets else 0.0,
+        "kbps": 1800.5 if packets else 0.0,
+        "encode_ms": {"p50": 4.0, "p95": 6.5} if packets else {"p50": None, "p95": None},
+        "dropped": {"encoder_behind": 3} if packets else {},
+    }
+
+
+def make_video() -> VideoStatus:
+    return {
+        "no_signal": False,
+        "draw_ms": {"p50": 1.5, "p95": 3.0},
+        "renditions": {
+            "overlay": make_rendition(packets=480),
+            "clean": make_rendition(),
+            "overlay_jpeg": make_rendition("opencv", packets=12),
+            "clean_jpeg": make_rendition("opencv"),
+        },
+        "recording": {
+            "state": "recording",
+            "trouble": "",
+            "file": "gate.20270115T120000Z.mp4",
+            "frames": 470,
+            "deleted": 2,
+            "dropped": {"output_failed": 10},
+        },
+    }
+
+
 def make_camera() -> CameraStatus:
     return {
         "state": "streaming",
@@ -187,6 +229,7 @@ def make_camera() -> CameraStatus:
             "groups": 1,
             "lost": 4,
         },
+        "video": make_video(),
         "latency_ms": {"p50": 80.0, "p95": 120.0},
         "latency_histogram": {
             "infer": make_latency(60.0, 65.0, 70.0),
@@ -210,6 +253,7 @@ def make_status() -> EngineStatus:
         "segmentation": make_segmentation(),
         "ptz": make_ptz(),
         "bus": make_bus(),
+        "publish": None,
         "streams": {
             "events": {"clients": 2, "sent": 100, "lost": 3, "dropped": 1},
             "results": {"clients": 0, "sent": 0, "lost": 0, "dropped": 0},
