@@ -138,7 +138,7 @@ class Supervisor:
                 self.terminal.log("info", "engine", f"stopping: {self._stop_reason}")
                 self.changes.give_up("the run is stopping")
                 stop_in_order(self)
-                self.status = self._publish_status()
+                self.status = self.publish_status()
             finally:
                 self._close()
         return self.exit_code
@@ -159,7 +159,7 @@ class Supervisor:
         self.changes.step()
         if now_ns >= self._status_due_ns:
             self._status_due_ns = now_ns + round(STATUS_INTERVAL_S * 1e9)
-            self._publish_status()
+            self.publish_status()
         duration_s = self.config.duration_s
         if duration_s is not None and now_ns - self.started_ns >= duration_s * 1e9:
             self._stop_reason = self._stop_reason or f"--duration {duration_s:g} s is over"
@@ -413,7 +413,8 @@ class Supervisor:
             if item is not None and item in self._selector.get_map():
                 self._selector.unregister(item)
 
-    def _publish_status(self) -> EngineStatus:
+    def publish_status(self) -> EngineStatus:
+        """Write the state of everything where the control process reads it."""
         now_ns = self.clock.now_ns()
         for process in self.processes.values():
             process.read_snapshot()

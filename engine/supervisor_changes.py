@@ -101,6 +101,7 @@ class LiveChanges:
                 next(steps)
                 return
             except StopIteration as end:
+                self._run.publish_status()  # who looks after the answer sees it done
                 answer(end.value, "", "")
             except Refused as refused:
                 answer(None, str(refused), refused.failure)

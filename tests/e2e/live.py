@@ -1,0 +1,75 @@
+"""Changing a run while it goes on, as a program does it over HTTP, and watching what the others notice of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.engine import EngineRun, until
+
+
+def ask(run: EngineRun, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
+    """Status and document of the answer."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{run.port}{path}",
+        None if body is None else json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+        method=method,
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=40) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def done(run: EngineRun, method: str, path: str, body: object = None) -> dict[str, Any]:
+    """The document of an answer that must be a yes."""
+    status, document = ask(run, method, path, body)
+    assert status < 300, f"{method} {path}: {status} {document}\n{run.text()}"
+    return document
+
+
+def cameras(run: EngineRun) -> dict[str, Any]:
+    """What /health says of every camera."""
+    found: dict[str, Any] = until(run.health, 5, "health")["cameras"]
+    return found
+
+
+def accounts_hold(run: EngineRun) -> bool:
+    """For every camera frames_in = processed + pending + Σ dropped."""
+    return all(
+        one["frames_in"] == one["frames_processed"] + one["frames_pending"] + sum(one["dropped"].values())
+        for one in cameras(run).values()
+    )
+
+
+def pids(run: EngineRun) -> dict[str, int | None]:
+    """Process numbers by worker."""
+    return {name: row["pid"] for name, row in until(run.health, 5, "health")["processes"].items()}
+
+
+def open_files(pid: int) -> int:
+    """Descriptors of a process."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def shared_memory_mib(pid: int) -> float:
+    """Memory of pools that a process has mapped."""
+    found = 0
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        if "memfd:" in line:
+            begin, _, end = line.split()[0].partition("-")
+            found += int(end, 16) - int(begin, 16)
+    return found / 2**20
+
+
+def longest_gap_s(lines: list[dict[str, Any]], begin_s: float, end_s: float) -> float:
+    """The longest time without a result between these times of capture."""
+    times = [begin_s, *(line["time"] for line in lines if begin_s < line["time"] < end_s), end_s]
+    return max(after - before for before, after in pairwise(times))
