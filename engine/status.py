@@ -28,6 +28,7 @@ from engine.control.status import (
 )
 from engine.metrics import LatencyDict, LatencyHistogram
 from engine.status_events import events_status, streams_status
+from engine.status_video import video_lost, video_status
 from engine.topology import publishes, segment_mode
 from engine.types import FrameFlag, FrameMeta, ResultMeta
 
@@ -274,6 +275,7 @@ def camera_status(run: Supervisor, camera: CameraRun) -> CameraStatus:
         "results_lost": results_lost(run, name),
         "camera_motion": run.processes["track"].snapshot.get("camera_motion", {}).get(name),
         "events": events_status(run.config, name, run.processes["track"].snapshot),
+        "video": video_status(snapshot_of(run, f"stream:{name}")),
         "latency_ms": summary_of_latency(latency.get("total")),
         "latency_histogram": latency,
     }
@@ -335,6 +337,7 @@ def results_lost(run: Supervisor, camera: str) -> dict[str, dict[str, int]]:
     overrun        overwritten before they were read: the reader was too slow, away or waiting for its disk
     output_failed  could not be written
     frame_gone     the frame to draw on had been overwritten
+    encoder_failed the video encoder did not work
     slot_full      the masks of so many objects found no room in the slot of their frame's results
     """
     found: dict[str, dict[str, int]] = {
@@ -344,15 +347,18 @@ def results_lost(run: Supervisor, camera: str) -> dict[str, dict[str, int]]:
     }
     results = run.processes["results"].snapshot.get("cameras", {}).get(camera, {})
     found["masks"] = {"slot_full": int(results.get("masks_lost", 0))}
-    for place, worker in (("jsonl", "results"), ("video", f"stream:{camera}")):
-        if worker in run.processes:
-            cameras: dict[str, Any] = run.processes[worker].snapshot.get("cameras", {})
-            found[place] = cameras.get(camera, {}).get("dropped", {})
+    found["jsonl"] = results.get("dropped", {})
+    found["video"] = video_lost(snapshot_of(run, f"stream:{camera}"), camera)
     counts = {
         place: {reason: count for reason, count in by_reason.items() if count}
         for place, by_reason in found.items()
     }
     return {place: by_reason for place, by_reason in counts.items() if by_reason}
+
+
+def snapshot_of(run: Supervisor, worker: str) -> dict[str, Any]:
+    """What a worker has told last; nothing where there is none."""
+    return run.processes[worker].snapshot if worker in run.processes else {}
 
 
 def summary_of_latency(histogram: LatencyDict | None) -> LatencySummary:

@@ -159,6 +159,70 @@ class StreamStatus(TypedDict):
     dropped: int
 
 
+RecordingState = Literal["off", "recording", "disk full", "failed"]
+RECORDING_STATES: tuple[RecordingState, ...] = get_args(RecordingState)
+
+
+class RenditionStatus(TypedDict):
+    """One rendition of a camera's video: `overlay`, `clean`, `overlay_jpeg` or `clean_jpeg`.
+
+    encoder, reason  which one, and why
+    running          there is one at present; `trouble` says why it is not, "" if nobody wants it
+    watched          somebody wants its packets; `published`: a destination in the configuration does
+    wanted_s         for how long viewers still want it
+    packets          number of the newest packet; numbers go on over restarts
+    frames           encoded, `keyframes` among them; `fps`, `kbps` recently
+    encode_ms        time that encoding a picture takes, over the run
+    dropped          pictures that have not become packets: encoder_behind (this process was too slow, and went on with
+                     the newest), encoder_failed, too_big (no room for the packet), frame_gone
+    """
+
+    encoder: str
+    reason: str
+    running: bool
+    trouble: str
+    watched: bool
+    published: bool
+    wanted_s: float
+    packets: int
+    frames: int
+    keyframes: int
+    fps: float
+    kbps: float
+    encode_ms: LatencySummary
+    dropped: dict[str, int]
+
+
+class RecordingStatus(TypedDict):
+    """A camera's video file.
+
+    file     that is being written, "" if there is none
+    frames   recorded
+    deleted  segments deleted because they were too old or too many
+    dropped  pictures that are not in the file: output_failed, encoder_failed
+    """
+
+    state: RecordingState
+    trouble: str
+    file: str
+    frames: int
+    deleted: int
+    dropped: dict[str, int]
+
+
+class VideoStatus(TypedDict):
+    """What becomes of a camera's pictures.
+
+    no_signal  viewers are shown that there is none
+    draw_ms    time that drawing on a picture takes, its copy included, over the run
+    """
+
+    no_signal: bool
+    draw_ms: LatencySummary
+    renditions: dict[str, RenditionStatus]
+    recording: RecordingStatus
+
+
 class CameraHealth(TypedDict):
     """One camera from end to end. `frames_in = frames_processed + frames_pending + Σ dropped`.
 
@@ -171,6 +235,7 @@ class CameraHealth(TypedDict):
     results_lost       results that did not reach an output, by place (track, segment, masks, jsonl, video) and reason
     camera_motion      None while the tracker does not look for it
     events             None where none are wanted
+    video              None in offline runs, and where nothing is drawn or shown
     """
 
     state: CameraState
@@ -189,6 +254,7 @@ class CameraHealth(TypedDict):
     results_lost: dict[str, dict[str, int]]
     camera_motion: CameraMotionStatus | None
     events: CameraEventsStatus | None
+    video: VideoStatus | None
     latency_ms: LatencySummary
 
 
