@@ -27,7 +27,7 @@ PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 IDLE_S = 20.0
 """A stream that nobody has fetched anything of for so long is given up."""
 FIRST_S = 10.0
-"""How long the first playlist may take: the encoder has to start, and a part has to be full."""
+"""How long the first playlist may take: the encoder has to start, and a segment has to be full."""
 MOST_STREAMS = 32
 _NUMBER = must("a whole number of at least 0", ge=0, le=2**53)
 
@@ -105,7 +105,9 @@ class HlsStreams:
             raise CommandFailed(HTTPStatus.BAD_REQUEST, "_HLS_part needs _HLS_msn")
         stream = await self._stream(camera, view)
         hls = stream.hls
-        if not await stream.until(lambda: hls.ready, FIRST_S):
+        # Players that know no parts find nothing in a playlist without a whole segment, and give up.
+        first = hls.settings.first_number
+        if not await stream.until(lambda: hls.ready and hls.has(first), FIRST_S):
             raise CommandFailed(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 f"{camera}: no video yet; try again",

@@ -195,10 +195,19 @@ class VideoHub:
             subscription.offer(packet)
 
     def _end_all(self, camera: str) -> None:
-        for key in [key for key in self._subscriptions if key[0] == camera]:
+        self._end(
+            {key for key in self._subscriptions if key[0] == camera}, f"camera {camera!r} has been removed"
+        )
+
+    def close(self) -> None:
+        """The server stops: every viewer is told."""
+        self._end(set(self._subscriptions), "the server stops")
+
+    def _end(self, keys: set[tuple[str, Rendition]], reason: str) -> None:
+        for key in keys:
             for subscription in tuple(self._subscriptions.get(key, ())):
                 subscription.close()
-                subscription.ended(f"camera {camera!r} has been removed")
+                subscription.ended(reason)
 
     def newest_group(self, camera: str, rendition: Rendition) -> list[Packet]:
         """The newest key frame and all after it; empty where nothing is known."""

@@ -42,6 +42,11 @@ class LiveVideo:
         """For the status: viewers and skipped packets of the hub, sessions over WebRTC, streams over HLS."""
         return {**self.hub.statistics(), "webrtc": self.whep.statistics(), "hls": self.hls.statistics()}
 
+    def end(self) -> bool:
+        """End all that is shown, before the server stops; False while connections are still being closed."""
+        self.hub.close()
+        return self.whep.closed
+
     def _check(self, camera: str) -> None:
         known = self._cameras()
         if camera not in known:

@@ -144,6 +144,11 @@ class WhepSessions:
         self.find(camera, name)
         self._end(name, "deleted")
 
+    @property
+    def closed(self) -> bool:
+        """Whether all sessions have ended, and all connections with them."""
+        return not self._sessions and not self._closing
+
     def _end(self, name: str, reason: str) -> None:
         session = self._sessions.pop(name, None)
         if session is None:

@@ -90,7 +90,7 @@ def run(context: Context) -> None:
 
     def tick() -> bool:
         context.tend()  # the readers sleep on what wakes this worker
-        return not context.stopping
+        return not (context.stopping and video.end())
 
     def tell() -> None:
         context.status.update(
