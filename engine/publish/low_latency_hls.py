@@ -40,7 +40,7 @@ _ROUNDED_DOWN_S = 0.49
 class HlsSettings:
     """How a stream is cut.
 
-    segment_s     length of a segment, s; it ends with the first key frame after that
+    segment_s     length of a segment, s: as far apart as key frames are
     part_s        longest part, s; longer where pictures come more rarely. A player lags about four of these
     window_s      how much of the past the playlist holds, s; files are there for as long again
     blocking      whether the server holds requests back until the asked for part is there (`CAN-BLOCK-RELOAD`), and
@@ -48,9 +48,9 @@ class HlsSettings:
     first_number  media sequence number of the first segment
     """
 
-    segment_s: float = 1.0
+    segment_s: float = 2.0
     part_s: float = 0.52  # half a second, and room for jitter
-    window_s: float = 20.0
+    window_s: float = 30.0
     blocking: bool = True
     first_number: int = 0
 

@@ -111,10 +111,9 @@ def test_a_full_disk_recovers_by_itself(
     full, free = delivery_to(f"hls:{disk}/video"), delivery_to(f"hls:{tmp_path}/free")
     with Feeder(minute, full, free):
         wait_for(lambda: full.packets > 25, 10)
-        with (disk / "filler").open("wb") as filler, suppress(OSError):
+        with (disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
             while True:
                 filler.write(bytes(4096))
-                filler.flush()
         wait_for(lambda: full.state is DeliveryState.DISK_FULL, 10)
         assert "free space there" in full.reason
         (disk / "filler").unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,12 @@ from engine.types.packet import Packet
 from tests.publish.conftest import START_NS, PacketMaker, probe
 from tests.publish.hls_rules import read
 
+SECONDS = HlsSettings(segment_s=1.0, window_s=20.0)
+"""Segments as long as these packets' key frames are apart."""
+
 
 def filled(packets: list[Packet], settings: HlsSettings | None = None) -> LowLatencyHls:
-    hls = LowLatencyHls(settings or HlsSettings())
+    hls = LowLatencyHls(settings or SECONDS)
     for packet in packets:
         hls.add(packet)
     return hls
@@ -21,7 +25,7 @@ def filled(packets: list[Packet], settings: HlsSettings | None = None) -> LowLat
 
 @pytest.mark.parametrize("fps", [30.0, 25.0, 15.0, 2.0])
 def test_the_rules_hold_at_every_moment(encoded: PacketMaker, fps: float) -> None:
-    hls = LowLatencyHls()
+    hls = LowLatencyHls(SECONDS)
     targets = set()
     for packet in encoded(round(40 * fps), fps, keyframe_every=max(1, round(fps))):
         if hls.add(packet):
@@ -36,7 +40,7 @@ def test_the_rules_hold_at_every_moment(encoded: PacketMaker, fps: float) -> Non
 
 
 def test_what_is_announced_is_what_comes(encoded: PacketMaker) -> None:
-    hls = LowLatencyHls()
+    hls = LowLatencyHls(SECONDS)
     hint = ""
     seen: set[str] = set()
     for packet in encoded(200, 25.0) + encoded(100, 25.0, first_number=400, start_ns=START_NS + 16 * 10**9):
@@ -123,7 +127,7 @@ def test_without_key_frames_a_segment_ends_in_time(encoded: PacketMaker) -> None
 
 
 def test_files_of_a_plain_web_server_promise_nothing_that_it_cannot_do(encoded: PacketMaker) -> None:
-    text = filled(encoded(100, 25.0), HlsSettings(blocking=False, first_number=7)).playlist(skip=True)
+    text = filled(encoded(100, 25.0), replace(SECONDS, blocking=False, first_number=7)).playlist(skip=True)
     found = read(text)
     assert "CAN-BLOCK-RELOAD" not in found.control and "CAN-SKIP-UNTIL" not in found.control
     assert not found.hint and found.first_number == 7
@@ -135,3 +139,12 @@ def test_nothing_is_ready_before_the_first_part(encoded: PacketMaker) -> None:
     for packet in encoded(40, 25.0)[10:20]:
         assert not hls.add(packet)
     assert not hls.ready and hls.ignored == 10
+
+
+def test_key_frames_that_come_now_and_then_end_segments(encoded: PacketMaker) -> None:
+    """Every two seconds, as the stream worker makes them, late by a picture, and some on request."""
+    times = filled(encoded(400, 25.0, keyframe_every=51), HlsSettings())
+    found = read(times.playlist())
+    assert set(found.durations_s) == {2.04} and "#EXT-X-INDEPENDENT-SEGMENTS" in times.playlist()
+    often = read(filled(encoded(400, 25.0, keyframe_every=12), HlsSettings()).playlist())
+    assert min(often.durations_s) > 1.5 and max(often.durations_s) < 2.5
