@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypedDict
@@ -109,12 +110,15 @@ class Delivery:
     def status(self) -> BrokerStatus:
         """How it goes."""
         with self._lock:
+            queue, dropped = self._outbox.waiting, Counter(self._outbox.dropped)
+            if self._state == "stopped" and (left := queue["events"] + queue["results"]):
+                dropped["stopped"] += left
             return {
                 "state": self._state,
                 "reason": self._reason,
                 "sent": dict(self._outbox.sent),
-                "dropped": dict(self._outbox.dropped),
-                "queue": self._outbox.waiting,
+                "dropped": dict(dropped),
+                "queue": queue,
                 "reconnects": max(0, self._connects - 1),
             }
 
@@ -127,17 +131,19 @@ class Delivery:
         """Connect, send, and begin again whenever the connection is lost; ends by `stop` or by being cancelled."""
         with self._lock:
             self._loop = asyncio.get_running_loop()
-        while not self._stopping:
-            began_ns = self._clock.now_ns()
-            try:
-                await self._one_connection()
-            except BusError as error:
-                if self._clock.now_ns() - began_ns > STEADY_S * 1e9:
-                    self._backoff.reset()
-                await self._pause(error)
-        self._tell("stopped", "")
-        with self._lock:
-            self._loop = None  # who still puts something may not wake what is closed
+        try:
+            while not self._stopping:
+                began_ns = self._clock.now_ns()
+                try:
+                    await self._one_connection()
+                except BusError as error:
+                    if self._clock.now_ns() - began_ns > STEADY_S * 1e9:
+                        self._backoff.reset()
+                    await self._pause(error)
+        finally:
+            with self._lock:
+                self._loop = None  # who still puts something may not wake what is closed
+                self._state = "stopped"
 
     def stop(self) -> None:
         """End after what waits has been sent, if the broker is there. In the event loop."""
@@ -208,7 +214,8 @@ class Delivery:
     async def _wait_for_work(self) -> None:
         """Until something is put, or it is time for a sign of life."""
         try:
-            await asyncio.wait_for(self._work.wait(), HEARTBEAT_S)
+            async with asyncio.timeout(HEARTBEAT_S):
+                await self._work.wait()
         except TimeoutError:
             with self._lock:
                 self._outbox.due_of_kind(STATUS)

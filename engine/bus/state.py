@@ -19,7 +19,7 @@ STATE_SCHEMA = "camring.state/1"
 """Name and major version of the document. Within one major version keys are only added."""
 
 MOVES_HEIGHTS_S = 0.1
-"""Speed from which an object moves, in heights of its box a second: 0.18 m/s for a grown-up. What trembles is slower."""
+"""Speed from which an object moves, in heights of its box a second: 0.18 m/s for a grown-up. A box trembles slower."""
 LEAST_PAUSE_S = 1.0
 """A state that changes all the time is sent this often."""
 

@@ -189,9 +189,7 @@ def report(context: Context, deliveries: Deliveries, reader: Reader) -> None:
         "brokers": brokers,
         "lost": {name: camera.lost for name, camera in reader.cameras.items()},
     }
-    context.status["degraded"] = [
-        f"bus {name}: {told['reason']}" for name, told in brokers.items() if told["reason"]
-    ]
+    context.status["degraded"] = [f"bus {told['reason']}" for told in brokers.values() if told["reason"]]
     for broker in deliveries.brokers:
         told = brokers[broker.address.shown]
         now = (told["state"] if told["state"] == "connected" else "", told["reason"])
