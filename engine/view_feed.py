@@ -74,14 +74,17 @@ class PictureFeed(ABC):
 
 
 class RunFeed(PictureFeed):
-    """Pictures of a run in this process, by the Python API: drawn on in a copy; plain ones are the frame itself."""
+    """Pictures of a run in this process, by the Python API: drawn on in a copy; plain ones are the frame itself.
+
+    last  the newest result
+    """
 
     def __init__(self, engine: Engine, styles: tuple[str, ...]) -> None:
         self.styles = styles
         self._engine = engine
         self._memories: dict[str, OverlayMemory] = {}
         self._own: FrameNv12 | None = None
-        self._last: Result | None = None
+        self.last: Result | None = None
 
     def cameras(self) -> list[str]:
         return self._engine.cameras
@@ -91,11 +94,11 @@ class RunFeed(PictureFeed):
         if result is None:
             return None
         self._memories.setdefault(camera, OverlayMemory()).take(result.raw)
-        self._last = result
+        self.last = result
         return self._drawn(result, style)
 
     def redraw(self, style: str) -> Picture | None:
-        return None if self._last is None else self._drawn(self._last, style)
+        return None if self.last is None else self._drawn(self.last, style)
 
     def _drawn(self, result: Result, style: str) -> Picture | None:
         frame = result.frame

@@ -6,6 +6,7 @@ The only file that imports `sdl2`. Knows pictures, places and keys; does not kno
 from __future__ import annotations
 
 import ctypes
+import os
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,8 @@ _KEYS = {
     sdl2.SDLK_SPACE: "space", sdl2.SDLK_TAB: "tab", sdl2.SDLK_ESCAPE: "escape", sdl2.SDLK_RETURN: "return",
     sdl2.SDLK_LEFT: "left", sdl2.SDLK_RIGHT: "right", sdl2.SDLK_F11: "f11", sdl2.SDLK_DELETE: "delete",
 }  # fmt: skip
+_UNSEEN = ("offscreen", "dummy")
+"""What SDL draws into where there is no display; only for who asks for it."""
 _YUV_MODES = {
     (ColourMatrix.BT601, False): sdl2.surface.SDL_YUV_CONVERSION_BT601,
     (ColourMatrix.BT709, False): sdl2.surface.SDL_YUV_CONVERSION_BT709,
@@ -75,6 +78,10 @@ class Window:
         """Open it. Raises `ViewerError` where there is no display."""
         if sdl2.SDL_InitSubSystem(sdl2.SDL_INIT_VIDEO):
             raise ViewerError(f"no window: {_why()}")
+        driver = (sdl2.SDL_GetCurrentVideoDriver() or b"").decode()
+        if driver in _UNSEEN and driver not in os.environ.get("SDL_VIDEODRIVER", ""):
+            sdl2.SDL_QuitSubSystem(sdl2.SDL_INIT_VIDEO)
+            raise ViewerError("no window: there is no display that answers")
         self._texture: Any = None
         self._texture_of: tuple[int, int, int] | None = None
         flags = sdl2.SDL_WINDOW_RESIZABLE | sdl2.SDL_WINDOW_SHOWN
