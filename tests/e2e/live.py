@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 import urllib.error
 import urllib.request
 from itertools import pairwise
@@ -67,6 +69,29 @@ def shared_memory_mib(pid: int) -> float:
             begin, _, end = line.split()[0].partition("-")
             found += int(end, 16) - int(begin, 16)
     return found / 2**20
+
+
+class Held:
+    """How long this machine holds up a thread that wants to run every 20 ms: what no engine can do anything about."""
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Held:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        before_s = time.monotonic()
+        while not self._over.wait(0.02):
+            now_s = time.monotonic()
+            self.longest_s, before_s = max(self.longest_s, now_s - before_s), now_s
 
 
 def longest_gap_s(lines: list[dict[str, Any]], begin_s: float, end_s: float) -> float:
