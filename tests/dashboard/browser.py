@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, Playwright
+from playwright.sync_api import Browser, Page, Playwright, expect
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = (
@@ -18,6 +18,7 @@ ARGUMENTS = (
     "--autoplay-policy=no-user-gesture-required",
 )
 SCREENSHOTS = Path(os.environ.get("CI_ARTIFACTS", Path(__file__).parents[2] / "out")) / "screenshots"
+expect.set_options(timeout=30_000)
 WALL = "#/"
 _POLICY = re.compile(r"Content Security Policy|Trusted ?Type|Refused to", re.IGNORECASE)
 
@@ -33,7 +34,7 @@ class Visit:
     def __init__(self, browser: Browser, url: str, **options: Any) -> None:
         self.url = url
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        self.context.set_default_timeout(15_000)
+        self.context.set_default_timeout(30_000)
         self.page = self.context.new_page()
         self.problems: list[str] = []
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
@@ -53,12 +54,12 @@ class Visit:
         self.page.goto(f"{self.url}/{place}")
         return self.page
 
-    def until(self, condition: str, argument: Any = None, timeout_s: float = 15.0) -> Any:
+    def until(self, condition: str, argument: Any = None, timeout_s: float = 40.0) -> Any:
         """Wait for a JavaScript condition; returns its value."""
         handle = self.page.wait_for_function(condition, arg=argument, timeout=timeout_s * 1000, polling=50)
         return handle.json_value()
 
-    def playing(self, way: str, camera: str | None = None, timeout_s: float = 25.0) -> None:
+    def playing(self, way: str, camera: str | None = None, timeout_s: float = 60.0) -> None:
         """Wait until the tile of a camera (or the only one) plays this way."""
         self.until(
             """([way, camera]) => [...document.querySelectorAll('.tile')].some(tile =>
