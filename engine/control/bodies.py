@@ -123,7 +123,7 @@ def _wrong(
     words = _words(hint)
     precise = f" ({what[0].lower()}{what[1:]} at {_place(steps)})" if what and len(steps) > 1 else ""
     detail = f"{key} {verb} {words}{precise}"
-    allowed = _choices(hint) if len(steps) == 1 else None
+    allowed = _choices(hint) if len(steps) == 1 else _choices(_element(hint)) if len(steps) == 2 else None
     if parameter:
         error = ProblemError(detail, parameter=key, allowed=allowed)
     else:
@@ -177,6 +177,8 @@ def _words(hint: Any) -> str:
     choices = _choices(hint)
     if choices is not None:
         return "one of " + ", ".join("null" if each is None else str(each) for each in choices)
+    if (element := _element(hint)) is not None:
+        return "any of: " + _words(element).removeprefix("one of ")
     names = [_TYPE_WORDS[part] for part in _parts(hint) if isinstance(part, type) and part in _TYPE_WORDS]
     return " or ".join(names) or "of another form; see /openapi.json"
 
@@ -188,6 +190,12 @@ _TYPE_WORDS = {
     str: "text",
     type(None): "null",
 }
+
+
+def _element(hint: Any) -> Any:
+    """What is in a list, None for other types."""
+    lists = [part for part in _parts(hint) if get_origin(part) is list]
+    return get_args(lists[0])[0] if lists else None
 
 
 def _choices(hint: Any) -> list[Any] | None:

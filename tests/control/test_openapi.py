@@ -61,7 +61,7 @@ def test_every_route_is_in_it_and_nothing_else() -> None:
         (in_openapi(route.path), method.lower())
         for route in APP.routes
         if isinstance(route, Route) and route.path not in OTHER_ROUTES
-        for method in (route.methods or ()) - {"HEAD"}
+        for method in set(route.methods or ()) - {"HEAD"}
     }
     websockets = {(route.path, "get") for route in APP.routes if isinstance(route, WebSocketRoute)}
     described = {(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods}
@@ -128,7 +128,7 @@ def url() -> Iterator[str]:
 def test_nothing_that_is_asked_finds_a_fault_or_another_answer_than_described(case: Any, url: str) -> None:
     """No fault inside, no status, header or body that is not in the document; nonsense is refused.
 
-    That all sense is accepted cannot be asked for: whether a point goes with an object is more than a schema says. Logins
-    are tried elsewhere, operation by operation.
+    That all sense is accepted cannot be asked for: whether a point goes with an object is more than a schema says.
+    Logins are tried elsewhere, operation by operation.
     """
     case.call_and_validate(base_url=url, excluded_checks=[positive_data_acceptance, ignored_auth])

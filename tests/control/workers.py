@@ -1,4 +1,4 @@
-"""The other end of the commands, as the engine's workers would answer them: cameras in memory, in the shapes of the API."""
+"""The other end of the commands, as the engine's workers would answer: cameras in memory, in the shapes of the API."""
 
 from __future__ import annotations
 
