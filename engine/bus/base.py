@@ -15,6 +15,8 @@ from engine.registry import import_siblings, nearest
 
 PATIENCE_S = 5.0
 """How long a broker may take to accept a connection, or a message."""
+MOST_BATCH = 32
+"""Messages that are handed to a broker at once: it confirms them together."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote
 
-from engine.bus.base import Bus, Message, register
+from engine.bus.base import MOST_BATCH, Bus, Message, register
 from engine.bus.topics import Topic, levels_of, mqtt_topic
 from engine.config.bus import tls_context
 from engine.errors import BusError, BusMissing, BusUnauthorized, BusUnreachable
@@ -69,6 +69,7 @@ class MqttBus(Bus):
             keepalive=KEEPALIVE_S,
             tls_context=tls_context(options.tls_ca) if address.tls else None,
         )
+        client.pending_calls_threshold = 2 * MOST_BATCH  # a batch is no reason for warnings
         try:
             async with asyncio.timeout(options.patience_s):
                 await client.__aenter__()

@@ -9,11 +9,9 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from engine.bus.base import Message
+from engine.bus.base import MOST_BATCH, Message
 from engine.bus.topics import Topic
 
-MOST_BATCH = 32
-"""Messages that are handed to a broker at once: it confirms them together."""
 MOST_RETAINED = 20_000
 """Topics of which the newest message is kept: the state of a thousand cameras with their entities."""
 MOST_BYTES = 64 * 2**20

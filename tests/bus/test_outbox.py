@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.bus.base import Message
-from engine.bus.outbox import MOST_BATCH, MOST_RETAINED, Outbox
+from engine.bus.base import MOST_BATCH, Message
+from engine.bus.outbox import MOST_RETAINED, Outbox
 from engine.bus.topics import EVENTS, RESULTS, STATE, STATUS, Topic
 
 
