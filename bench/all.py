@@ -80,6 +80,8 @@ def benchmarks(data: Path) -> list[Benchmark]:
         Benchmark("overlay", "Drawing masks, trails, boxes and labels", "8 times as fast as supervision's annotators, "
                   "2.5 times as an OpenCV loop that blends inside of boxes",
                   ("bench.overlay",), minutes=1),
+        Benchmark("encode", "Encoding live video", "none asked for",
+                  ("bench.encode",), minutes=1),
         Benchmark("sources", "Reading a source", "none asked for",
                   ("bench.sources", *clips), minutes=1),
         Benchmark("layout", "How the model's calls are laid out", "the layout measured at start is 1.5 times as fast "
