@@ -183,3 +183,53 @@ def test_gids_and_classes_go_with_the_event() -> None:
     assert events.points_xy.tolist() == [[500.0, 500.0]]
     left = scene.events.advance(Tracks.empty(), np.array([7]), replace(meta, pts_ns=40_000_000))
     assert left.gids.tolist() == [42] and left.points_xy.tolist() == [[500.0, 500.0]]
+
+
+def camera_with(*zones: Zone, lines: tuple[Line, ...] = ()) -> CameraConfig:
+    return CameraConfig("gate", "test://", zones=zones, lines=lines)
+
+
+def test_zones_change_while_people_are_in_them() -> None:
+    scene = Scene([YARD], [GATE], fps=10)
+    scene.frame({1: (600.0, 600.0)})
+    other = Zone("left", ((0.0, 0.0), (0.3, 0.0), (0.3, 1.0), (0.0, 1.0)))
+    scene.events.set_regions(camera_with(other, YARD))
+    told = scene.walk([(600, 600)] * 25)
+    assert [(one.kind, one.region) for one in told] == [("DWELLED", 1)], (
+        "it did not enter again, and time went on"
+    )
+    scene.walk(straight((600, 600), (150, 600), 20))
+    assert [(one.kind, one.region) for one in scene.all[-4:]] == [
+        ("EXITED", 1), ("COUNT", 1), ("ENTERED", 0), ("COUNT", 0),
+    ]  # fmt: skip
+    assert scene.events.counters.lines == [] and "CROSSED" not in scene.kinds()
+    counts = scene.events.counters.zones
+    assert [(count.entries, count.exits, count.present) for count in counts] == [(1, 0, 1), (1, 1, 0)]
+
+
+def test_a_zone_that_is_drawn_anew_counts_on_under_its_name() -> None:
+    scene = Scene([YARD], fps=10)
+    scene.frame({1: (600.0, 600.0)})
+    scene.events.set_regions(
+        camera_with(replace(YARD, polygon=((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))))
+    )
+    found = scene.frame({1: (600.0, 600.0)})
+    assert [one.kind for one in found] == ["ENTERED"], (
+        "the count is what it was, so that nothing is told of it"
+    )
+    (count,) = scene.events.counters.zones
+    assert (count.entries, count.exits, count.present) == (2, 1, 1)
+
+
+def test_changing_regions_a_thousand_times_takes_no_more_room() -> None:
+    scene = Scene([YARD], [GATE])
+    scene.frame({1: (600.0, 600.0)})
+    columns = len(scene.events._table._columns)
+    for _ in range(1000):
+        scene.events.set_regions(camera_with())
+        scene.events.set_regions(camera_with(YARD, lines=(GATE,)))
+    assert len(scene.events._table._columns) == columns
+    assert scene.events.labelled and [one.kind for one in scene.frame({1: (600.0, 600.0)})] == [
+        "ENTERED",
+        "COUNT",
+    ]

@@ -273,3 +273,31 @@ def test_an_empty_gallery_answers_and_empty_questions_are_answered(people: Peopl
     assert gallery.recognise("yard", np.zeros(0, np.int32), np.zeros((0, people.dims), np.float32), 0.0) == []
     gallery.seen("yard", np.zeros(0, np.int64), 0.0)
     gallery.left("yard", np.array([99]))
+
+
+def test_a_camera_more_and_one_less(people: People) -> None:
+    gallery = gallery_of(scope="global")
+    ann = stay(gallery, people, "yard", 1, ANN, (0, 10))
+    ben = come(gallery, people, "hall", 1, BEN, 11)
+    gallery.follow(("yard", "roof"), ())
+    assert ask(gallery, people, "roof", 20, ANN)[0].gid == ann
+    known = ask(gallery, people, "roof", 20, BEN)[0]
+    assert (known.outcome, known.gid) == (Outcome.KNOWN, ben), (
+        "who was there when it went has left, and is known"
+    )
+    cid = come(gallery, people, "roof", 1, CID, 21)
+    given = {ann, ben, cid}
+    gallery.follow(("yard", "roof", "hall"), (LinkConfig("roof", "hall"),))
+    assert gallery.first_track_id("hall") == 2 and len(gallery.cameras) == 3, "it has its place again"
+    for number, camera in enumerate(("yard", "roof", "hall", "yard"), start=10):
+        given.add(come(gallery, people, camera, number, number, 22))
+    assert len(given) == 7 and max(given) <= gallery.highest_gid, "no gid twice"
+
+
+def test_numbers_of_a_run_whose_cameras_have_changed_are_not_given_again() -> None:
+    gallery = gallery_of()
+    for camera in ("yard", "hall"):
+        gallery.enter(camera, 1, 0, 1.0)
+    before = gallery.highest_gid
+    gallery.follow(("yard", "hall", "roof", "gate"), ())
+    assert min(gallery.enter(camera, 5, 0, 2.0) for camera in ("yard", "hall", "roof", "gate")) > before

@@ -80,6 +80,7 @@ class House:
         self.pools = Pools(self.wakes, None)
         self.workers: dict[str, Worker] = {}
         self._incarnations: dict[str, int] = {}
+        self.revision = 0
         for camera in config.cameras:
             for spec in topology.result_pools(config, camera.name):
                 self.pools.create(spec)
@@ -132,6 +133,30 @@ class House:
             if worker in self.workers:
                 self.workers[worker].send(*self.pools.announcement(live, worker))
         return live
+
+    def change(
+        self, after: RunConfig, past: dict[str, Any] | None = None, regions: dict[str, int] | None = None
+    ) -> None:
+        """Another configuration, as the supervisor brings it: pools of new cameras first, then the configuration, then
+        pools of others are dropped. Workers take it over when they tend their messages next.
+        """
+        before, self.config = self.config, after
+        there = {camera.name for camera in before.cameras}
+        for spec in topology.workers(after):
+            if spec.name not in self.wakes:
+                self.wakes[spec.name] = Notifier.create()
+        for camera in after.cameras:
+            for pool in topology.result_pools(after, camera.name) if camera.name not in there else ():
+                live = self.pools.create(pool)
+                for name in {pool.producer, *pool.consumers} & set(self.workers):
+                    self.workers[name].send(*self.pools.announcement(live, name))
+        self.revision += 1
+        message = {"config": after.to_json(), "past": past or {}, "regions": regions or {}}
+        for worker in self.workers.values():
+            worker.send({"type": "config", "revision": self.revision, **message})
+        for name in there - {camera.name for camera in after.cameras}:
+            for live in self.pools.of_camera(name):
+                self.pools.drop(live.spec.name)
 
     def producer(self, pool: str) -> Producer:
         """A writing end of the newest generation of a pool."""
