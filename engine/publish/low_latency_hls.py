@@ -32,6 +32,8 @@ _SHORTEST_SEGMENT = 0.75
 _LOOKED_AT = 4
 """Packets that are looked at before the longest part is declared, which never changes afterwards."""
 _ROOM_FOR_JITTER = 1.25
+_LATER_KEYFRAME_S = 2
+"""What a segment may be longer than it shall be, because no key frame has come."""
 _ROUNDED_DOWN_S = 0.49
 """A segment may be longer than the target by what rounding to whole seconds takes away."""
 
@@ -40,7 +42,8 @@ _ROUNDED_DOWN_S = 0.49
 class HlsSettings:
     """How a stream is cut.
 
-    segment_s     length of a segment, s: as far apart as key frames are
+    segment_s     length of a segment, s: it ends with the first key frame after about that; key frames may come as much
+                  as two seconds later
     part_s        longest part, s; longer where pictures come more rarely. A player lags about four of these
     window_s      how much of the past the playlist holds, s; files are there for as long again
     blocking      whether the server holds requests back until the asked for part is there (`CAN-BLOCK-RELOAD`), and
@@ -48,7 +51,7 @@ class HlsSettings:
     first_number  media sequence number of the first segment
     """
 
-    segment_s: float = 2.0
+    segment_s: float = 1.0
     part_s: float = 0.52  # half a second, and room for jitter
     window_s: float = 30.0
     blocking: bool = True
@@ -122,7 +125,7 @@ class LowLatencyHls:
     @property
     def target_s(self) -> float:
         """EXT-X-TARGETDURATION; a server gives a blocked request up after three of these (503)."""
-        return math.ceil(max(self.settings.segment_s, self._part_s)) + 1
+        return math.ceil(max(self.settings.segment_s, self._part_s)) + _LATER_KEYFRAME_S
 
     @property
     def part_target_s(self) -> float:

@@ -12,7 +12,7 @@ from engine.types.packet import Packet
 from tests.publish.conftest import START_NS, PacketMaker, probe
 from tests.publish.hls_rules import read
 
-SECONDS = HlsSettings(segment_s=1.0, window_s=20.0)
+SECONDS = HlsSettings(segment_s=1.0, window_s=25.0)
 """Segments as long as these packets' key frames are apart."""
 
 
@@ -35,7 +35,7 @@ def test_the_rules_hold_at_every_moment(encoded: PacketMaker, fps: float) -> Non
                 f"segment-{found.first_number + index}.m4s" for index in range(len(found.segments))
             ]
     assert len(targets) == 1, "neither target may ever change"
-    assert sum(found.durations_s) <= 23
+    assert sum(found.durations_s) <= 28
     assert all(hls.file(name) for name in found.segments)
 
 
@@ -147,4 +147,4 @@ def test_key_frames_that_come_now_and_then_end_segments(encoded: PacketMaker) ->
     found = read(times.playlist())
     assert set(found.durations_s) == {2.04} and "#EXT-X-INDEPENDENT-SEGMENTS" in times.playlist()
     often = read(filled(encoded(400, 25.0, keyframe_every=12), HlsSettings()).playlist())
-    assert min(often.durations_s) > 1.5 and max(often.durations_s) < 2.5
+    assert set(often.durations_s) == {0.96}
