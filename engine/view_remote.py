@@ -22,6 +22,7 @@ from engine.view_feed import Picture, PictureFeed
 
 TIMEOUT_S = 10.0
 _RETRY_S = 1.0
+_PART_PATIENCE_S = 1.0
 _LONGEST_LINE = 8192
 _LARGEST_PICTURE = 64 * 2**20
 _VIEWS = {"full": "overlay", "none": "clean"}
@@ -61,7 +62,9 @@ class Server:
         parts = urllib.parse.urlsplit(self.url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(cast(str, parts.hostname), parts.port, timeout=TIMEOUT_S)
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        headers = {"Connection": "close"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
         content = None
         if body is not None:
             content = json.dumps(body).encode()
@@ -123,8 +126,9 @@ class Stream:
         return newest
 
     def stop(self) -> None:
-        """Read no more; the thread ends with the next part."""
+        """Read no more: the thread ends with the next part, of which there are two a second at least."""
         self._stopped.set()
+        self._thread.join(_PART_PATIENCE_S)
 
     def _run(self) -> None:
         while not self._stopped.is_set():

@@ -175,7 +175,7 @@ def test_settings_are_keywords_or_dotted_names(tmp_path: Path) -> None:
     served = load("m3-cpu", ["test://"], None, {"control.port": 0}).config
     assert served.control.enabled and not served.output.jsonl
     with pytest.raises(ConfigError, match=r"pool\.history"):
-        load("m3-cpu", ["test://"], None, {"pool.history": 56, "infer.lanes": 0})
+        load("m3-cpu", ["test://"], None, {"pool.history": 55, "infer.lanes": 1})
 
 
 def test_ctrl_c_leaves_no_process_behind() -> None:
