@@ -269,3 +269,42 @@ def test_speeds_that_are_none_end_the_worker_with_a_line(
     worker = open_house(config).start("ptz")
     with pytest.raises(ConfigError, match=r"camera 'yard'|speeds .*: cannot be read"):
         Heads(worker.context)
+
+
+def test_heads_come_change_and_go_and_another_goes_on(
+    served: ServedCamera, steer: Callable[[RunConfig], Steered], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(served.url, monkeypatch, probe=False)
+    steered = steer(config)
+    heads = steered.heads
+    steered.until(lambda: steered.state() == "ok", "the camera is well")
+    yard = heads.stations["yard"]
+    with served_camera() as other:
+        roof = CameraConfig(
+            "roof", "test://", ptz=config_of(other.url, monkeypatch, probe=False).cameras[0].ptz
+        )
+        both = replace(config, cameras=(*config.cameras, roof))
+        heads.follow(config, both)
+        steered.until(lambda: heads.told().get("roof", {}).get("state") == "ok", "the new one is well")
+        assert steered.ask(
+            "ptz-move", camera="roof", pan_deg_s=9.0, tilt_deg_s=0.0, zoom_octaves_s=0.0, ttl_s=9.0
+        )["ok"]
+        steered.until(lambda: other.speed_deg_s() > 2, "it turns")
+
+        assert roof.ptz is not None
+        slower = replace(
+            both, cameras=(*config.cameras, replace(roof, ptz=replace(roof.ptz, policy="runner")))
+        )
+        with pytest.raises(ConfigError):
+            heads.follow(
+                both, replace(both, cameras=(replace(roof, ptz=replace(roof.ptz, speeds="nowhere.json")),))
+            )
+        assert set(heads.stations) == {"yard", "roof"}
+        heads.follow(both, slower)
+        steered.until(lambda: other.speed_deg_s() == 0, "it was stopped before it begins anew")
+        steered.until(lambda: heads.told()["roof"]["policy"] == "runner", "it is steered otherwise")
+        steered.until(lambda: heads.told()["roof"]["state"] == "ok", "and is well")
+        heads.follow(slower, config)
+        steered.until(lambda: "roof" not in heads.told(), "it is gone")
+    assert heads.stations["yard"] is yard and steered.state() == "ok"
+    assert steered.ask("ptz-state")["ok"] and not heads.degraded()
