@@ -40,6 +40,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--profile", default="m3-cpu", help="profile name or path of a TOML file (default: m3-cpu)"
     )
     parser.add_argument("--source", action="append", metavar="[NAME=]URL", help="a source; may be repeated")
+    parser.add_argument(
+        "--no-source", action="store_true", help="begin without a camera: they are added while it runs"
+    )
     parser.add_argument("--cameras", type=Path, metavar="FILE", help="cameras file, TOML or JSON")
     parser.add_argument("--model", metavar="NAME|PATH", help="registered model, ONNX file, or `motion`")
     parser.add_argument("--tracker", metavar="NAME", help="tracker: botsort (default), bytetrack or sort")
@@ -64,6 +67,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="segmenter that makes them, or `detector` for the detector's own",
     )
     parser.add_argument(
+        "--save-masks",
+        nargs="?",
+        const="png",
+        choices=("png", "rle", "polygon"),
+        help="write the masks of every frame into masks/CAMERA/, a file each (default: png)",
+    )
+    parser.add_argument(
         "--bus",
         action="append",
         metavar="URL",
@@ -82,6 +92,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--loop", action="store_true", default=None, help="start files again at their end")
     parser.add_argument("--no-overlay", action="store_true", help="write no video")
+    parser.add_argument(
+        "--style",
+        metavar="NAME",
+        help="what is drawn into video: full (default), boxes, outline, …; docs/overlay.md",
+    )
     parser.add_argument("--duration", type=float, metavar="S", help="stop after this many seconds")
     parser.add_argument(
         "--rtsp-transport", choices=("tcp", "udp"), help="transport of RTSP media (default: tcp)"
@@ -114,7 +129,9 @@ def load_config(args: argparse.Namespace) -> LoadedConfig:
     """The effective configuration. Raises `ConfigError`."""
     from engine.config import load_run_config
 
-    sources = args.source if args.source or args.cameras else [TEST_PICTURE]
+    if args.no_source and args.offline:
+        raise ConfigError("flag --no-source: an offline run has the cameras that it begins with; name them")
+    sources = args.source if args.source or args.cameras or args.no_source else [TEST_PICTURE]
     flags = {
         "source": sources,
         "loop": args.loop,
@@ -125,10 +142,12 @@ def load_config(args: argparse.Namespace) -> LoadedConfig:
         "identity.scope": args.identity,
         "segment.mode": args.segment,
         "segment.model": args.segment_model,
+        "output.save_masks": args.save_masks,
         "bus.urls": args.bus,
         "stream.publish": args.publish,
         "output.directory": args.out,
         "output.overlay": False if args.no_overlay else None,
+        "output.style": args.style,
         "control.host": args.host,
         "control.port": args.port,
         "control.tokens": args.tokens,

@@ -339,6 +339,7 @@ def results_lost(run: Supervisor, camera: str) -> dict[str, dict[str, int]]:
     frame_gone     the frame to draw on had been overwritten
     encoder_failed the video encoder did not work
     slot_full      the masks of so many objects found no room in the slot of their frame's results
+    masks_queue_full, masks_failed   the files of masks of so many frames: the disk was too slow, or would not take them
     """
     found: dict[str, dict[str, int]] = {
         stage: {"overrun": int(run.processes[stage].snapshot.get("lost", {}).get(camera, 0))}
@@ -346,7 +347,8 @@ def results_lost(run: Supervisor, camera: str) -> dict[str, dict[str, int]]:
         if stage in run.processes
     }
     results = run.processes["results"].snapshot.get("cameras", {}).get(camera, {})
-    found["masks"] = {"slot_full": int(results.get("masks_lost", 0))}
+    on_disk = results.get("mask_files", {}).get("dropped", {})
+    found["masks"] = {"slot_full": int(results.get("masks_lost", 0)), **on_disk}
     found["jsonl"] = results.get("dropped", {})
     found["video"] = video_lost(snapshot_of(run, f"stream:{camera}"), camera)
     counts = {

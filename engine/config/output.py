@@ -19,6 +19,13 @@ class OutputConfig:
         "how a segmentation model's masks stand in the JSON lines: outlines, COCO run lengths, or not at all",
         choices=("polygon", "rle", "none"),
     )
+    save_masks: str = setting(
+        "off",
+        "write the masks of every frame into `masks/<camera>/`, a file each: `png` = a picture of numbers, `rle` and "
+        "`polygon` = JSON",
+        choices=("off", "png", "rle", "polygon"),
+        flag="--save-masks",
+    )
     coasting: bool = setting(
         False, "also write and draw objects that are not seen at the moment, where they are expected"
     )

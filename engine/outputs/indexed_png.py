@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import av
@@ -51,15 +52,16 @@ def index_picture(masks: Masks, numbers: list[int], width: int, height: int) -> 
     return picture
 
 
-def indexed_png(picture: U8) -> bytes:
-    """A PNG file of the numbers, uint8 (height, width)."""
+def indexed_png(picture: U8, texts: Mapping[str, str] | None = None) -> bytes:
+    """A PNG file of the numbers, uint8 (height, width); `texts` stand in it as they are, by keyword (Latin-1)."""
     height, width = picture.shape
     header = struct.pack(">IIBBBBB", width, height, 8, _PALETTE_COLOUR, 0, 0, 0)
     # Each row begins with the number of its filter: 0, none.
     rows = np.pad(picture, ((0, 0), (1, 0)))
     chunks = (
-        (b"IHDR", header), (b"PLTE", voc_palette().tobytes()), (b"IDAT", zlib.compress(rows.tobytes(), 6)),
-        (b"IEND", b""),
+        (b"IHDR", header), (b"PLTE", voc_palette().tobytes()),
+        *((b"tEXt", f"{key}\0{text}".encode("latin-1")) for key, text in (texts or {}).items()),
+        (b"IDAT", zlib.compress(rows.tobytes(), 6)), (b"IEND", b""),
     )  # fmt: skip
     return _SIGNATURE + b"".join(_chunk(name, content) for name, content in chunks)
 

@@ -10,6 +10,7 @@ import cv2
 from engine.errors import OutputError
 from engine.outputs.base import NoOutput, Output
 from engine.outputs.jsonl import JsonlOutput
+from engine.outputs.mask_files import MaskFiles, WithMaskFiles
 from engine.workers.results import (
     RETRY_INTERVAL_S,
     Camera,
@@ -41,11 +42,17 @@ def run(context: Context) -> None:
         outputs.callback(lambda: close_all(cameras))
         for name in (camera.name for camera in context.config.cameras):
             cameras.append(open_camera(context, name))
-        context.before_status = lambda: report(context, cameras)
+        context.before_status = lambda: report_everything(context, cameras)
         context.on_config = lambda before, after: follow(context, cameras)
         while context.labels is None and not context.stopping:
             context.wait(0.25)
         context.work_through(lambda: any([advance(context, camera) for camera in cameras]))
+
+
+def report_everything(context: Context, cameras: list[Camera]) -> None:
+    """Bring lines and masks into the status."""
+    report(context, cameras)
+    report_mask_files(context, cameras)
 
 
 def follow(context: Context, cameras: list[Camera]) -> None:
@@ -83,13 +90,33 @@ def close_all(cameras: list[Camera]) -> None:
 def open_camera(context: Context, name: str) -> Camera:
     """Open the camera's lines and go on behind what a killed predecessor has written. Raises `OutputError`."""
     output = open_output(context, name)
-    return open_results(context, name, output, output.last_frame if isinstance(output, JsonlOutput) else -1)
+    lines = output.output if isinstance(output, WithMaskFiles) else output
+    return open_results(context, name, output, lines.last_frame if isinstance(lines, JsonlOutput) else -1)
 
 
 def open_output(context: Context, name: str) -> Output:
-    """The camera's JSON lines, or nothing. Raises `OutputError`."""
-    settings = context.config.output
-    if not settings.jsonl:
-        return NoOutput()
-    path = Path(settings.directory) / f"{name}.jsonl"
-    return JsonlOutput(path, resume=context.goes_on(name), masks=settings.masks)
+    """The camera's JSON lines, or nothing; its masks beside them where that is asked for. Raises `OutputError`."""
+    settings, folder = context.config.output, Path(context.config.output.directory)
+    resume = context.goes_on(name)
+    files: MaskFiles | None = None
+    if settings.save_masks != "off":
+        wait = context.config.offline
+        files = MaskFiles(folder / "masks" / name, settings.save_masks, wait=wait, resume=resume)
+        told = context.before.get("cameras", {}).get(name, {}).get("mask_files", {})
+        files.dropped.update(told.get("dropped", {}))
+        files.written = told.get("written", 0)
+    lines: Output = NoOutput()
+    if settings.jsonl:
+        lines = JsonlOutput(folder / f"{name}.jsonl", resume=resume, masks=settings.masks)
+    return lines if files is None else WithMaskFiles(lines, files)
+
+
+def report_mask_files(context: Context, cameras: list[Camera]) -> None:
+    """Add what has become of masks on disk to the status; after `report`."""
+    for camera in cameras:
+        if isinstance(camera.output, WithMaskFiles):
+            files = camera.output.files
+            told = {"written": files.written, "dropped": dict(files.dropped)}
+            context.status["cameras"][camera.name]["mask_files"] = told
+            if files.trouble:
+                context.status["degraded"].append(f"{camera.name}: {files.trouble}")
