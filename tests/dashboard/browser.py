@@ -87,6 +87,9 @@ def visiting(browser: Browser, url: str, **options: Any) -> Iterator[Visit]:
     visit = Visit(browser, url, **options)
     try:
         yield visit
+    except BaseException:
+        visit.screenshot("failed")
+        raise
     finally:
         visit.context.close()
     assert not visit.problems, visit.problems

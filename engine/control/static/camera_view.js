@@ -56,7 +56,7 @@ export class CameraView {
     this.ptz = null;
     this.ptzPlace = element("div");
     this.mode = "off";
-    this.modeChooser = chooser("Masks", MODES.map((each) => [each, each]), "off", (mode) => this.#setMode(mode));
+    this.modeChooser = chooser("Mask mode", MODES.map((each) => [each, each]), "off", (mode) => this.#setMode(mode));
     this.root = element(
       "section",
       { class: "camera-view", "data-camera": camera },

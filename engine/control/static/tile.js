@@ -76,15 +76,17 @@ export class Tile {
     const { name, way, reason: why } = this.player.state;
     const words = /** @type {Record<string, string>} */ (STATE_WORDS)[state] ?? "";
     const noSignal = this.player.shown?.noSignal && name === "playing";
+    const moves = name === "playing" && !noSignal && state === "connecting"; // told a second ago
     let text = "";
-    if (words) text = reason ? `${words} (${reason})` : words;
+    if (words && !moves) text = reason ? `${words} (${reason})` : words;
     else if (noSignal) text = "no signal";
     else if (name === "connecting") text = "connecting…";
     else if (name === "waiting") text = `no video: ${why}`;
     setText(this.message, text);
     this.message.hidden = text === "";
     const dataset = this.root.dataset;
-    dataset.state = words ? state : noSignal ? "no-signal" : name;
+    dataset.pictures = String(name === "playing");
+    dataset.state = words && !moves ? state : noSignal ? "no-signal" : name;
     dataset.way = name === "playing" && way ? way : "";
     setText(this.badge, name === "playing" && way ? WAY_NAMES[way] : "");
     this.badge.title = why ? `because ${why}` : "the first choice";
