@@ -140,7 +140,7 @@ def _certificate(settings: ControlSettings) -> tuple[str, str] | None:
     except ssl.SSLError as error:
         raise ConfigError(
             f"control.tls_cert {str(certificate)!r} and control.tls_key {str(key)!r} cannot be used: "
-            f"{_ssl_problem(error)}"
+            f"{_ssl_problem(error, key)}"
         ) from None
     except OSError as error:
         raise ConfigError(
@@ -149,9 +149,9 @@ def _certificate(settings: ControlSettings) -> tuple[str, str] | None:
     return str(certificate), str(key)
 
 
-def _ssl_problem(error: ssl.SSLError) -> str:
+def _ssl_problem(error: ssl.SSLError, key: Path) -> str:
     if error.reason == "KEY_VALUES_MISMATCH":
         return "the key is not that of the certificate"
-    if error.reason in ("BAD_DECRYPT", "BAD_PASSWORD_READ", "PROBLEMS_GETTING_PASSWORD"):
+    if b"ENCRYPTED" in key.read_bytes():
         return "the key is encrypted; write it without a password"
-    return f"they must be PEM files ({error.reason or error})"
+    return f"they must be PEM files ({error.reason or 'no PEM'})"

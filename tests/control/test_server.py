@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from engine.control import server as server_module
 from engine.control.app import create_app
 from engine.control.commands import Commands
 from engine.control.listen import bind_socket
@@ -107,6 +109,39 @@ def test_rubbish_does_no_harm(serving: Serving, rubbish: bytes) -> None:
     with socket.create_connection(("127.0.0.1", serving.port), timeout=5) as connection:
         connection.sendall(rubbish)
     assert httpx.get(f"{serving.url}/health").status_code == 200
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "REQUEST_TIMEOUT_S", 0.4)
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "])
+def test_who_does_not_say_what_he_wants_is_cut_off(impatient: None, serving: Serving, begun: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=5) as connection:
+        connection.sendall(begun)
+        start = time.monotonic()
+        for _ in range(20):  # a byte now and then does not help
+            with suppress(OSError):
+                connection.sendall(b"a" if begun else b"")
+            time.sleep(0.05)
+        assert connection.recv(100) == b"" and time.monotonic() - start < 3.0
+
+
+def test_who_says_it_again_slowly_on_the_same_connection_is_cut_off(
+    impatient: None, serving: Serving
+) -> None:
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=5) as connection:
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"GET /health/live HT")
+        assert connection.recv(100) == b""
+
+
+def test_a_request_that_takes_longer_than_its_head_may_is_not_cut_off(
+    impatient: None, serving: Serving
+) -> None:
+    assert httpx.get(f"{serving.url}/test/slow", timeout=5).text == "done"
 
 
 def test_a_request_under_way_is_finished_before_the_stop(serving: Serving) -> None:
