@@ -177,7 +177,12 @@ def test_events_are_pure() -> None:
 
 def test_only_the_supervisor_side_imports_the_supervisor() -> None:
     for path, tree in modules():
-        if str(path) not in ("engine/api_run.py", "engine/cli.py", "engine/status.py", "engine/supervisor.py"):
+        if str(path) not in (
+            "engine/api_run.py",
+            "engine/cli.py",
+            "engine/status.py",
+            "engine/supervisor.py",
+        ):
             assert "engine.supervisor" not in imported(tree), path
 
 
@@ -197,7 +202,14 @@ def test_every_package_is_typed() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["engine.cli", "engine.eval_cli", "engine.models.cli", "engine.ptz_cli", "engine.segment_cli"],
+    [
+        "engine.cli",
+        "engine.eval_cli",
+        "engine.models.cli",
+        "engine.ptz_cli",
+        "engine.segment_cli",
+        "engine.view_cli",
+    ],
 )
 def test_help_imports_nothing_heavy(module: str) -> None:
     code = (
