@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import __version__
-from engine.errors import EngineError
+from engine.errors import ConfigError, EngineError
 from ipc.segment import SegmentError
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ def make_plan(loaded: LoadedConfig) -> RunPlan:
     from engine.errors import ModelError
     from engine.models.registry import resolve_model
     from engine.outputs.directory import claim_directory
+    from engine.segment_setup import check_segmenter
     from engine.supervisor import RunPlan
 
     config = loaded.config
@@ -218,20 +219,6 @@ def find_reid(config: RunConfig) -> str:
     if not config.reid.enabled:
         return ""
     return str(resolve_model(name, progress=tell_progress(name), kind=REIDENTIFICATION).path)
-
-
-def check_segmenter(config: RunConfig) -> None:
-    """Raise a `ModelError` where a camera wants masks from the start and there is no segmenter to make them.
-
-    One that is asked for later is looked for then.
-    """
-    from engine.models import sam2_sidecar
-    from engine.models.segmenter_folder import find_segmenter
-    from engine.topology import needs_segmenter, segment_mode
-
-    modes = {segment_mode(config, camera.name) for camera in config.cameras}
-    if any(needs_segmenter(config, mode) for mode in modes):
-        sam2_sidecar.load(find_segmenter(config.segment.model))
 
 
 def tell_progress(model: str) -> Callable[[int, int], None]:

@@ -124,8 +124,11 @@ def test_a_change_while_inference_is_killed(engine_run: Start) -> None:
     assert run.stop() == 0, run.text()
 
 
-def test_everything_stopped_and_everything_removed_leaves_the_engine_running(engine_run: Start) -> None:
-    run = engine_run("--source", "a=test://", "--source", "b=test://", *MOVING, environ=PLAIN)
+def test_a_run_begins_with_nothing_and_goes_on_with_nothing(engine_run: Start) -> None:
+    run = engine_run("--no-source", *MOVING, environ=PLAIN)
+    assert until(run.health, 20, f"health\n{run.text()}")["cameras"] == {}
+    for name in ("a", "b"):
+        done(run, "POST", "/cameras", {"name": name, "source": "test://"})
     has_results(run, "a")
     assert {each["state"] for each in done(run, "POST", "/stop", {})["cameras"]} == {"stopped"}
     time.sleep(0.5)
