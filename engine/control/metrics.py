@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from engine.control.metrics_bus import bus_metrics
 from engine.control.metrics_ptz import ptz_metrics
+from engine.control.metrics_video import publish_metrics, video_metrics
 from engine.control.status import (
     CAMERA_STATES,
     HEALTH_STATES,
@@ -63,6 +64,13 @@ class StatusCollector(Collector):
             yield from ptz_metrics(status["ptz"])
         if status["bus"] is not None:
             yield from bus_metrics(status["bus"])
+        if status["publish"] is not None:
+            yield from publish_metrics(status["publish"])
+        videos = {
+            name: video for name, each in status["cameras"].items() if (video := each["video"]) is not None
+        }
+        if videos:
+            yield from video_metrics(videos)
         yield from _camera_metrics(status["cameras"])
         yield _drops(status["cameras"])
         yield _losses(status["cameras"])
@@ -412,11 +420,15 @@ def _stream_metrics(streams: dict[str, StreamStatus]) -> Iterator[Metric]:
     lost = CounterMetricFamily(
         "camring_stream_lost", "Messages that they were too slow for.", labels=["stream"]
     )
+    dropped = CounterMetricFamily(
+        "camring_stream_dropped", "Clients cut off because they did not read.", labels=["stream"]
+    )
     for stream, told in streams.items():
         clients.add_metric([stream], told["clients"])
         sent.add_metric([stream], told["sent"])
         lost.add_metric([stream], told["lost"])
-    yield from (clients, sent, lost)
+        dropped.add_metric([stream], told["dropped"])
+    yield from (clients, sent, lost, dropped)
 
 
 def _latency(cameras: dict[str, CameraStatus]) -> Metric:

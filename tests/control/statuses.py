@@ -10,6 +10,7 @@ from engine.control.status import (
     InferenceStatus,
     ProcessStatus,
     PtzStatus,
+    PublishStatus,
     ReidStatus,
     RenditionStatus,
     SegmentationStatus,
@@ -160,6 +161,28 @@ def make_bus() -> BusStatus:
     }
 
 
+def make_publish() -> dict[str, PublishStatus]:
+    return {
+        "gate": {
+            "destinations": {
+                "rtmp://media.example/live/gate": {
+                    "state": "waiting",
+                    "reason": "refused",
+                    "since_s": 4.5,
+                    "connections": 3,
+                    "reconnects": 2,
+                    "packets": 900,
+                    "bytes": 4_500_000,
+                    "dropped": {"disconnected": 30},
+                    "queue": 5,
+                    "lag_ms": 120.0,
+                }
+            },
+            "lost": 2,
+        }
+    }
+
+
 def make_rendition(encoder: str = "libx264", packets: int = 0) -> RenditionStatus:
     return {
         "encoder": encoder,
@@ -253,7 +276,7 @@ def make_status() -> EngineStatus:
         "segmentation": make_segmentation(),
         "ptz": make_ptz(),
         "bus": make_bus(),
-        "publish": None,
+        "publish": make_publish(),
         "streams": {
             "events": {"clients": 2, "sent": 100, "lost": 3, "dropped": 1},
             "results": {"clients": 0, "sent": 0, "lost": 0, "dropped": 0},
