@@ -41,8 +41,7 @@ def openapi_document(operations: Sequence[Operation], version: str) -> Json:
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": components,
-            "responses": {},
+            "schemas": _readable(components),
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer TOKEN`"},
                 "login": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "set by POST /login"},
@@ -50,6 +49,15 @@ def openapi_document(operations: Sequence[Operation], version: str) -> Json:
         },
         "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in operations)],
     }  # fmt: skip
+
+
+def _readable(schema: Any) -> Any:
+    """Without `items: false` of tuples, which `maxItems` says as well and generators of clients stumble over."""
+    if isinstance(schema, Mapping):
+        return {
+            key: _readable(value) for key, value in schema.items() if not (key == "items" and value is False)
+        }
+    return [_readable(each) for each in schema] if isinstance(schema, list) else schema
 
 
 def _kinds_of(operations: Sequence[Operation]) -> list[Any]:
