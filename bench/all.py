@@ -93,8 +93,8 @@ def benchmarks(data: Path) -> list[Benchmark]:
         Benchmark("mask-motion", "Masks moved between keyframes", "keyframe every 5: 0.95 of the J of masks of every "
                   "frame",
                   ("bench.mask_motion", "--data", str(data)), minutes=1.5),
-        Benchmark("live-changes", "Cameras that come and go while others run", "the others' longest gap between results "
-                  "is no longer than without",
+        Benchmark("live-changes", "Cameras that come and go while others run", "the others' longest gap between "
+                  "results is no longer than without",
                   ("bench.live_changes",), minutes=1.5),
         Benchmark("batching", "Batches over cameras", "adaptive: the best of the three, p95 age ≤ 1.5 × inference "
                   "time; one frozen or stuttering camera of 8: the other 7 keep 0.97 of their throughput",

@@ -1,8 +1,10 @@
 """What other cameras notice while one comes and goes: the longest time without a result, with and without changes.
 
-`python -m bench.live_changes [--seconds S]` starts a run with three cameras, leaves it alone for a while, and then adds,
-changes, stops, starts and removes a fourth one over HTTP for as long. Prints the longest gaps between results of the
-three in both halves, what each change took, and whether every frame is accounted for.
+python -m bench.live_changes [--seconds 30] [--model motion]
+
+Starts a run with three cameras, leaves it alone for a while, and then adds, changes, stops, starts and removes a fourth
+one over HTTP for as long. Prints the longest gaps between results of the three in both halves, what each change took,
+and whether every frame is accounted for.
 """
 
 from __future__ import annotations
