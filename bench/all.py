@@ -80,6 +80,11 @@ def benchmarks(data: Path) -> list[Benchmark]:
         Benchmark("overlay", "Drawing masks, trails, boxes and labels", "8 times as fast as supervision's annotators, "
                   "2.5 times as an OpenCV loop that blends inside of boxes",
                   ("bench.overlay",), minutes=1),
+        Benchmark("viewers", "One more viewer, one more place that video goes to", "≤ 5 % of what the first costs, each",
+                  ("bench.viewers",), minutes=2.5),
+        Benchmark("glass-to-glass", "From the camera to the browser", "WebRTC p50 ≤ 150 ms, p95 ≤ 300 ms beyond "
+                  "inference; low-latency HLS ≤ 3 s",
+                  ("bench.glass_to_glass",), minutes=1),
         Benchmark("encode", "Encoding live video", "none asked for",
                   ("bench.encode",), minutes=1),
         Benchmark("sources", "Reading a source", "none asked for",

@@ -112,6 +112,11 @@ GOALS = (
          times_as_fast_as_peers(1)),
     Goal("overlay of 20 masks, boxes, labels and trails at 1080p, against supervision's annotators and a plain OpenCV "
          "loop that blends inside of boxes", "≥ 8 × and ≥ 2.5 × faster", "overlay", said("overlay")),
+    Goal("one 720p30 stream, one encoder: CPU time of the second to tenth viewer or sink, against the first",
+         "≤ 5 % each", "viewers", said("viewers")),
+    Goal("capture → browser frame on loopback beyond inference: WebRTC", "p50 ≤ 150 ms, p95 ≤ 300 ms",
+         "glass-to-glass", said("webrtc")),
+    Goal("the same: low-latency HLS", "≤ 3 s", "glass-to-glass", said("hls")),
     Goal("engine on four streams, against the same and a process per camera", "faster than each", "peers",
          times_as_fast_as_peers(4)),
     Goal("SAM 2, whole loop against the official predictor, 30 frames, 3 objects, one removed and one added on the "

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import json
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -39,7 +38,7 @@ from aiortc.rtp import (
 from aiortc.sdp import candidate_from_sdp
 
 from engine.errors import WebRtcError
-from engine.types.packet import Packet, PacketFlag
+from engine.types.packet import Packet
 from engine.webrtc.rtp import Payloads, RtpStream, rtp_timestamp
 from engine.webrtc.sdp import trickled, user_fragment, without_hidden_candidates
 
@@ -213,27 +212,21 @@ class SendingPeer:
             return False
         meta = packet.meta
         timestamp = rtp_timestamp(meta.captured_ns)
-        self._tell_frame(packet, timestamp)
+        self._tell_frame(packet)
         protect, address = transport._tx_srtp.protect, pair.remote_addr
         for each in stream.packets_of(self._payloads.of(packet), timestamp):
             datagrams.sendto(protect(each), address)
         self._last = meta.wall_ns, timestamp
         return True
 
-    def _tell_frame(self, packet: Packet, timestamp: int) -> None:
-        channel, meta = self._frames, packet.meta
+    def _tell_frame(self, packet: Packet) -> None:
+        channel = self._frames
         if channel is None or channel.readyState != "open":
             return
         if channel.bufferedAmount > MOST_CHANNEL_BYTES:
             self.mappings_lost += 1
             return
-        body = {
-            "rtp": timestamp,
-            "frame": meta.frame_index,
-            "time": meta.wall_ns / 1e9,
-            "no_signal": bool(meta.flags & PacketFlag.NO_SIGNAL),
-        }
-        channel.send(json.dumps(body, separators=(",", ":")))
+        channel.send(self._payloads.frame_text(packet))
 
     async def close(self) -> None:
         """End the connection. A second call does nothing more."""

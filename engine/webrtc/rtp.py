@@ -5,11 +5,12 @@ Knows bytes. Encryption, sockets and what the peer reports are peer.py's.
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from engine.types.packet import Packet
+from engine.types.packet import Packet, PacketFlag
 
 CLOCK_HZ = 90_000
 MOST_PAYLOAD_BYTES = 1180
@@ -83,17 +84,32 @@ def _pieces(unit: bytes) -> list[bytes]:
 
 
 class Payloads:
-    """The payloads of the newest packet, so that many peers that are handed the same packet share them."""
+    """What is made of the newest packet once, and shared by many peers that are handed the same packet."""
 
     def __init__(self) -> None:
         self._packet: Packet | None = None
         self._payloads: list[bytes] = []
+        self._text = ""
 
     def of(self, packet: Packet) -> list[bytes]:
         """The packet's RTP payloads, in order."""
         if packet is not self._packet:
-            self._packet, self._payloads = packet, payloads_of(packet.data)
+            self._packet, self._payloads, self._text = packet, payloads_of(packet.data), ""
         return self._payloads
+
+    def frame_text(self, packet: Packet) -> str:
+        """Which frame it is, for its RTP timestamp, as JSON."""
+        self.of(packet)
+        if not self._text:
+            meta = packet.meta
+            body = {
+                "rtp": rtp_timestamp(meta.captured_ns),
+                "frame": meta.frame_index,
+                "time": meta.wall_ns / 1e9,
+                "no_signal": bool(meta.flags & PacketFlag.NO_SIGNAL),
+            }
+            self._text = json.dumps(body, separators=(",", ":"))
+        return self._text
 
 
 @dataclass(slots=True)
