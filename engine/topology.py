@@ -57,7 +57,19 @@ MOST_MEASURED_BATCH = 8
 """Above this a CPU gains nothing any more; a device that does has its batch configured."""
 
 
-_STAGES = ("ptz", "decode", "infer", "track", "segment", "output", "stream", "publish", "bus", "api", "control")
+_STAGES = (
+    "ptz",
+    "decode",
+    "infer",
+    "track",
+    "segment",
+    "output",
+    "stream",
+    "publish",
+    "bus",
+    "api",
+    "control",
+)
 
 
 @dataclass(frozen=True)
@@ -134,6 +146,14 @@ def has_live_video(config: RunConfig) -> bool:
 def has_stream(config: RunConfig) -> bool:
     """Whether there is a stage that draws and encodes: for a file, or for those who look."""
     return config.output.overlay or has_live_video(config)
+
+
+def shows_masks(config: RunConfig) -> bool:
+    """Whether somebody has a use for the masks of a detector that gives any."""
+    in_records = config.output.masks != "none" and (
+        config.output.jsonl or config.control.enabled or has_bus(config)
+    )
+    return has_stream(config) or config.api or in_records or config.output.save_masks != "off"
 
 
 def publishes(config: RunConfig) -> bool:

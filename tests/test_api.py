@@ -91,6 +91,20 @@ def test_objects_are_what_the_file_shows(video: Path) -> None:
     assert set(last.labels) == {"motion"} and "confirmed" in last.states
 
 
+@pytest.mark.data
+def test_masks_come_without_any_file_being_written(data_dir: Path) -> None:
+    clip, weights = data_dir / "clips/pets09_s2l1_0001-0320.mp4", "yolov8n-seg_320_f32_dynbatch"
+    model = data_dir / "weights" / f"{weights}.onnx"
+    with Engine.from_profile("m3-cpu", sources=str(clip), infer_model=str(model), offline=True) as run:
+        result = next(each for each in run.results(timeout_s=60) if len(each.ids) > 3)
+    assert result.masks is not None
+    mask, (left, top, right, bottom) = result.mask(0), result.boxes_xyxy[0]
+    assert mask is not None and mask.shape == (result.height, result.width)
+    rows, columns = np.nonzero(mask)
+    assert left - 2 <= columns.min() and columns.max() <= right + 2 and mask.sum() > 200
+    assert top - 2 <= rows.min() and rows.max() <= bottom + 2
+
+
 def test_a_killed_worker_does_not_break_the_iteration(video: Path) -> None:
     numbers = []
     with offline(video) as run:

@@ -117,7 +117,7 @@ def detector_options(config: RunConfig) -> DetectorOptions:
         most_batch=topology.most_batch(config),
         backends=infer.backends,
         labels=infer.labels,
-        masks=config.output.overlay or (config.output.jsonl and config.output.masks != "none"),
+        masks=topology.shows_masks(config),
     )
 
 
