@@ -140,7 +140,7 @@ def psnr(packets: list[EncodedPicture], pictures: list[EncoderPicture]) -> float
     decoded = [frame for packet in packets for frame in context.decode(av.Packet(packet.data))]
     decoded += context.decode(None)
     values = [
-        cv2.PSNR(frame.to_ndarray(format="gray"), np.ascontiguousarray(picture.y))
+        cv2.PSNR(frame.to_ndarray()[:HEIGHT], np.ascontiguousarray(picture.y))
         for frame, picture in zip(decoded, pictures, strict=True)
     ]
     return statistics.fmean(values)

@@ -179,7 +179,9 @@ def picture_of(frame: FrameNv12) -> EncoderPicture:
 
 
 class Encoder:
-    """One encoder for pictures of one format: `picture_of` each frame, draw on it, `encode` it; `flush` in the end."""
+    """One encoder for pictures of one format (`picture_of` a frame): `encode` each; `flush` in the end."""
+
+    picture_of = staticmethod(picture_of)
 
     def __init__(
         self, picture_format: PictureFormat, settings: EncoderSettings, fps_hint: float = 0.0
@@ -194,10 +196,6 @@ class Encoder:
         self._last_keyframe_ticks = 0
         self._last_ticks = -1
         self._times_ns: dict[int, int] = {}
-
-    def picture_of(self, frame: FrameNv12) -> EncoderPicture:
-        """`picture_of`, for who has an encoder at hand."""
-        return picture_of(frame)
 
     def encode(self, picture: EncoderPicture, time_ns: int, keyframe: bool = False) -> list[EncodedPicture]:
         """Encode a picture that is shown at `time_ns`; times must not go back. What is ready now, in order.

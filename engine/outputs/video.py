@@ -12,7 +12,14 @@ from pathlib import Path
 from engine.config.overlay import DEFAULT_OVERLAY_STYLE
 from engine.errors import OutputError
 from engine.outputs.base import FrameResult, Output
-from engine.outputs.encode import EncodedPicture, Encoder, EncoderSettings, PictureFormat, choose_encoder
+from engine.outputs.encode import (
+    EncodedPicture,
+    Encoder,
+    EncoderSettings,
+    PictureFormat,
+    choose_encoder,
+    picture_of,
+)
 from engine.outputs.overlay import OverlayMemory, draw_result, style_for
 from engine.outputs.recording import Recording, RecordingSettings
 from engine.types import FrameFlag, FrameMeta, FrameNv12
@@ -89,7 +96,7 @@ class VideoOutput(Output):
         """
         assert frame is not None
         encoder = self._encoder_for(PictureFormat.of(frame))
-        picture = encoder.picture_of(frame)
+        picture = picture_of(frame)
         style = style_for(frame.meta.height, frame.meta.matrix, frame.meta.full_range, self._style)
         draw_result(picture.y, picture.uv, result, style, self._memory)
         shown_ns = self._timeline.advance(frame.meta)

@@ -77,7 +77,7 @@ def test_hosted_cameras_are_shown_as_any_other(engine_run: Start, data_dir: Path
         environ=HOSTED,
     )  # fmt: skip
     until(lambda: len(run.lines()) > 5, 20, f"results\n{run.text()}")
-    assert sorted(run.workers().values()) == ["control", "infer", "output", "track"]
+    assert sorted(run.workers().values()) == ["control", "infer", "output", "stream", "track"]
     row = until(
         lambda: (r := processes(run).get("decode:cam0")) and r["state"] == "running" and r, 5, "running"
     )

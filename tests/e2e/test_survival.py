@@ -45,7 +45,7 @@ def test_every_worker_killed_in_turn_recovers_within_three_seconds(
 ) -> None:
     run = live_run(engine_run, data_dir)
     kinds = sorted(set(run.workers().values()))
-    assert kinds == ["control", "decode", "infer", "output", "track"]
+    assert kinds == ["control", "decode", "infer", "output", "stream", "track"]
     for pid in run.workers():
         replace_killed(run, pid)
     health = until(run.health, 5, "health")

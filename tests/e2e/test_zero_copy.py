@@ -62,7 +62,7 @@ def test_every_stage_works_on_the_pages_that_the_decoder_wrote(
     notes = notes_of(folder)
     sights = {
         kind: [note["planes"] for note in notes[kind] if "planes" in note]
-        for kind in ("decode", "infer", "track", "output")
+        for kind in ("decode", "infer", "track", "stream")
     }
     assert {kind: len(seen) for kind, seen in sights.items()} == dict.fromkeys(sights, 124)
     (inode,) = {plane["inode"] for seen in sights.values() for planes in seen for plane in planes}
@@ -74,7 +74,7 @@ def test_every_stage_works_on_the_pages_that_the_decoder_wrote(
             assert y["offset"] % page_aligned(SLOT_BYTES) == 0, "the start of a slot"
             assert uv["offset"] == y["offset"] + OFFSET_UV
     written = [y["offset"] for y, _ in sights["decode"]]
-    for kind in ("track", "output"):
+    for kind in ("track", "stream"):
         assert [y["offset"] for y, _ in sights[kind]] == written, f"{kind} reads frame n where n was written"
     # One call prepares its picture while another one does: the order in which they say so is left to the threads.
     assert sorted(y["offset"] for y, _ in sights["infer"]) == sorted(written)
