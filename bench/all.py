@@ -80,7 +80,7 @@ def benchmarks(data: Path) -> list[Benchmark]:
         Benchmark("overlay", "Drawing masks, trails, boxes and labels", "8 times as fast as supervision's annotators, "
                   "2.5 times as an OpenCV loop that blends inside of boxes",
                   ("bench.overlay",), minutes=1),
-        Benchmark("viewers", "One more viewer, one more place that video goes to", "≤ 5 % of what the first costs, each",
+        Benchmark("viewers", "One more viewer, one more sink", "≤ 5 % of what the first costs, each",
                   ("bench.viewers",), minutes=2.5),
         Benchmark("glass-to-glass", "From the camera to the browser", "WebRTC p50 ≤ 150 ms, p95 ≤ 300 ms beyond "
                   "inference; low-latency HLS ≤ 3 s",
@@ -98,6 +98,8 @@ def benchmarks(data: Path) -> list[Benchmark]:
         Benchmark("mask-motion", "Masks moved between keyframes", "keyframe every 5: 0.95 of the J of masks of every "
                   "frame",
                   ("bench.mask_motion", "--data", str(data)), minutes=1.5),
+        Benchmark("dashboard-sync", "What the dashboard draws over a picture", "the record of the same frame, ± 1",
+                  ("bench.dashboard_sync",), minutes=1.5),
         Benchmark("live-changes", "Cameras that come and go while others run", "the others' longest gap between "
                   "results is no longer than without",
                   ("bench.live_changes",), minutes=1.5),

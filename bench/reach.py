@@ -51,6 +51,13 @@ def layouts(figures: Any) -> str:
     )
 
 
+def dashboard_in_step(figures: Any) -> str:
+    return ", ".join(
+        f"{way}: the same frame {each['same']:.1%}, ± 1 {each['within_one']:.1%} of {each['pictures']} pictures"
+        for way, each in figures.items()
+    )
+
+
 def eight_bits(figures: Any) -> str:
     quantised = {name: file for name, file in figures["files"].items() if name.startswith("int8")}
     return ", ".join(
@@ -169,6 +176,7 @@ GOALS = (
     Goal("wrong password: requests with credentials in 60 s", "≤ 2", "ptz-safety", said("password")),
     Goal("every fault of a simulated camera while it follows somebody", "no crash, right state, well again in ≤ 3 s",
          "ptz-faults", said("faults")),
+    Goal("metadata and video in the dashboard", "same frame (± 1)", "dashboard-sync", dashboard_in_step),
     Goal("on a GPU: NV12 to tensor kernel", "≥ 80 % of copy bandwidth", "gpu", share_of_copy_bandwidth),
 )  # fmt: skip
 

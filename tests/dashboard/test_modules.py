@@ -66,7 +66,7 @@ def test_there_and_back_is_the_same_point(page: Page) -> None:
       const placement = m.place({width: 700, height: 500}, {width: 1280, height: 720}, {width: 1920, height: 1080});
       return a.map(([x, y]) => m.toSource(placement, ...m.toBox(placement, x, y)));
     """
-    points = [[0, 0], [1919, 1079], [960.5, 17.25], [3, 1000]]
+    points = [[0.0, 0.0], [1919.0, 1079.0], [960.5, 17.25], [3.0, 1000.0]]
     assert np.allclose(run(page, "geometry", body, points), points)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Position, expect
 
 from tests.dashboard.browser import Visit, visiting
 from tests.dashboard.engines import Engines
@@ -87,7 +87,7 @@ def test_a_click_starts_a_track_with_a_mask(browser: Browser, guarded: Guarded) 
         visit.playing("whep", "cam0")
         visit.until("() => Number(document.querySelector('canvas.overlay').dataset.recordFrame) > 0")
         picture = page.locator("canvas.overlay")
-        corner = {"x": 30, "y": 30}  # nobody stands there
+        corner: Position = {"x": 30, "y": 30}  # nobody stands there
         picture.click(position=corner)
         refused = page.get_by_role("alert").filter(has_text="prompts need")
         expect(refused).to_be_visible()
