@@ -27,7 +27,7 @@ from engine.control.status import (
     SegmentationStatus,
 )
 from engine.metrics import LatencyDict, LatencyHistogram
-from engine.status_events import events_status, streams_status
+from engine.status_events import events_status, streams_status, viewers_status
 from engine.status_video import video_lost, video_status
 from engine.topology import publishes, segment_mode
 from engine.types import FrameFlag, FrameMeta, ResultMeta
@@ -77,6 +77,7 @@ def status_of_run(run: Supervisor, now_ns: int) -> EngineStatus:
         "ptz": ptz_status(run),
         "bus": bus_status(run),
         "publish": publish_status(run),
+        "viewers": viewers_status(snapshot_of(run, "control")),
         "streams": streams_status(run.processes["control"].snapshot if "control" in run.processes else {}),
         "cameras": cameras,
     }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.config import RunConfig
-from engine.control.status import CameraEventsStatus, StreamStatus
+from engine.control.status import CameraEventsStatus, StreamStatus, ViewersStatus
 
 
 def events_status(config: RunConfig, camera: str, track: Mapping[str, Any]) -> CameraEventsStatus | None:
@@ -53,3 +53,9 @@ def streams_status(control: Mapping[str, Any]) -> dict[str, StreamStatus]:
             "dropped": counts.get("dropped", 0),
         }  # fmt: skip
     return found
+
+
+def viewers_status(control: Mapping[str, Any]) -> ViewersStatus:
+    """Who watches live video, from what the control process tells of itself."""
+    told: dict[str, Any] = control.get("video", {})
+    return {"watching": told.get("viewers", {}), "skipped": told.get("skipped", {})}

@@ -251,7 +251,7 @@ def test_events_as_the_tracking_process_counts_them() -> None:
         "kinds": {}, "lines": {"gate": nothing}, "groups": 0, "lost": 0,
         "zones": {"yard": dict.fromkeys(("entries", "exits", "dwells", "present"), 0)},
     }  # fmt: skip
-    assert status(run)["streams"]["events"] == {"clients": 0, "sent": 0, "lost": 0}
+    assert status(run)["streams"]["events"] == {"clients": 0, "sent": 0, "lost": 0, "dropped": 0}
     counters = Counters([LineCount(3, 1)], [ZoneCount(5, 4, 2, 1, 1)], lost=6, groups=2)
     counters.kinds.update(appeared=9)
     tell(run, "track", events={"gate": {"counters": counters.to_json()}})

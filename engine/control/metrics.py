@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from engine.control.metrics_bus import bus_metrics
 from engine.control.metrics_ptz import ptz_metrics
-from engine.control.metrics_video import publish_metrics, video_metrics
+from engine.control.metrics_video import publish_metrics, video_metrics, viewer_metrics
 from engine.control.status import (
     CAMERA_STATES,
     HEALTH_STATES,
@@ -71,6 +71,7 @@ class StatusCollector(Collector):
         }
         if videos:
             yield from video_metrics(videos)
+        yield from viewer_metrics(status["viewers"])
         yield from _camera_metrics(status["cameras"])
         yield _drops(status["cameras"])
         yield _losses(status["cameras"])

@@ -12,6 +12,7 @@ from engine.control.status import (
     PublishStatus,
     RenditionStatus,
     VideoStatus,
+    ViewersStatus,
 )
 
 Family = GaugeMetricFamily | CounterMetricFamily
@@ -99,6 +100,19 @@ def publish_metrics(cameras: dict[str, PublishStatus]) -> Iterator[Metric]:
             for reason, count in sorted(destination["dropped"].items()):
                 dropped.add_metric([camera, address, reason], count)
     yield from (dropped, lost)
+
+
+def viewer_metrics(status: ViewersStatus) -> Iterator[Metric]:
+    """Those who watch live video over HTTP."""
+    watching = GaugeMetricFamily("camring_viewers", "Who watches live video now.", labels=["rendition"])
+    for rendition, count in sorted(status["watching"].items()):
+        watching.add_metric([rendition], count)
+    skipped = CounterMetricFamily(
+        "camring_viewers_skipped", "Packets that viewers were not sent, by reason.", labels=["reason"]
+    )
+    for reason, count in sorted(status["skipped"].items()):
+        skipped.add_metric([reason], count)
+    yield from (watching, skipped)
 
 
 def _live(told: DestinationStatus) -> float:

@@ -472,6 +472,17 @@ class PublishStatus(TypedDict):
     lost: int
 
 
+class ViewersStatus(TypedDict):
+    """Those who watch live video over HTTP.
+
+    watching  now, by rendition
+    skipped   packets that they were not sent, by reason
+    """
+
+    watching: dict[str, int]
+    skipped: dict[str, int]
+
+
 class _RunHealth(TypedDict):
     """The whole run but its cameras. `reasons` says in words what is degraded or failing, empty when ok.
 
@@ -495,6 +506,7 @@ class _RunHealth(TypedDict):
     ptz: dict[str, PtzStatus] | None
     bus: BusStatus | None
     publish: dict[str, PublishStatus] | None
+    viewers: ViewersStatus
     streams: dict[str, StreamStatus]
 
 

@@ -277,6 +277,7 @@ def make_status() -> EngineStatus:
         "ptz": make_ptz(),
         "bus": make_bus(),
         "publish": make_publish(),
+        "viewers": {"watching": {"clean": 3, "overlay": 0}, "skipped": {"behind": 40}},
         "streams": {
             "events": {"clients": 2, "sent": 100, "lost": 3, "dropped": 1},
             "results": {"clients": 0, "sent": 0, "lost": 0, "dropped": 0},
