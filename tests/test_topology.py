@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
@@ -281,3 +282,27 @@ def test_a_pool_of_frames_has_room_for_its_picture_and_goes_on_counting() -> Non
     assert (pool.name, pool.camera, pool.producer) == ("frames:back", "back", "decode:back")
     assert pool.layout.slot_bytes == nv12_geometry(1920, 1080)[2]
     assert (pool.layout.generation, pool.layout.first_seq) == (3, 77)
+
+
+@pytest.mark.parametrize("offline", [False, True])
+@pytest.mark.parametrize("segment", [False, True])
+def test_a_program_reads_results_and_frames_in_rows_of_its_own(offline: bool, segment: bool) -> None:
+    config = replace(
+        RunConfig("m3-cpu", CAMERAS, offline=offline, segment=SegmentConfig(standby=segment)), api=True
+    )
+    assert RunConfig.from_json(config.to_json()) == config
+    assert "api" in [spec.name for spec in topology.workers(config)]
+    assert "api" not in [spec.name for spec in topology.workers(replace(config, api=False))]
+    own = f"{'masks' if segment else 'tracks'}:back"
+    read = {pool.name: pool for pool in pools(config) if "api" in pool.consumers and pool.camera == "back"}
+    assert set(read) == {"frames:back", own} == set(topology.pools_of(config, "api")) & set(read)
+    assert "api" in read[own].woken
+    for pool in read.values():
+        row = pool.consumers["api"]
+        assert len(set(pool.consumers.values())) == len(pool.consumers) and row < len(pool.layout.leases)
+        assert (row in pool.required) == offline
+    assert read["frames:back"].layout.leases[topology.FRAMES_API] == topology.FRAMES_OF_PROGRAM
+    # As much history as `engine.api_run` lets through, beside the most lanes.
+    largest = replace(config, pool=PoolConfig(history=MOST_FRAMES_HELD - topology.FRAMES_OF_PROGRAM - 1))
+    for pool in pools(replace(largest, infer=InferConfig(lanes=8))):
+        assert pool.layout.slots <= MAX_SLOTS
