@@ -100,6 +100,9 @@ def benchmarks(data: Path) -> list[Benchmark]:
                   ("bench.mask_motion", "--data", str(data)), minutes=1.5),
         Benchmark("dashboard-sync", "What the dashboard draws over a picture", "the record of the same frame, ± 1",
                   ("bench.dashboard_sync",), minutes=1.5),
+        Benchmark("control", "The control API under load", "p99 of delivery ≤ 50 ms to 200 WebSocket clients, the "
+                  "stuck one let go with a reason; p99 of /health and /metrics beside inference ≤ 50 ms",
+                  ("bench.control",), minutes=1.7),
         Benchmark("live-changes", "Cameras that come and go while others run", "the others' longest gap between "
                   "results is no longer than without",
                   ("bench.live_changes",), minutes=1.5),

@@ -124,6 +124,9 @@ GOALS = (
     Goal("capture → browser frame on loopback beyond inference: WebRTC", "p50 ≤ 150 ms, p95 ≤ 300 ms",
          "glass-to-glass", said("webrtc")),
     Goal("the same: low-latency HLS", "≤ 3 s", "glass-to-glass", said("hls")),
+    Goal("200 WebSocket clients, one of them stuck: p99 of delivery; the stuck one", "≤ 50 ms, others unaffected; let "
+         "go with a reason", "control", said("clients")),
+    Goal("/health and /metrics under full inference load", "p99 ≤ 50 ms", "control", said("load")),
     Goal("engine on four streams, against the same and a process per camera", "faster than each", "peers",
          times_as_fast_as_peers(4)),
     Goal("SAM 2, whole loop against the official predictor, 30 frames, 3 objects, one removed and one added on the "
