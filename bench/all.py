@@ -162,6 +162,9 @@ def benchmarks(data: Path) -> list[Benchmark]:
                   ("bench.ptz", "--safety"), minutes=1),
         Benchmark("ptz-detector", "Following people with a real detector on rendered pictures", "as with the oracle",
                   ("bench.ptz", "--detector", "yolox_nano_416_f32", "--seeds", "1"), minutes=2),
+        Benchmark("publish-faults", "Destinations of published video that fail", "RTMP and RTSP server killed and "
+                  "restarted 20 times, a full disk: recovers alone, nothing else slows",
+                  ("bench.publish_faults",), minutes=3),
         Benchmark("gpu", "On a GPU", "NV12 to the model's input: ≥ 80 % of copy bandwidth",
                   ("bench.gpu",), minutes=5, needs_gpu=True),
     ]  # fmt: skip

@@ -49,9 +49,9 @@ class RetryPolicy:
 
     first_s: float = 0.25
     cap_s: float = 8.0
-    good_after_s: float = 2.0
+    good_after_s: float = 1.0
     refused_s: tuple[float, ...] = (60.0, 300.0)
-    disk_full_s: float = 3.0
+    disk_full_s: float = 2.0
 
     def after(self, error: EngineError, attempt: int, rng: Uniform) -> tuple[DeliveryState, float]:
         """What the state is, and the seconds to wait, after the `attempt`-th failure in a row, counted from 0."""

@@ -27,4 +27,4 @@ def test_who_is_refused_does_not_hammer() -> None:
 
 
 def test_a_full_disk_is_looked_at_steadily() -> None:
-    assert POLICY.after(PublishDiskFull("full"), 9, random.Random(7)) == (DeliveryState.DISK_FULL, 3.0)
+    assert POLICY.after(PublishDiskFull("full"), 9, random.Random(7)) == (DeliveryState.DISK_FULL, 2.0)
