@@ -268,10 +268,9 @@ class Engine:
             return
         atexit.unregister(self.stop)
         self._reader.leave()
-        while run.running:
-            # Again and again: what is said before the supervisor listens is lost with a run that is still starting.
-            self._reader.say("stop-run")
-            run.join(_POLL_S)
+        run.stop()
+        while not run.join(_POLL_S):
+            pass  # an interrupt is heard between two looks
         self._reader.join(_COMMAND_TIMEOUT_S)
 
     def __enter__(self) -> Engine:
@@ -281,4 +280,7 @@ class Engine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        ended_alone = self._run is not None and not self._run.running
         self.stop()
+        if kind is None and ended_alone:
+            self._raise_failure()  # of which nobody has heard who did not read to the end

@@ -286,7 +286,7 @@ class Reader:
         with self.news:
             return list(self._cameras)
 
-    def say(self, kind: str, **fields: Any) -> None:
+    def _say(self, kind: str, **fields: Any) -> None:
         """Tell the supervisor something; nobody hears it once the run is over."""
         context = self._context
         if context is not None and not self._closed and not context.hung_up:
@@ -303,7 +303,7 @@ class Reader:
         answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._answers[number] = answers
         try:
-            self.say("command", id=number, to=worker, command=command, **fields)
+            self._say("command", id=number, to=worker, command=command, **fields)
             answer = answers.get(timeout=timeout_s)
         except queue.Empty:
             raise CommandTimeout(

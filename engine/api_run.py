@@ -97,6 +97,8 @@ class ProgramRun:
         self.error: EngineError | None = None
         self.terminal = LogTerminal()
         self._ended = ended
+        self._supervisor: Supervisor | None = None
+        self._stop_asked = False
         self._closing = ExitStack()
         config = loaded.config
         if not (config.output.jsonl or config.output.overlay):
@@ -123,9 +125,11 @@ class ProgramRun:
     def _run(self) -> None:
         try:
             with self._closing, closing(self._plan):
-                supervisor = Supervisor(self._plan, SystemClock(), self.terminal)
-                if supervisor.run():
-                    self.error = error_of(supervisor)
+                self._supervisor = Supervisor(self._plan, SystemClock(), self.terminal)
+                if self._stop_asked:
+                    self.stop()
+                if self._supervisor.run():
+                    self.error = error_of(self._supervisor)
         except SegmentError as error:
             self.error = WorkerError(str(error))
         except EngineError as error:
@@ -140,6 +144,12 @@ class ProgramRun:
     def url(self) -> str:
         """Where the control endpoint listens, empty without one."""
         return self._url
+
+    def stop(self) -> None:
+        """End it soon. May be called by any thread."""
+        self._stop_asked = True
+        if self._supervisor is not None:
+            self._supervisor.stop("the program has asked for it")
 
     @property
     def running(self) -> bool:

@@ -143,6 +143,10 @@ class Supervisor:
                 self._close()
         return self.exit_code
 
+    def stop(self, reason: str) -> None:
+        """End the run soon. May be called by any thread."""
+        self._stop_reason = self._stop_reason or reason
+
     def _tick(self, signals: StopSignals) -> None:
         for key, _ in self._selector.select(TICK_S):
             if key.data is None:
@@ -263,8 +267,6 @@ class Supervisor:
             process.fatal = message
         elif kind == "ended":
             process.ended = True
-        elif kind == "stop-run":
-            self._stop_reason = self._stop_reason or "the program has asked for it"
         elif kind == "command":
             self._command(message, process)
         elif kind == "answer":

@@ -173,6 +173,9 @@ def test_errors_are_those_of_the_engine(video: Path, tmp_path: Path) -> None:
     with offline(broken) as run, pytest.raises(EngineError, match=r"decode:cam0: .*broken\.mp4") as caught:
         list(run.results(timeout_s=60))
     assert type(caught.value).__name__ == "SourceUnsupported"
+    with pytest.raises(EngineError, match=r"broken\.mp4"), offline(broken) as run:
+        while run.running:  # nobody reads
+            time.sleep(0.05)
     with pytest.raises(CommandError, match="not started"):
         next(offline(video).results())
     assert workers() == []
