@@ -266,10 +266,10 @@ def main() -> int:
         os.environ["ENGINE_LOGINS"] = str(Path(folder) / "logins")
         cases = run_cases(Path(folder), args.rounds)
     print(
-        f"Three destinations, 1280 × 720 at {FPS:g} pictures/s; a killed server is away for {DOWN_S:g} s.\nWell again: "
-        "from the moment that the server listens, or the disk has room, to the fifth picture sent. For a frozen\nserver: "
-        "given up, and well again after its restart. Others: times between two pictures at the destinations\nthat did "
-        "not fail.\n"
+        f"Three destinations, 1280 × 720 at {FPS:g} pictures/s; a killed server is away for {DOWN_S:g} s.\n"
+        "Well again: from the moment that the server listens, or the disk has room, to the fifth picture sent.\n"
+        "For a frozen server: given up, and well again after its restart. Others: times between two pictures\n"
+        "at the destinations that did not fail.\n"
     )
     print(
         markdown_table(
