@@ -20,6 +20,7 @@ from engine.control.app import create_app
 from engine.control.hls import HlsStreams
 from engine.control.listen import bind_socket
 from engine.control.server import ControlServer
+from engine.control.video import VideoHub, VideoLimits
 from engine.control.video_routes import LiveVideo
 from engine.control.whep import WhepLimits
 from tests.control.statuses import make_status
@@ -50,7 +51,7 @@ def live_server(
     *cameras: str, limits: WhepLimits | None = None, hls_idle_s: float = 20.0, **options: Any
 ) -> Iterator[LiveServer]:
     """A server with live video of these cameras."""
-    live = LiveCameras()
+    live = LiveCameras(lambda commands: VideoHub(commands, VideoLimits(want_every_s=0.3)))
     video = LiveVideo(live.hub, lambda: list(live.cameras), limits)
     video.hls = HlsStreams(live.hub, idle_s=hls_idle_s)
     app = create_app(make_status, live.commands, more=video.operations())
