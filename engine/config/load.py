@@ -180,6 +180,7 @@ def check_together(config: RunConfig, origins: Mapping[str, str]) -> None:
     _check_frames_held(config, origins)
     _check_segmenter(config, origins)
     _check_guides(config, origins)
+    _check_recording(config, origins)
     if (
         config.identity.file != OFF
         and config.identity.scope == OFF
@@ -192,6 +193,15 @@ def check_together(config: RunConfig, origins: Mapping[str, str]) -> None:
     regions = sum(len(camera.zones) + len(camera.lines) for camera in config.cameras)
     if regions > MOST_REGIONS_OF_RUN:
         raise ConfigError(f"a run may have {MOST_REGIONS_OF_RUN} zones and lines in all, found {regions}")
+
+
+def _check_recording(config: RunConfig, origins: Mapping[str, str]) -> None:
+    """Only segments can be deleted one by one."""
+    for key, kept in (("output.keep_h", config.output.keep_h), ("output.keep_gib", config.output.keep_gib)):
+        if kept and not config.output.segment_s:
+            raise ConfigError(
+                f"{origins[key]}: {key} = {kept:g} needs output.segment_s: one file for the whole run cannot go in part"
+            )
 
 
 def _check_guides(config: RunConfig, origins: Mapping[str, str]) -> None:

@@ -174,7 +174,8 @@ class RenditionStatus(TypedDict):
     frames           encoded, `keyframes` among them; `fps`, `kbps` recently
     encode_ms        time that encoding a picture takes, over the run
     dropped          pictures that have not become packets: encoder_behind (this process was too slow, and went on with
-                     the newest), encoder_failed, too_big (no room for the packet), frame_gone
+                     the newest), encoder_failed, encoder_skipped (left out by the encoder), too_big (no room for the
+                     packet), frame_gone
     """
 
     encoder: str

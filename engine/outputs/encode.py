@@ -235,9 +235,18 @@ class Encoder:
                 f"encoder {self.settings.name} failed after {self.pictures} pictures: {error.strerror}"
             ) from error
         return [
-            EncodedPicture(bytes(packet), self._times_ns.pop(packet.pts or 0, 0), packet.is_keyframe)
-            for packet in packets
+            EncodedPicture(bytes(packet), self._time_of(packet.pts), packet.is_keyframe) for packet in packets
         ]
+
+    def _time_of(self, ticks: int | None) -> int:
+        """The time that a picture was given; pictures before it that the encoder has left out are forgotten."""
+        if ticks is None or ticks not in self._times_ns:
+            raise OutputError(
+                f"encoder {self.settings.name} gave a packet for a time that it was given no picture of"
+            )
+        while next(iter(self._times_ns)) != ticks:
+            del self._times_ns[next(iter(self._times_ns))]
+        return self._times_ns.pop(ticks)
 
 
 def _opened(picture_format: PictureFormat, settings: EncoderSettings, rate: Fraction) -> VideoCodecContext:

@@ -10,6 +10,7 @@ waited for in a live run: what this worker is too slow for is skipped and counte
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from engine.workers.stream_file import recording_settings
 from engine.workers.stream_live import LiveVideo
 from ipc.channel import Message
 
+GIVES_WAY = 3
+"""Niceness in live runs: half the weight of detection and tracking where the cores do not suffice for all."""
 _LONGEST_WANT_S = 60.0
 
 
@@ -33,9 +36,13 @@ def run(context: Context) -> None:
     """Serve until told to stop; results once the class names are known."""
     cv2.setNumThreads(1)
     context.stop_grace_s = None  # what is in flight is still written, and files are finished
+    if not context.config.offline:
+        os.setpriority(os.PRIO_PROCESS, 0, GIVES_WAY)
     with ExitStack() as outputs:
         output = open_output(context)
         outputs.callback(output.close)
+        if isinstance(output, LiveVideo):
+            context.on_config = output.configured
         camera = open_camera(context, context.camera, output)
         context.before_status = lambda: tell(context, camera)
         context.work_through(lambda: step(context, camera))

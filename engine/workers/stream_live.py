@@ -71,6 +71,11 @@ def silence_s(config: RunConfig, camera: str) -> float:
     return max(config.stream.no_signal_s, _USUAL_FRAMES_MISSED / fps if fps else 0.0)
 
 
+def regions_of(config: RunConfig, camera: str) -> tuple[object, ...]:
+    """Zones and lines of a camera."""
+    return tuple((each.zones, each.lines) for each in config.cameras if each.name == camera)
+
+
 class LiveVideo(Output):
     """What becomes of one camera's results. `look_around` comes before each of them."""
 
@@ -100,7 +105,7 @@ class LiveVideo(Output):
         packets = PacketWriter(writer, numbers) if writer is not None else None
         asked_for = encoder_settings(config)
         settings, reason = choose_encoder(asked_for)
-        self._context.log("info", f"{self._name}: video by {settings.name}: {reason}")
+        self._context.log("info", f"video by {settings.name}: {reason}")
         self.video = {
             each: VideoRendition(each, packets, clock, told.get(each.name.lower(), {}))
             for each in (Rendition.OVERLAY, Rendition.CLEAN)
@@ -117,6 +122,11 @@ class LiveVideo(Output):
         self.has_packets = packets is not None
         if config.stream.publish and self.has_packets:
             self.lanes[Rendition[config.stream.view.upper()]].for_good = True
+
+    def configured(self, before: RunConfig, after: RunConfig) -> None:
+        """The camera has changed: counts at other zones and lines begin anew."""
+        if regions_of(before, self._name) != regions_of(after, self._name):
+            self._memory = OverlayMemory(known=False)
 
     def look_around(self, waiting: int) -> None:
         """Before each result: what is wanted now, and whether viewers go on with the newest; so many results wait."""

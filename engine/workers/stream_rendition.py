@@ -244,7 +244,13 @@ class VideoRendition(Lane):
         return True
 
     def _matched(self, packets: list[EncodedPicture]) -> list[tuple[EncodedPicture, PictureTimes]]:
-        return [(packet, self._pending.pop(packet.time_ns)) for packet in packets]
+        matched = []
+        for packet in packets:
+            while (oldest_ns := next(iter(self._pending))) != packet.time_ns:
+                del self._pending[oldest_ns]
+                self.drop("encoder_skipped")
+            matched.append((packet, self._pending.pop(packet.time_ns)))
+        return matched
 
     def _hand_on(self, packet: EncodedPicture, times: PictureTimes, picture_format: PictureFormat) -> None:
         if not self.live:

@@ -105,8 +105,8 @@ BAD_PROFILES = [
     ("[infre]\nmodel = 'x'", "unknown section 'infre' (did you mean 'infer'?)"),
     (
         "[zzz]",
-        "unknown section 'zzz'; use one of: control, decode, events, identity, infer, output, pool, reid, segment, "
-        "supervisor, track",
+        "unknown section 'zzz'; use one of: bus, control, decode, events, identity, infer, output, pool, reid, "
+        "segment, stream, supervisor, track",
     ),
     ("ofline = true", "unknown key 'ofline' (did you mean 'offline'?)"),
     ("[infer]\nmodle = 'x'", ", section [infer]: unknown key 'modle' (did you mean 'model'?)"),
@@ -186,6 +186,14 @@ def test_a_wrong_flag_is_refused(flags: dict[str, object], message: str) -> None
     with pytest.raises(ConfigError) as caught:
         load(flags=flags)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("limit", ["output.keep_h", "output.keep_gib"])
+def test_only_segments_can_be_kept_for_a_time(limit: str) -> None:
+    with pytest.raises(ConfigError, match=f"{limit} = 24 needs output.segment_s"):
+        load(flags={limit: 24.0, "source": ["test://"]})
+    kept = load(flags={limit: 24.0, "output.segment_s": 60.0, "source": ["test://"]}).config.output
+    assert kept.segment_s == 60.0
 
 
 def test_a_wrong_file_is_found_behind_the_flag_that_hides_it(profile: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from engine.config import CameraConfig, OutputConfig, PoolConfig, RunConfig, StreamConfig
+from engine.config.regions import Zone
 from engine.errors import OutputError
 from engine.outputs import encode
 from engine.outputs.recording import existing_parts, existing_segments
@@ -612,6 +614,20 @@ def test_what_makes_no_sense_is_refused_in_one_line(
     assert answer["failure"] == "invalid" and "\n" not in answer["error"]
 
 
+def test_other_zones_are_drawn_and_their_counts_begin_anew(stage_for: Callable[..., Stage]) -> None:
+    stage = stage_for(overlay=False)
+    stage.worker.context.on_config = stage.live.configured
+    stage.show(2, wants=("overlay",))
+    memory = stage.live._memory
+    before = stage.worker.context.config
+    faster = replace(before, cameras=(replace(before.cameras[0], infer_fps=5.0),))
+    stage.live.configured(before, faster)
+    assert stage.live._memory is memory
+    zone = Zone("yard", ((0.1, 0.1), (0.9, 0.1), (0.9, 0.9)))
+    stage.live.configured(before, replace(before, cameras=(replace(before.cameras[0], zones=(zone,)),)))
+    assert stage.live._memory is not memory and not stage.live._memory.tally.known
+
+
 def test_wants_are_answered_while_the_class_names_are_awaited(stage_for: Callable[..., Stage]) -> None:
     """A detector may load for a minute; viewers are connected meanwhile."""
     stage = stage_for(overlay=False)
@@ -624,7 +640,11 @@ def test_wants_are_answered_while_the_class_names_are_awaited(stage_for: Callabl
     assert stage.camera.written == 1 and len(stage.packets) == 1
 
 
-def test_the_loop_writes_what_is_in_flight_when_told_to_stop(stage: Stage, tmp_path: Path) -> None:
+def test_the_loop_writes_what_is_in_flight_when_told_to_stop(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nice: list[int] = []
+    monkeypatch.setattr(os, "setpriority", lambda which, who, priority: nice.append(priority))
     track(stage.house, 3, size=SIZE)
     stage.camera.output.close()
     stage.house.kill("stream:a")
@@ -632,6 +652,7 @@ def test_the_loop_writes_what_is_in_flight_when_told_to_stop(stage: Stage, tmp_p
     worker.send({"type": "labels", "labels": ["person"]})
     worker.send({"type": "stop"})
     stream.run(worker.context)
+    assert nice == [stream.GIVES_WAY]
     assert worker.context.stop_grace_s is None, "would be cut off while it finishes its file"
     with av.open(str(tmp_path / "a.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 3
