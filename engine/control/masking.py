@@ -12,6 +12,8 @@ _SECRET_KEY = re.compile(
     r"(^|_)(pass|passwd|password|passphrase|secret|token|credentials?|api_key)$", re.IGNORECASE
 )
 _REFERENCE = re.compile(r"(\$\{[A-Za-z_][A-Za-z0-9_]*\})*")
+_STREAM_KEY = re.compile(r"^(rtmps?://[^/]+/[^/]+/)(?!\$\{)[^?]+", re.IGNORECASE)
+"""Who knows the last part of the path of an RTMP address may publish there."""
 _HARMLESS = ("", "off")
 
 
@@ -25,4 +27,6 @@ def masked(document: Any, key: str = "") -> Any:
         return document
     if _SECRET_KEY.search(key) and document not in _HARMLESS and not _REFERENCE.fullmatch(document):
         return MASK
+    if key == "publish":
+        document = _STREAM_KEY.sub(rf"\1{MASK}", document)
     return mask_url(document) if "://" in document else document
