@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ def test_a_worker_is_concerned_by_what_it_reads_and_writes(pools: Pools) -> None
     assert list(pools.of_worker("decode:a")) == [frames_a]
     assert list(pools.of_worker("infer")) == [frames_a, frames_b, results[0]]
     assert list(pools.of_worker("results")) == [results[1]]
-    assert list(pools.of_worker("control")) == [results[1]]
+    assert list(pools.of_worker("control")) == results[1:], "results, and packets for those who look"
 
 
 def test_an_announcement_to_the_writer_names_whom_to_wake(pools: Pools, wakes: dict[str, Notifier]) -> None:
@@ -170,3 +171,33 @@ def test_nothing_is_left_after_the_run(wakes: dict[str, Notifier]) -> None:
     del live
     assert pools.newest("frames:a") is None
     assert len(os.listdir("/dev/fd")) == before
+
+
+def test_a_pool_that_is_dropped_lives_on_for_those_who_still_read_it(pools: Pools) -> None:
+    live = create(pools)
+    publish(live)
+    reader = consumer(live, "infer")
+    before = len(os.listdir("/dev/fd"))
+    pools.drop("frames:a")
+    assert pools.newest("frames:a") is None and list(pools.of_worker("infer")) == []
+    assert len(os.listdir("/dev/fd")) < before
+    lease = reader.lease_newest(0)
+    assert lease is not None
+    lease.release()
+    pools.drop("frames:a")  # a second time does no harm
+    assert create(pools).memory.newest_seq() == 0, "one that is made anew begins anew"
+
+
+def test_other_readers_of_a_pool_that_stays(pools: Pools, wakes: dict[str, Notifier]) -> None:
+    (_, before, *_) = topology.result_pools(CONFIG, "a")
+    live = pools.create(before)
+    publish(live)
+    wakes["ptz"] = Notifier.create()
+    after = replace(
+        before, consumers={**before.consumers, "ptz": topology.TRACKS_PTZ}, woken=(*before.woken, "ptz")
+    )
+    pools.rewire(after)
+    (rewired,) = pools.of_worker("ptz")
+    assert rewired.memory is live.memory and rewired.memory.newest_seq() == 1
+    assert pools.wakes_after("tracks:a")[-len(wakes["ptz"].descriptors) :] == list(wakes["ptz"].descriptors)
+    assert [each.spec.name for each in pools.of_camera("a")] == ["tracks:a"]

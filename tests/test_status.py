@@ -430,3 +430,40 @@ def test_time_goes_by(run: Supervisor) -> None:
     run.clock.advance(61.5)
     found = status(run)
     assert found["uptime_s"] == 61.5 and found["started_wall_s"] == 1_700_000_000.0
+
+
+def test_a_camera_that_somebody_has_stopped_is_no_fault(run: Supervisor) -> None:
+    run.cameras["gate"].stopped = True
+    told = status(run)
+    assert (gate(run)["state"], told["status"], told["reasons"]) == ("stopped", "ok", [])
+    tell(run, "decode:gate", state="reconnecting", reason="no answer")
+    assert gate(run)["state"] == "stopped", "what its decoder said before is past"
+
+
+def test_a_run_without_cameras_is_well() -> None:
+    run = supervisor(replace(CONFIG, cameras=()))
+    for process in run.processes.values():
+        process.state = "running"
+    told = status(run)
+    assert (told["status"], told["reasons"], told["cameras"]) == ("ok", [], {})
+    run._close()
+
+
+def test_counts_of_other_regions_than_there_are_now_are_not_shown() -> None:
+    """They change while the tracking process still tells of those before."""
+    zone = Zone("yard", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)))
+    run = supervisor(replace(CONFIG, cameras=(CameraConfig("gate", "test://", zones=(zone,)),)))
+    counters = Counters([LineCount(3, 4)], [ZoneCount(), ZoneCount()])
+    tell(run, "track", events={"gate": {"counters": counters.to_json(), "next_group": 1}})
+    events = status(run)["cameras"]["gate"]["events"]
+    assert events is not None
+    assert (events["lines"], list(events["zones"].values())) == (
+        {}, [dict.fromkeys(("entries", "exits", "dwells", "present"), 0)],
+    )  # fmt: skip
+    run._close()
+
+
+def test_a_start_that_was_asked_for_is_no_restart(run: Supervisor) -> None:
+    process = run.processes["decode:gate"]
+    process.incarnation, process.ordered = 3, 2
+    assert status(run)["processes"]["decode:gate"]["restarts"] == 1
