@@ -18,6 +18,14 @@ from tests.e2e.engine import EngineRun, clip, model, until
 pytestmark = [pytest.mark.data, pytest.mark.slow, pytest.mark.timeout(300)]
 
 EVIL = "<img src=x onerror=alert(1)>"
+FOLLOW_SOMEBODY = """() => {
+  const told = document.querySelector('.notices').textContent;
+  if (told.includes('follows it')) return true;
+  if (!document.querySelector('.camera-view').dataset.chosen) document.querySelector('.objects td button')?.click();
+  [...document.querySelectorAll('.actions button')].find(each => each.textContent === 'Follow with PTZ')?.click();
+  if (told.includes('no ')) document.querySelector('.camera-view').dataset.chosen = '';
+  return false;
+}"""
 COUNT_PEERS = """
   window.peers = [];
   const Peer = window.RTCPeerConnection;
@@ -34,6 +42,12 @@ DECODED = """async () => {
   }
   return counts;
 }"""
+NOTE_SHIFTS = """
+  window.shifts = 0;
+  new PerformanceObserver(list => list.getEntries().forEach(entry => {
+    if (!entry.hadRecentInput) window.shifts += entry.value;
+  })).observe({type: 'layout-shift', buffered: true});
+"""
 NOTE_DRAWN = """() => {
   window.drawn = [];
   document.querySelector('canvas.overlay').addEventListener('drawn', ({detail: {shown, record}}) => {
@@ -67,7 +81,7 @@ def refuse(visit: Visit, path: str, status: int, detail: str) -> None:
 
 def test_the_wall_plays_every_camera_in_step_with_its_records(browser: Browser, plaza: EngineRun) -> None:
     with visiting(browser, url_of(plaza)) as visit:
-        visit.page.add_init_script(COUNT_PEERS)
+        visit.page.add_init_script(COUNT_PEERS + NOTE_SHIFTS)
         page = visit.go()
         for camera in ("overview", "ptz"):
             visit.playing("whep", camera)
@@ -82,6 +96,7 @@ def test_the_wall_plays_every_camera_in_step_with_its_records(browser: Browser, 
         last = {shown: record for shown, record in named}  # a record may come after its picture
         in_step = [record is not None and abs(shown - record) <= 1 for shown, record in last.items()]
         assert sum(in_step[:-1]) >= 0.9 * len(in_step[:-1]), named
+        assert page.evaluate("window.shifts") < 0.05, "what somebody is about to touch moves away"
         visit.screenshot("wall")
 
 
@@ -118,9 +133,9 @@ def test_the_joystick_moves_the_head_and_stops_it(browser: Browser, plaza: Engin
         visit.until("() => document.querySelector('.ptz').dataset.following === 'manual'")
         visit.screenshot("camera-ptz")
         page.keyboard.up("ArrowRight")
-        page.wait_for_timeout(1000)
+        page.wait_for_timeout(2000)  # /health is a second old, and heads need a moment
         rests = pan()
-        page.wait_for_timeout(700)
+        page.wait_for_timeout(1500)
         assert abs(pan() - rests) < 0.5, "it goes on turning"
         page.get_by_label("Number of the new preset").fill("5")
         page.get_by_label("Name of the new preset").fill("<b>gate</b>")
@@ -130,6 +145,7 @@ def test_the_joystick_moves_the_head_and_stops_it(browser: Browser, plaza: Engin
         expect(page.get_by_role("button", name="5: <b>gate</b>", exact=True)).to_have_count(0)
         page.get_by_role("button", name="Resume").click()
         expect(page.locator(".notices")).to_contain_text("follows again")
+        visit.until(FOLLOW_SOMEBODY)
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
@@ -141,6 +157,12 @@ def test_a_phone(browser: Browser, plaza: EngineRun, scheme: str) -> None:
         grounds = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (max(map(int, re.findall(r"\d+", grounds))) < 60) == (scheme == "dark")
         visit.screenshot(f"phone-wall-{scheme}")
+        page.set_viewport_size({"width": 390, "height": 260})
+        below = page.locator('.tile[data-camera="ptz"]')
+        expect(below).to_have_attribute("data-pictures", "false")  # what cannot be seen does not play
+        below.scroll_into_view_if_needed()
+        visit.playing("whep", "ptz")
+        page.set_viewport_size({"width": 390, "height": 844})
         page.get_by_role("link", name="Camera overview").tap()
         visit.playing("whep")
         for place in ("#/camera/ptz", "#/events", "#/charts", "#/health", "#/manage"):
@@ -214,6 +236,14 @@ def test_charts_and_events_fill_by_themselves(browser: Browser, plaza: EngineRun
         visit.go("#/events")
         visit.until("() => document.querySelectorAll('.events li').length >= 1")
         visit.screenshot("events")
+        page.get_by_label("Kind").select_option("appeared")
+        kinds = page.locator(".events li").evaluate_all("all => all.map(each => each.dataset.kind)")
+        assert set(kinds) == {"appeared"}
+        page.get_by_label("Camera").select_option("overview")
+        visit.until(
+            "() => [...document.querySelectorAll('.events li a')].every(a => a.textContent === 'overview')"
+        )
+        page.get_by_label("Camera").select_option("")
         page.locator(".events a").first.click()
         expect(page.locator(".camera-view")).to_be_visible()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Position, expect
@@ -55,6 +57,23 @@ def log_in(visit: Visit, token: str) -> None:
     visit.page.get_by_role("button", name="Log in").click()
 
 
+def prompt_of(visit: Visit, act: Callable[[], None]) -> dict[str, Any]:
+    """What the page asks for when somebody does this, and the engine grants."""
+    with visit.page.expect_response("**/prompt") as answer:
+        act()
+    assert answer.value.ok, answer.value.text()
+    return dict(answer.value.request.post_data_json or {})
+
+
+def drag(visit: Visit, x: float, y: float, right: float, down: float) -> None:
+    mouse = visit.page.mouse
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x + right / 2, y + down / 2)
+    mouse.move(x + right, y + down)
+    mouse.up()
+
+
 def test_a_viewer_sees_and_changes_nothing(browser: Browser, guarded: Guarded) -> None:
     with visiting(browser, guarded.url) as visit:
         page = visit.go("#/camera/cam0")
@@ -93,7 +112,13 @@ def test_a_click_starts_a_track_with_a_mask(browser: Browser, guarded: Guarded) 
         expect(refused).to_be_visible()
         refused.get_by_role("button", name="Switch to “prompt”").click()
         expect(page.get_by_label("Mask mode")).to_have_value("prompt")
-        picture.click(position=corner)
+        asked = prompt_of(visit, lambda: picture.click(position=corner))
+        box = picture.bounding_box()
+        assert box is not None
+        assert asked["points"][0] == pytest.approx(
+            [30 * 1280 / box["width"], 30 * 720 / box["height"], 1], abs=2
+        )
+        assert asked["camera"] == "cam0" and asked["frame"] >= 0
         visit.until("() => document.querySelector('.camera-view').dataset.chosen !== ''")
         number = page.locator(".camera-view").get_attribute("data-chosen")
         row = page.locator(f"tr[data-id='{number}']")
@@ -102,9 +127,18 @@ def test_a_click_starts_a_track_with_a_mask(browser: Browser, guarded: Guarded) 
             "() => Number(document.querySelector('canvas.overlay').dataset.masks) >= 1", timeout_s=100
         )
         visit.screenshot("click-to-track")
+        asked = prompt_of(visit, lambda: picture.click(position=corner, modifiers=["Shift"]))
+        assert asked["points"][0][2] == 0 and asked["object"] == int(number or 0)
+        asked = prompt_of(visit, lambda: drag(visit, box["x"] + 200, box["y"] + 100, 60, 40))
+        scale = 1280 / box["width"]
+        assert asked["box"] == pytest.approx([200 * scale, 100 * scale, 260 * scale, 140 * scale], abs=3)
+        page.locator(f"tr[data-id='{number}'] button").click()
         page.get_by_role("button", name="Protect", exact=True).click()
         expect(page.get_by_role("button", name="Unprotect")).to_be_visible()
         page.get_by_role("button", name="Forget").click()
         expect(page.locator(".notices")).to_contain_text("no longer segmented")
+        page.get_by_label("Frames per second").fill("3")
+        page.get_by_role("button", name="Set", exact=True).click()
+        expect(page.locator(".notices")).to_contain_text("frame rate set")
         page.get_by_label("Mask mode").select_option("off")
         expect(page.locator(".notices")).to_contain_text("masks: off")

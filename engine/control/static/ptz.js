@@ -22,6 +22,8 @@ export class PtzPanel {
     this.zoom = 0;
     this.zoomTimer = 0;
     this.moving = false;
+    /** @type {[number, number] | null} */
+    this.waiting = null;
     this.failed = false;
     this.joystick = new Joystick((across, up) => this.#move(across, up));
     this.state = element("p", { class: "head-state", "aria-live": "polite" });
@@ -117,15 +119,29 @@ export class PtzPanel {
   }
 
   /**
-   * Turning goes on only as long as this is repeated. While an order is under way no other is sent, except the stop.
+   * Turning goes on only as long as this is repeated. One order is under way at a time, so that none overtakes the stop;
+   * what comes meanwhile replaces what waits.
    *
    * @param {number} across  -1..1
    * @param {number} up
    */
   async #move(across, up) {
-    const rests = across === 0 && up === 0 && this.zoom === 0;
-    if (this.moving && !rests) return;
+    this.waiting = [across, up];
+    if (this.moving) return;
     this.moving = true;
+    while (this.waiting) {
+      const [right, high] = this.waiting;
+      this.waiting = null;
+      await this.#send(right, high);
+    }
+    this.moving = false;
+  }
+
+  /**
+   * @param {number} across  -1..1
+   * @param {number} up
+   */
+  async #send(across, up) {
     // Slow in the middle, so that small corrections are possible.
     const speed = (/** @type {number} */ held) => Math.sign(held) * held * held * FASTEST_DEG_S;
     const order = {
@@ -140,8 +156,6 @@ export class PtzPanel {
     } catch (error) {
       if (!this.failed) notice(/** @type {Error} */ (error).message, { error: true });
       this.failed = true;
-    } finally {
-      this.moving = false;
     }
   }
 

@@ -39,7 +39,7 @@ export class Wall {
     const same = wanted.length === this.list.children.length && wanted.every((each, i) => each === this.list.children[i]);
     if (!same) fill(this.list, ...wanted);
     this.list.dataset.count = String(names.length);
-    this.empty.hidden = names.length > 0;
+    this.empty.hidden = names.length > 0 || !this.store.camerasKnown;
     this.store.socket.subscribe(["results", "events", "health"], names.length ? names : null);
     this.#figures();
   }
