@@ -17,7 +17,7 @@ from engine.config.cameras import cameras_from_file, cameras_from_flags, check_c
 from engine.config.files import configs_dir, read_table, unknown_name
 from engine.config.identity import OFF
 from engine.config.links import check_links, links_from_file
-from engine.config.publish import check_publish
+from engine.config.publish import check_live, check_publish
 from engine.config.regions import MOST_REGIONS_OF_RUN
 from engine.config.scenes import expand_scenes
 from engine.config.segment import DETECTOR_AS_SEGMENTER
@@ -88,6 +88,7 @@ def load_run_config(
     check_together(config, origins)
     check_bus(config.bus, origins, variables)
     names = [camera.name for camera in config.cameras]
+    check_live(config.stream, offline=config.offline, where=origins["stream.publish"])
     check_publish(config.stream.publish, names, origins["stream.publish"], variables)
     return LoadedConfig(config, origins)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from engine.config.files import unknown_name
+from engine.config.stream import StreamConfig
 from engine.errors import ConfigError
 from engine.secrets import mask_url, resolve_references
 
@@ -99,6 +100,18 @@ def _what_is_wrong(address: PublishAddress) -> str:
     if address.host and (address.path.strip("/") or scheme.startswith("whip")):
         return ""
     return f"write {scheme}://[USER:PASSWORD@]HOST/PATH"
+
+
+def check_live(config: StreamConfig, *, offline: bool, where: str) -> None:
+    """Raise `ConfigError` where destinations are named in a run that shows nobody anything."""
+    if not config.publish:
+        return
+    if offline:
+        raise ConfigError(
+            f"{where}: an offline run publishes no video; leave out --offline or the destinations"
+        )
+    if not config.enabled:
+        raise ConfigError(f"{where}: nothing is published with stream.enabled = false")
 
 
 def check_publish(

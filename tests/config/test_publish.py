@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from engine.config.publish import SCHEMES, check_publish, publish_address, put_camera_in
+from engine.config.publish import SCHEMES, check_live, check_publish, publish_address, put_camera_in
+from engine.config.stream import StreamConfig
 from engine.errors import ConfigError
 
 ENVIRON = {"KEY": "abc/d@e", "PASSWORD": "p@ss:/word", "ALL": "rtsp://u:p@host/x"}
@@ -65,3 +68,13 @@ def test_several_cameras_need_names() -> None:
         check_publish(["hls:/srv/x"], ["a", "b"], "here", {})
     with pytest.raises(ConfigError, match="named twice"):
         check_publish(["hls:/srv/x", "hls:/srv/x"], ["a"], "here", {})
+
+
+def test_a_run_that_shows_nothing_publishes_nothing() -> None:
+    destinations = StreamConfig(publish=("hls:/srv/x",))
+    check_live(destinations, offline=False, where="here")
+    check_live(StreamConfig(), offline=True, where="here")
+    with pytest.raises(ConfigError, match="an offline run publishes no video"):
+        check_live(destinations, offline=True, where="here")
+    with pytest.raises(ConfigError, match="enabled = false"):
+        check_live(replace(destinations, enabled=False), offline=False, where="here")
