@@ -14,6 +14,7 @@ from pathlib import Path
 from engine import __version__
 from engine.errors import EngineError
 from engine.evaluation.cli import add_masks
+from engine.evaluation.mot_export import add_export
 
 CAMERA_MOTION = ("auto", "flow", "ecc", "pose", "off")
 
@@ -35,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"camring {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_masks(commands)
+    add_export(commands)
     mot = commands.add_parser(
         "mot",
         allow_abbrev=False,

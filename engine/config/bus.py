@@ -108,8 +108,9 @@ def bus_address(url: str, environ: Mapping[str, str] | None = None) -> BusAddres
     `%` and two digits stand for a character; what a variable holds is taken as it is, `@` and `/` in it included.
     """
     shown = mask_url(url)
+    resolved = resolve_references(url, environ)  # what is missing is told with the whole URL masked
     # A variable may hold the whole address.
-    text = resolve_references(url, environ) if url.lstrip().startswith("${") else url
+    text = resolved if url.lstrip().startswith("${") else url
     parts = _split(text, shown)
     if parts.scheme not in DEFAULT_PORTS:
         raise ConfigError(f"{unknown_name(shown, 'scheme', parts.scheme, DEFAULT_PORTS)}")

@@ -1,0 +1,1 @@
+"""The engine's results in the types of other people's libraries."""
