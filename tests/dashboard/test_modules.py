@@ -214,3 +214,41 @@ def test_waiting_between_attempts_grows_to_a_bound(page: Page) -> None:
     waits = run(page, "backoff", body)
     assert all(full / 2 <= wait <= full for wait, full in zip(waits, (100, 200, 400, 800), strict=False))
     assert all(500 <= wait <= 1000 for wait in waits[4:])
+
+
+def test_outputs_are_told_in_words(page: Page) -> None:
+    destination = {
+        "state": "waiting", "reason": "connection refused", "since_s": 3.0, "connections": 1, "reconnects": 2,
+        "packets": 90, "bytes": 9000, "dropped": {"disconnected": 7, "too_slow": 0}, "queue": 4, "lag_ms": 31.4,
+    }  # fmt: skip
+    rendition = {
+        "encoder": "libx264", "reason": "configured", "running": True, "trouble": "", "watched": True,
+        "fps": 14.96, "kbps": 801.2, "dropped": {},
+    }  # fmt: skip
+    health = {
+        "publish": {"gate": {"destinations": {"rtmp://there/live": destination}}},
+        "cameras": {
+            "gate": {
+                "video": {
+                    "renditions": {"clean": rendition, "overlay": {**rendition, "running": False, "watched": False}},
+                    "recording": {"state": "disk full", "trouble": "no room", "file": "", "frames": 5, "dropped": {}},
+                }
+            },
+            "yard": {"video": None},
+        },
+        "bus": {"brokers": {"mqtt://broker": {
+            "state": "connected", "reason": "", "sent": {"events": 3}, "dropped": {}, "queue": {"state": 0},
+            "reconnects": 0,
+        }}},
+        "viewers": {"watching": {"clean": 2}, "skipped": {}},
+        "streams": {"events": {"clients": 0, "sent": 0, "lost": 0}, "results": {"clients": 1, "sent": 9, "lost": 1}},
+    }  # fmt: skip
+    assert run(page, "outputs", "return m.outputRows(a)", health) == [
+        ["gate → rtmp://there/live", "waiting",
+         "connection refused · 90 packets · 2 reconnects · 4 waiting · 31 ms behind · dropped: disconnected 7"],
+        ["gate: recording", "disk full", "no room · 5 frames"],
+        ["gate: clean", "running", "libx264 (configured) · 15.0 fps, 801 kbit/s"],
+        ["mqtt://broker", "connected", "sent: events 3"],
+        ["live video", "running", "watching: clean 2"],
+        ["WebSocket: results", "running", "1 clients, 9 sent, 1 lost"],
+    ]  # fmt: skip

@@ -3,6 +3,7 @@
 
 import { become, element } from "./dom.js";
 import { duration } from "./objects.js";
+import { outputRows } from "./outputs.js";
 
 export class HealthView {
   /** @param {import("./store.js").Store} store */
@@ -71,51 +72,6 @@ function cameraRows(cameras) {
     Object.entries(each.dropped).filter(([, count]) => count).map(([reason, count]) => `${reason} ${count}`).join(", "),
     each.reason,
   ]);
-}
-
-/**
- * What leaves the engine: publishing, recording, buses, viewers. Whatever of it /health has.
- *
- * @param {any} health
- */
-export function outputRows(health) {
-  const rows = [];
-  for (const part of ["publish", "outputs", "recording", "stream", "bus", "video"]) {
-    for (const { path, value } of leaves(part, health[part])) rows.push([path, String(value.state ?? ""), plain(value)]);
-  }
-  for (const [name, camera] of Object.entries(/** @type {Record<string, any>} */ (health.cameras ?? {}))) {
-    for (const part of ["publish", "stream", "recording", "video"]) {
-      for (const { path, value } of leaves(`${name}: ${part}`, camera[part])) {
-        rows.push([path, String(value.state ?? ""), plain(value)]);
-      }
-    }
-  }
-  for (const [name, stream] of Object.entries(/** @type {Record<string, any>} */ (health.streams ?? {}))) {
-    rows.push([`WebSocket ${name}`, stream.clients ? "in use" : "idle", plain(stream)]);
-  }
-  return rows;
-}
-
-/**
- * The parts of a status that say something by themselves: those with a number, text or truth value in them.
- *
- * @param {string} path
- * @param {any} value
- * @returns {Array<{path: string, value: Record<string, any>}>}
- */
-function leaves(path, value) {
-  if (value === null || typeof value !== "object") return [];
-  const own = Object.values(value).some((each) => typeof each !== "object");
-  const inner = Object.entries(value).flatMap(([key, each]) => leaves(`${path} ${key}`, each));
-  return own ? [{ path, value }, ...inner] : inner;
-}
-
-/** @param {Record<string, any>} value */
-function plain(value) {
-  return Object.entries(value)
-    .filter(([key, each]) => key !== "state" && each !== null && each !== "" && typeof each !== "object")
-    .map(([key, each]) => `${key.replaceAll("_", " ")} ${typeof each === "number" ? +each.toFixed(1) : each}`)
-    .join(", ");
 }
 
 /** @param {any} health */
