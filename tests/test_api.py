@@ -82,6 +82,10 @@ def test_objects_are_what_the_file_shows(video: Path) -> None:
     with offline(video, frames=False) as run:
         results = list(run.results(timeout_s=60))
     assert all(result.frame is None for result in results)
+    assert all(result.boxes_xyxy.flags.owndata for result in results), (
+        "no view of memory that is written over"
+    )
+    assert all(result.raw.events.kinds.flags.owndata for result in results)
     seen = [result for result in results if (result.ids > 0).any()]
     assert len(seen) > FRAMES // 3
     last = seen[-1]
@@ -118,7 +122,7 @@ def test_a_killed_worker_does_not_break_the_iteration(video: Path) -> None:
     assert numbers == list(range(FRAMES))
 
 
-def test_leaving_early_leaves_no_process_and_frames_let_go_of() -> None:
+def test_leaving_early_leaves_no_process_and_frames_let_go_of(caplog: pytest.LogCaptureFixture) -> None:
     with Engine.from_profile("m3-cpu", sources=["test://", "b=test://"], infer_model="motion") as run:
         assert run.cameras == ["cam0", "b"]
         results = run.results(["b"], timeout_s=60)
@@ -136,6 +140,7 @@ def test_leaving_early_leaves_no_process_and_frames_let_go_of() -> None:
             run.set_mode("b", "boxess")
     running.append(run.running)
     assert workers() == [] and running == [True, False]
+    assert "api: did not stop" not in caplog.text, "an iteration that was left half way holds nothing up"
     assert kept.y.shape == (720, 1280) and second.frame.released
     run.stop()
 
