@@ -128,3 +128,30 @@ def test_the_end_and_notices_are_no_records(house: House, heard: Heard) -> None:
     publish(house, 3)
     until(lambda: heard.records == [3], "the record")
     assert [frame for frame, _, _ in heard.events] == [3]
+
+
+def test_events_are_kept_also_while_nobody_listens(house: House, heard: Heard) -> None:
+    heard.results_wanted = False
+    publish(house, 1)
+    until(lambda: len(heard.events) == 1, "the event")
+    assert heard.records == [] and not heard.somebody_listens.is_set()
+
+
+def test_a_camera_that_has_gone_is_not_read_and_one_that_has_come_is(house: House) -> None:
+    streams, context = Heard(), house.workers["control"].context
+    shared = SharedWake(context.wake)
+    reader = StreamReader(context, streams, shared.end())
+    streams.somebody_listens.set()
+    without = replace(CONFIG, cameras=(CameraConfig("b", "test://"),))
+    reader.configured(CONFIG, without)
+    thread = threading.Thread(target=reader.run)
+    shared.start()
+    thread.start()
+    publish(house, 1)
+    reader.configured(without, CONFIG)
+    house.wakes["control"].notify()
+    until(lambda: streams.records == [1], "the record, once the camera is back")
+    reader.stop()
+    thread.join(5)
+    shared.stop()
+    assert not any(house.memory("tracks:a").statistics().leased)
