@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.util
+import ipaddress
 import secrets
 import time
 from collections import Counter
@@ -17,8 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote, urlsplit
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
 
 from engine.control.commands import CommandFailed
@@ -98,7 +101,7 @@ class WhepSessions:
     async def begin(self, camera: str, view: str, offer: str, reached_at: str) -> tuple[str, SendingPeer]:
         """A new session: its name, and the peer with the answer. Raises `CommandFailed`.
 
-        reached_at  the address of ours that the viewer knows
+        reached_at  the address of ours that the viewer knows, empty where that is not known
         """
         peers = await _peers()
         if len(self._sessions) >= self._limits.sessions:
@@ -195,10 +198,11 @@ def whep_operations(sessions: WhepSessions, check_camera: Callable[[str], None])
 
     async def view(call: Call) -> Response:
         check_camera(call.camera)
-        server = call.request.scope.get("server") or ("127.0.0.1", 0)
-        name, peer = await sessions.begin(call.camera, call.query.view, _text(call.body), server[0])
+        name, peer = await sessions.begin(
+            call.camera, call.query.view, _text(call.body), _reached_at(call.request)
+        )
         headers = {
-            "Location": f"{call.request.url.path}/{name}",
+            "Location": f"/whep/{quote(call.camera, safe='')}/{name}",
             "ETag": f'"{peer.session}"',
             "Accept-Patch": FRAGMENT,
             "Cache-Control": "no-store",
@@ -270,6 +274,18 @@ def whep_operations(sessions: WhepSessions, check_camera: Callable[[str], None])
             answers={200: Answer("ended")},
         ),
     ]
+
+
+def _reached_at(request: Request) -> str:
+    """The address of ours that the viewer knows; empty where only a proxy on this machine knows one."""
+    server: str = (request.scope.get("server") or ("127.0.0.1", 0))[0]
+    host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    if not ipaddress.ip_address(server).is_loopback or host == "localhost":
+        return server
+    try:
+        return server if ipaddress.ip_address(host).is_loopback else ""
+    except ValueError:
+        return ""
 
 
 def _text(body: bytes) -> str:

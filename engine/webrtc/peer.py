@@ -339,8 +339,11 @@ def _gathering(gather: _Gather, addresses: list[str]) -> _Gather:
 def addresses_for(reached_at: str) -> list[str]:
     """The candidates to offer to whoever has reached us at this address, which comes first.
 
-    Who came over the loopback is on this machine, where nothing but the loopback is needed.
+    Who came over the loopback is on this machine, where nothing but the loopback is needed. Where it is not known
+    (empty) all addresses are offered but those of the loopback.
     """
+    if not reached_at:
+        return get_host_addresses(use_ipv4=True, use_ipv6=True)[:MOST_ADDRESSES]
     address = ipaddress.ip_address(reached_at)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped

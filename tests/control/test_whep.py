@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from itertools import pairwise
+from urllib.parse import quote
 
 import httpx
 import pytest
+from starlette.requests import Request
 
-from engine.control.whep import WhepLimits
+from engine.control.whep import WhepLimits, _reached_at
 from tests.control.live_server import LiveServer, live_server, viewer, wait_for
 
 SDP = {"Content-Type": "application/sdp"}
@@ -230,6 +232,37 @@ def test_requests_that_are_refused(server: LiveServer) -> None:
         assert client.get("/whep/gate").status_code == 405
         page = client.post("/whep/gate", content="v=0", headers={**SDP, "Origin": "http://elsewhere"})
         assert page.status_code == 403
+
+
+def test_a_camera_may_be_called_anything() -> None:
+    async def watch(server: LiveServer) -> None:
+        async with (
+            viewer(f"{server.url}/whep/{quote('tür 1', safe='')}") as each,
+            httpx.AsyncClient(base_url=server.url) as client,
+        ):
+            await each.until_seen(5)
+            assert each.location.startswith("/whep/t%C3%BCr%201/")
+            assert (await client.delete(each.location)).status_code == 200
+
+    with live_server("tür 1") as server:
+        asyncio.run(watch(server))
+
+
+@pytest.mark.parametrize(
+    ("server", "host", "reached_at"),
+    [
+        ("127.0.0.1", "127.0.0.1:8080", "127.0.0.1"),
+        ("127.0.0.1", "localhost:8080", "127.0.0.1"),
+        ("::1", "[::1]:8080", "::1"),
+        ("127.0.0.1", "cameras.example", ""),
+        ("127.0.0.1", "192.0.2.7", ""),
+        ("192.0.2.7", "cameras.example", "192.0.2.7"),
+        ("127.0.0.1", "", ""),
+    ],
+)
+def test_which_address_the_viewer_knows(server: str, host: str, reached_at: str) -> None:
+    scope = {"type": "http", "server": (server, 8080), "headers": [(b"host", host.encode())]}
+    assert _reached_at(Request(scope)) == reached_at
 
 
 def test_a_worker_that_does_not_encode_says_why(server: LiveServer) -> None:

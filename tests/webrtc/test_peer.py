@@ -28,6 +28,13 @@ def test_others_are_offered_first_the_address_that_they_know() -> None:
     assert not [each for each in found if each.startswith("127.")]
 
 
+def test_behind_a_proxy_all_addresses_but_the_loopback_are_offered() -> None:
+    assert (
+        addresses_for("")
+        == [each for each in addresses_for("192.0.2.77") if each != "192.0.2.77"][:MOST_ADDRESSES]
+    )
+
+
 def test_an_offer_of_ours_names_h264_and_the_chosen_addresses_only() -> None:
     async def test() -> None:
         closed: list[str] = []
