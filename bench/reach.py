@@ -180,6 +180,8 @@ GOALS = (
     Goal("every fault of a simulated camera while it follows somebody", "no crash, right state, well again in ≤ 3 s",
          "ptz-faults", said("faults")),
     Goal("metadata and video in the dashboard", "same frame (± 1)", "dashboard-sync", dashboard_in_step),
+    Goal("RTMP and RTSP server killed and restarted 20 ×, HLS disk full", "recovers alone, nothing else slows",
+         "publish-faults", said("faults")),
     Goal("on a GPU: NV12 to tensor kernel", "≥ 80 % of copy bandwidth", "gpu", share_of_copy_bandwidth),
 )  # fmt: skip
 
