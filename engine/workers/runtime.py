@@ -176,6 +176,7 @@ class Context:
         except EngineError as refused:
             self.past, self.config, self._regions, error = past, before, regions, str(refused)
         self._let_go_of_others()
+        self.publish_status()  # who looks after the change sees what came of it
         self.send("configured", revision=message["revision"], error=error)
 
     def _forget_predecessor(self) -> None:
