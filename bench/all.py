@@ -136,6 +136,9 @@ def benchmarks(data: Path) -> list[Benchmark]:
                   ("bench.gallery_soak",), minutes=3),
         Benchmark("events", "Cost of events in a frame, memory under churn", "none asked for",
                   ("bench.events",), minutes=2),
+        Benchmark("bus", "Message brokers", "one that is frozen, killed or away for an hour slows nothing, and takes "
+                  "bounded memory",
+                  ("bench.bus",), minutes=2),
         Benchmark("segment-live", "Masks on a live stream", "5 masked frames/s with SAM2.1-tiny, 12 with EdgeTAM; "
                   "detection lags 1.15 times as long at most; a prompt is answered within a keyframe and 100 ms",
                   ("bench.segment_live",), minutes=4),
