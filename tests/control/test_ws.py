@@ -175,6 +175,7 @@ def test_who_does_not_read_is_told_so_in_the_close_frame_and_counted(served: Ser
             time.sleep(0.02)
         reader.join(5)
         assert len(received) == 40, "others get everything meanwhile"
+        time.sleep(1.0)  # it does not wake up at once: the reason waits for it behind what it has not read
         with pytest.raises(ConnectionClosed) as caught:
             while True:
                 stuck.recv(timeout=5)
