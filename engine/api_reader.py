@@ -16,43 +16,18 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
+from engine.api_context import CallerContext
 from engine.api_results import Frame, Result, own, own_events
-from engine.clock import SystemClock
 from engine.config import RunConfig
 from engine.errors import CommandError, CommandTimeout
 from engine.topology import FRAMES_OF_PROGRAM, pool_of_outputs
 from engine.types import FrameFlag, FrameMeta, FrameNv12, ResultMeta
 from engine.workers.results import result_in
-from engine.workers.runtime import Context
 from ipc.channel import Channel, ChannelClosed, Message
 from ipc.notify import Notifier
 from ipc.pool import Lease
 
 _TEND_S = 0.25
-
-
-class CallerContext(Context):
-    """A worker's view of the run, in a process that does not belong to the engine: it never ends that process."""
-
-    def __init__(self, channel: Channel, start: Message, wake: Notifier) -> None:
-        super().__init__(channel, start, wake, SystemClock())
-        self.hosted = True  # memory and processor time are the program's, and not told
-        self.stop_grace_s = None
-        self.hung_up = False
-
-    def listen(self) -> None:
-        """Receive messages until the supervisor hangs up, or we do."""
-        while True:
-            try:
-                message, descriptors = self._channel.receive()
-            except ChannelClosed:
-                self.hung_up = True
-                self.wake.notify()
-                return
-            if message["type"] == "answer":
-                self.on_answer(message)
-            else:
-                self.deliver(message, descriptors)
 
 
 @dataclass

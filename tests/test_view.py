@@ -23,8 +23,9 @@ from engine.api import Engine
 from engine.config.overlay import OVERLAY_STYLES
 from engine.errors import CommandError, ConfigError, ViewerError
 from engine.types import ColourMatrix
-from engine.view_app import HELP, Viewer, fitted, in_picture
+from engine.view_app import HELP, Viewer
 from engine.view_feed import Picture, PictureFeed, RunFeed
+from engine.view_places import fitted, in_picture
 from engine.view_remote import Server, nv12_of
 from engine.view_window import Key, Mouse, Quit, Window
 from tests.outputs.results import make_frame
