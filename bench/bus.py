@@ -64,7 +64,10 @@ def hour_away(cameras: int) -> tuple[float, int, float]:
             Message(Topic(PREFIX, RESULTS, str(camera)), bytes(bytearray(RECORD)))
             for camera in range(cameras)
             for _ in range(25)
-        ] + [Message(Topic(PREFIX, EVENTS, "gate"), bytes(bytearray(EVENT)), lasting=True)] * cameras
+        ] + [
+            Message(Topic(PREFIX, EVENTS, str(camera)), bytes(bytearray(EVENT)), lasting=True)
+            for camera in range(cameras)
+        ]
         start = time.perf_counter_ns()
         for message in messages:
             outbox.put(message)
