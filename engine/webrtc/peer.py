@@ -35,7 +35,7 @@ from aiortc.rtp import (
     RtcpSourceInfo,
     RtcpSrPacket,
 )
-from aiortc.sdp import candidate_from_sdp
+from aiortc.sdp import SessionDescription, candidate_from_sdp
 
 from engine.errors import WebRtcError
 from engine.types.packet import Packet
@@ -50,7 +50,7 @@ MOST_CHANNEL_BYTES = 64 * 1024
 MOST_ADDRESSES = 8
 REPORT_INTERVAL_S = 1.0
 _NTP_EPOCH_S = 2_208_988_800
-_MALFORMED = (ValueError, IndexError, KeyError, AttributeError, TypeError, AssertionError)
+_MALFORMED = (ValueError, IndexError, KeyError, AttributeError, TypeError, AssertionError, StopIteration)
 """What aiortc's parser raises, depending on what is wrong with a description."""
 _Gather = Callable[..., Coroutine[Any, Any, list[Candidate]]]
 
@@ -151,9 +151,10 @@ class SendingPeer:
 
     async def answer(self, offer: str) -> str:
         """Our answer to a peer's offer, with all our candidates. Raises `WebRtcError`, one line of what is wrong."""
+        offer = without_hidden_candidates(offer)
         try:
-            description = RTCSessionDescription(without_hidden_candidates(offer), "offer")
-            await self._connection.setRemoteDescription(description)
+            _check_description(offer)
+            await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
             if self._transceiver.mid is None:
                 raise WebRtcError("the offer has no video; offer to receive one (recvonly)")
             for transceiver in self._connection.getTransceivers():
@@ -179,10 +180,10 @@ class SendingPeer:
 
     async def accept(self, answer: str) -> None:
         """Take the server's answer to our offer. Raises `WebRtcError`."""
+        answer = without_hidden_candidates(answer)
         try:
-            await self._connection.setRemoteDescription(
-                RTCSessionDescription(without_hidden_candidates(answer), "answer")
-            )
+            _check_description(answer)
+            await self._connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         except OperationError:
             raise WebRtcError("the answer has no H.264 for the video") from None
         except (InvalidAccessError, InvalidStateError, *_MALFORMED) as error:
@@ -327,6 +328,24 @@ class SendingPeer:
         if not self._closed:
             self._closed = True
             self._on_closed(reason)
+
+
+def _check_description(text: str) -> None:
+    """What aiortc takes for granted: raises `ValueError` before it has begun to act on a description without it."""
+    description = SessionDescription.parse(text)
+    names = [media.rtp.muxId for media in description.media]
+    together = [set(group.items) for group in description.group if group.semantic == "BUNDLE"]
+    if len(set(names)) != len(names) or not all(names):
+        raise ValueError("every medium needs an a=mid of its own")
+    if together[:1] != [set(names)] and (together or len(names) > 1):
+        raise ValueError("all media must be in one BUNDLE group")
+    for media in description.media:
+        if media.kind not in ("audio", "video", "application"):
+            raise ValueError(f"a medium that WebRTC does not know: {media.kind!r}")
+        if media.dtls is None or not media.dtls.fingerprints:
+            raise ValueError("a=fingerprint is missing")
+        if media.ice is None or not (media.ice.usernameFragment and media.ice.password):
+            raise ValueError("a=ice-ufrag and a=ice-pwd are missing")
 
 
 def _gathering(gather: _Gather, addresses: list[str]) -> _Gather:

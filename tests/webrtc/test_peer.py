@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from random import Random
 
 import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection
 
 from engine.errors import WebRtcError
 from engine.webrtc.peer import MOST_ADDRESSES, SendingPeer, addresses_for
@@ -66,5 +69,69 @@ def test_two_peers_on_one_loop_are_answered_with_the_loopback() -> None:
             await two.answer(await one.offer())
         await one.close()
         await two.close()
+
+    asyncio.run(test())
+
+
+def browsers_offer() -> str:
+    """An offer as browsers make it: audio, video and data in one bundle."""
+
+    async def make() -> str:
+        peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        peer.addTransceiver("audio", direction="recvonly")
+        peer.addTransceiver("video", direction="recvonly")
+        peer.createDataChannel("frames")
+        await peer.setLocalDescription(await peer.createOffer())
+        offer: str = peer.localDescription.sdp
+        await peer.close()
+        return offer
+
+    return asyncio.run(make())
+
+
+OFFER = browsers_offer()
+
+
+def test_what_else_is_offered_is_inactive() -> None:
+    async def test() -> None:
+        peer = make_peer([])
+        answer = await peer.answer(OFFER)
+        directions = re.findall(r"^a=(sendonly|inactive|recvonly|sendrecv)", answer, re.MULTILINE)
+        assert directions == ["inactive", "sendonly"]
+        assert "m=application" in answer
+        await peer.close()
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_damaged_offers_are_refused_or_answered_and_leave_nothing_behind(seed: int) -> None:
+    random = Random(seed)
+    lines = OFFER.split("\r\n")
+    for _ in range(random.randint(1, 4)):
+        at = random.randrange(len(lines))
+        damage = random.choice(["drop", "repeat", "cut", "change"])
+        if damage == "drop":
+            del lines[at]
+        elif damage == "repeat":
+            lines.insert(at, random.choice(lines))
+        elif damage == "cut":
+            lines[at] = lines[at][: random.randrange(len(lines[at]) + 1)]
+        else:
+            lines[at] = lines[at].replace(
+                random.choice("aeio0123:= "), random.choice(["", "-1", "9" * 20, "\x00", "é"])
+            )
+
+    async def test() -> None:
+        troubles: list[dict[str, object]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: troubles.append(context))
+        peer = make_peer([])
+        try:
+            assert (await peer.answer("\r\n".join(lines))).startswith("v=0")
+        except WebRtcError as error:
+            assert "\n" not in str(error)
+        await peer.close()
+        await asyncio.sleep(0)
+        assert troubles == []
 
     asyncio.run(test())
