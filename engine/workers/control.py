@@ -10,12 +10,13 @@ import orjson
 from engine.config import RunConfig
 from engine.control.app import create_app
 from engine.control.commands import Commands
-from engine.control.security import read_security
+from engine.control.security import Security, read_security
 from engine.control.server import ControlServer
 from engine.control.status import EngineStatus
 from engine.control.stream import StreamLimits, Streams
 from engine.control.video import VideoHub
 from engine.control.video_routes import LiveVideo
+from engine.errors import ConfigError
 from engine.workers.control_streams import StreamReader
 from engine.workers.control_video import VideoReader
 from engine.workers.control_wake import SharedWake
@@ -98,7 +99,9 @@ def run(context: Context) -> None:
         )
 
     context.before_status = tell
-    security = read_security(settings)
+    security = security_of(context)
+    if security is None:
+        return
     (listening_fd,) = context.descriptors
     readers.start()
     try:
@@ -107,6 +110,29 @@ def run(context: Context) -> None:
         server.run(tick)
     finally:
         readers.stop()
+
+
+def security_of(context: Context) -> Security | None:
+    """What protects the HTTP side; None when told to stop. Raises `ConfigError` at the start of a run.
+
+    Where a file has become wrong since, nobody is let in until it is right again, and the run goes on.
+    """
+    told = ""
+    while not context.stopping:
+        try:
+            security = read_security(context.config.control)
+        except ConfigError as error:
+            if context.incarnation == 0:
+                raise
+            if str(error) != told:
+                told = str(error)
+                context.log("error", f"{error}; nobody is answered until this is right again")
+            context.status["degraded"] = [told]
+            context.wait(0.25)
+        else:
+            context.status.pop("degraded", None)
+            return security
+    return None
 
 
 def cameras_with_video(context: Context) -> list[str]:

@@ -7,18 +7,24 @@ import socket
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import orjson
 import pytest
 
 from engine.config import CameraConfig, RunConfig
+from engine.control.roles import Role
+from engine.control.security import Security
 from engine.control.status import EngineStatus
+from engine.control.tokens import new_token
+from engine.errors import ConfigError
 from engine.workers import control
 from engine.workers.control import NewestStatus
 from engine.workers.feed import layout_to_json
 from ipc.pool import PoolLayout, PoolMemory, Producer
 from tests.control.statuses import make_status
-from tests.workers.house import House, Worker
+from tests.workers.house import House, Worker, until
 
 CONFIG = RunConfig("m3-cpu", (CameraConfig("a", "test://"),))
 
@@ -104,3 +110,23 @@ def test_it_answers_until_told_to_stop(worker: Worker, run_status: RunStatus) ->
     worker.send({"type": "stop"})
     thread.join(20)
     assert not thread.is_alive() and answers == [5.0, 6.0]
+
+
+def test_a_file_of_tokens_that_becomes_wrong_while_the_engine_runs_ends_nothing(
+    open_house: Callable[[RunConfig], House], tmp_path: Path
+) -> None:
+    path = tmp_path / "tokens"
+    path.write_text("admin:ann")
+    path.chmod(0o600)
+    config = replace(CONFIG, control=replace(CONFIG.control, tokens=str(path)))
+    context = open_house(config).start("control").context
+    with pytest.raises(ConfigError, match="after the name comes the SHA-256"):
+        control.security_of(context)
+    context.incarnation = 1
+    found: list[Security | None] = []
+    thread = threading.Thread(target=lambda: found.append(control.security_of(context)))
+    thread.start()
+    until(lambda: "degraded" in context.status, "the reason")
+    path.write_text(new_token(Role.ADMIN, "ann")[1].line)
+    thread.join(5)
+    assert found[0] is not None and found[0].login_required and "degraded" not in context.status
