@@ -469,6 +469,21 @@ def test_an_encoder_that_fails_is_counted_said_and_tried_again(
     assert packets[3].meta.flags == PacketFlag.KEYFRAME | PacketFlag.DISCONTINUITY
 
 
+def test_where_the_encoder_in_hardware_fails_the_cpu_takes_over(stage_for: Callable[..., Stage]) -> None:
+    """Consumer cards encode a few streams and no more, whatever a probe has said."""
+    stage = stage_for(overlay=False)
+    for video in stage.live.video.values():
+        if "libx264" not in encode.available_encoders() or "h264_v4l2m2m" not in encode.available_encoders():
+            pytest.skip("this build of FFmpeg has not both encoders")
+        video.configure(replace(video.settings, name="h264_v4l2m2m"), "encodes in hardware", "auto")
+    stage.show(60, wants=("clean",))
+    told = stage.status()
+    clean = told["video"]["renditions"]["clean"]
+    assert clean["encoder"] == "libx264" and "h264_v4l2m2m does not start here" in clean["reason"]
+    assert clean["dropped"] == {"encoder_failed": 50} and len(stage.of(Rendition.CLEAN)) == 10
+    assert told["degraded"] == []
+
+
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
@@ -528,7 +543,7 @@ def test_a_snapshot_without_any_picture_says_so(stage_for: Callable[..., Stage])
 
 
 def test_viewers_see_no_signal_and_the_file_does_not(stage: Stage, tmp_path: Path) -> None:
-    wants = ("overlay", "clean")
+    wants = ("overlay", "clean", "clean_jpeg")
     stage.show(20, wants=wants)
     stage.wait(2.75, wants=wants)
     assert len(stage.of(Rendition.CLEAN)) == 20, "too early"
@@ -546,6 +561,9 @@ def test_viewers_see_no_signal_and_the_file_does_not(stage: Stage, tmp_path: Pat
     back = stage.of(Rendition.CLEAN)[before:]
     assert len(back) == 10 and back[0].meta.keyframe and not back[0].meta.flags & PacketFlag.NO_SIGNAL
     assert stage.status()["video"]["no_signal"] is False
+    jpegs = stage.of(Rendition.CLEAN_JPEG)
+    assert (np.diff([packet.meta.captured_ns for packet in jpegs]) > 0).all()
+    assert sum(bool(packet.meta.flags & PacketFlag.NO_SIGNAL) for packet in jpegs) >= 8
     frames = decoded(stage.of(Rendition.OVERLAY))
     bright, dark = grey(frames[19]).mean(), grey(frames[25]).mean()
     assert dark < 0.6 * bright and grey(frames[25]).max() > 180, "neither darkened nor written on"
