@@ -153,7 +153,7 @@ def show(found: dict[str, Any]) -> None:
         )
     )
     print()
-    spans = [
+    spans: list[tuple[object, ...]] = [
         (name, len(took), f"{statistics.median(took):.2f} s", f"{max(took):.2f} s")
         for name, took in found["took_s"].items()
     ]

@@ -167,7 +167,8 @@ class Supervisor:
         duration_s = self.config.duration_s
         if duration_s is not None and now_ns - self.started_ns >= duration_s * 1e9:
             self._stop_reason = self._stop_reason or f"--duration {duration_s:g} s is over"
-        if self.cameras and not self.changes.busy and all(camera.done for camera in self.cameras.values()):
+        changing = self.changes.busy or self.changes.by_hand or not self.cameras
+        if not changing and all(camera.done for camera in self.cameras.values()):
             self._stop_reason = self._stop_reason or "every source has ended"
 
     def _host(self, process: WorkerProcess) -> WorkerProcess | None:

@@ -68,10 +68,14 @@ class _Telling:
 
 
 class LiveChanges:
-    """See the module. Belongs to the supervisor's loop."""
+    """See the module. Belongs to the supervisor's loop.
+
+    by_hand  cameras have been added or removed: whoever did that says when the run is over
+    """
 
     def __init__(self, run: Supervisor) -> None:
         self._run = run
+        self.by_hand = False
         self._queue: deque[tuple[Callable[[], Result], Answer]] = deque()
         self._current: tuple[Result, Answer] | None = None
         self._telling = _Telling()
@@ -168,8 +172,8 @@ class LiveChanges:
         """Start stopped cameras again. Raises `Refused` where a source cannot be read; that camera stays stopped."""
         decoders = {name: self._run.processes[f"decode:{name}"] for name in names}
         for name, process in decoders.items():
-            self._run.cameras[name].stopped = False
             self._start_again(process)
+            self._run.cameras[name].stopped = False
         yield from self._until(lambda: all(map(_has_shown, decoders.values())), TRIAL_S)
         failed = {name: process for name, process in decoders.items() if _has_failed(process)}
         for process in decoders.values():
@@ -253,6 +257,7 @@ class LiveChanges:
         """The run's own books."""
         run, cameras = self._run, cameras_of(after)
         before, run.config = cameras_of(run.config), after
+        self.by_hand = self.by_hand or bool(plan.added or plan.removed)
         for name in plan.removed:
             self._remember(name)
             del run.cameras[name]
@@ -368,10 +373,14 @@ class LiveChanges:
 
     def _start_again(self, process: WorkerProcess) -> None:
         """On trial, and not counted as a restart after a death."""
+        if process.pid is not None:  # a thread that is stuck
+            self._run.cameras[process.spec.camera].stopped = True
+            raise Refused(
+                f"{process.name} has not ended yet: it hangs in its source; try again", "unavailable"
+            )
         process.wanted, process.on_trial = True, True
         process.ordered += 1
-        if process.pid is None:
-            self._run.start(process)
+        self._run.start(process)
 
     def _until(self, condition: Callable[[], bool], patience_s: float) -> Generator[None, None, bool]:
         """Wait for something, so long; whether it has come."""

@@ -185,7 +185,7 @@ def test_a_first_head_brings_its_process_and_the_last_one_takes_it_away() -> Non
 
 def test_other_settings_of_a_head_concern_that_alone() -> None:
     plan = plan_change(changed(ptz=head()), changed(ptz=head(port=81)))
-    assert plan.restarts == plan.starts == plan.stops == () and "ptz" in plan.told
+    assert plan.restarts == () and plan.starts == () and plan.stops == () and "ptz" in plan.told
 
 
 def test_links_alone_are_told() -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import pytest
 
 from tests.e2e.engine import EngineRun, clip, model, until
@@ -142,6 +143,28 @@ def test_a_run_begins_with_nothing_and_goes_on_with_nothing(engine_run: Start) -
     done(run, "POST", "/cameras", {"name": "a", "source": "test://"})
     has_results(run, "a")
     assert run.stop() == 0, run.text()
+
+
+def test_files_of_a_camera_that_goes_are_finished_and_gone_on_with(engine_run: Start, tmp_path: Path) -> None:
+    picture = "test://?width=320&height=240"
+    run = engine_run("--source", f"a={picture}", "--model", "motion")
+    has_results(run, "a")
+    for part in (1, 2):
+        done(run, "POST", "/cameras", {"name": "guest", "source": picture})
+        has_results(run, "guest")
+        done(run, "DELETE", "/cameras/guest")
+        assert "stream:guest" not in pids(run)
+        pictures = [len(frames_of(path)) for path in sorted(run.out.glob("guest*.mp4"))]
+        assert len(pictures) == part and min(pictures) >= 5, "every part plays to its end"
+    numbers = [line["frame"] for line in run.lines("guest")]
+    assert numbers == sorted(set(numbers)) and len(numbers) >= sum(pictures)
+    assert run.stop() == 0, run.text()
+
+
+def frames_of(path: Path) -> list[av.VideoFrame]:
+    """The pictures of a file that can be read to its end."""
+    with av.open(str(path)) as container:
+        return list(container.decode(video=0))
 
 
 def test_thirty_changes_in_a_row_leave_nothing_behind(engine_run: Start) -> None:
