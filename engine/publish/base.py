@@ -47,6 +47,10 @@ class Destination:
         return publish_address(self.url)
 
 
+GOODBYE_S = 0.2
+"""How long a sink may take to say goodbye to its server."""
+
+
 class Sink(ABC):
     """One connection, or one folder, that is written from `open` to `close`. Used by one thread, but for `interrupt`.
 

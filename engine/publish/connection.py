@@ -82,6 +82,13 @@ class Connection:
         except OSError as error:
             raise self._failed("no answer", error) from None
 
+    def hurry(self, timeout_s: float) -> None:
+        """Wait no longer than this from now on: for what need not succeed."""
+        self.timeout_s = timeout_s
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.settimeout(timeout_s)
+
     def deadline_s(self) -> float:
         """Until when an exchange that begins now may last."""
         return time.monotonic() + self.timeout_s

@@ -17,8 +17,9 @@ from engine.publish.outbox import Outbox
 from engine.publish.retry import DeliveryState, RetryPolicy, Uniform
 from engine.types.packet import Packet, PacketFlag
 
-STUCK_S = 30.0
-"""No call of a sink lasts so long: each of its waits is bounded, unless a disk or a library hangs."""
+STUCK_S = 120.0
+"""No call of a sink lasts so long: each of its waits is bounded, unless a disk or a library hangs. The longest that is
+well is a name that no name server answers for: up to a minute."""
 IDLE_S = 10.0
 """Silence of the encoder after which a connection is closed: servers end silent sessions by themselves."""
 _POLL_S = 0.5

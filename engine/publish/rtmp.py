@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from engine.errors import PublishError, PublishRefused, PublishUnreachable
 from engine.publish import amf0
-from engine.publish.base import Destination, Sink, serves
+from engine.publish.base import GOODBYE_S, Destination, Sink, serves
 from engine.publish.connection import Connection
 from engine.publish.h264 import ParameterSets, length_prefixed, picture_units
 from engine.publish.rtmp_messages import (
@@ -95,7 +95,7 @@ class RtmpSink(Sink):
     def close(self) -> None:
         """Say goodbye in what room there is, and hang up."""
         if self._stream:
-            self._connection.timeout_s = 0.2
+            self._connection.hurry(GOODBYE_S)
             with suppress(PublishUnreachable):  # then it need not be told
                 self._command("FCUnpublish", 6.0, None, self._key)
                 self._command("deleteStream", 7.0, None, float(self._stream))

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from engine.errors import PtzBusy, PtzLocked, PublishError, PublishRefused, PublishUnreachable
 from engine.lockout import Governor, Permit
-from engine.publish.base import Destination, Sink, serves
+from engine.publish.base import GOODBYE_S, Destination, Sink, serves
 from engine.publish.connection import Connection
 from engine.publish.h264 import DELIMITER, ParameterSets, kind_of, nal_units
 from engine.publish.rtsp_messages import FORBIDDEN, UNAUTHORIZED, Answer, Login, RtspLink, ntp_time
@@ -46,6 +46,7 @@ class RtspSink(Sink):
         self._time_offset = secrets.randbits(32)
         self._packets = self._octets = 0
         self._asked: tuple[int, float] | None = None
+        self._answers = False
         self._alive_due_s = 0.0
 
     def open(self, first: Packet) -> None:
@@ -101,7 +102,7 @@ class RtspSink(Sink):
     def close(self) -> None:
         """Say goodbye in what room there is, and hang up."""
         if self._session:
-            self._connection.timeout_s = 0.2
+            self._connection.hurry(GOODBYE_S)
             with suppress(PublishError):  # then it need not be told
                 self._link.ask("TEARDOWN", self._url, {"Session": self._session})
             self._session = ""
@@ -128,12 +129,12 @@ class RtspSink(Sink):
         raise PublishError(line)
 
     def _keep_alive(self, wall_ns: int, rtp_time: int) -> None:
-        """A server that does not answer has stopped, though its system still takes data."""
+        """A server that answered before and does so no more has stopped, though its system still takes data."""
         now_s = time.monotonic()
         if self._asked is not None and self._link.answered >= self._asked[0]:
-            self._asked = None
+            self._asked, self._answers = None, True
         if self._asked is not None:
-            if now_s - self._asked[1] > self.timeout_s:
+            if self._answers and now_s - self._asked[1] > self.timeout_s:
                 raise PublishUnreachable(
                     f"publish {self._connection.label}: the server has not answered for {self.timeout_s:g} s"
                 )

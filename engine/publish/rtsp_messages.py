@@ -56,6 +56,7 @@ class RtspLink:
         self._connection = connection
         self._login = login
         self._challenge: tuple[str, dict[str, str]] | None = None
+        self._proofs = 0
 
     def ask(self, method: str, url: str, headers: dict[str, str], body: str = "") -> Answer:
         """Send a request and wait for its answer; once more with user and password where the server wants that.
@@ -75,7 +76,9 @@ class RtspLink:
         lines = [f"{method} {url} RTSP/1.0", f"CSeq: {self.sent}", "User-Agent: camring"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if self._challenge and self._login:
-            lines.append(f"Authorization: {_authorization(self._challenge, self._login, method, url)}")
+            lines.append(
+                f"Authorization: {self._authorization(self._login, *self._challenge, (method, url))}"
+            )
         if body:
             lines.append(f"Content-Length: {len(body.encode())}")
         self._connection.send("\r\n".join([*lines, "", body]).encode())
@@ -87,6 +90,26 @@ class RtspLink:
             pass
         while self._take_answer() is not None:
             pass
+
+    def _authorization(
+        self, login: Login, kind: str, challenge: dict[str, str], action: tuple[str, str]
+    ) -> str:
+        if kind == "basic":
+            return "Basic " + base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
+        self._proofs += 1
+        ours = secrets.token_hex(8)
+        values = {"username": login.user} | {
+            name: challenge[name] for name in ("realm", "nonce", "opaque") if name in challenge
+        }
+        values |= {
+            "uri": action[1],
+            "response": digest_response(login, challenge, action, self._proofs, ours),
+        }
+        plain = ""
+        if _offers_auth(challenge):
+            values["cnonce"] = ours
+            plain = f", qop=auth, nc={self._proofs:08x}"
+        return "Digest " + ", ".join(f'{name}="{value}"' for name, value in values.items()) + plain
 
     def _exchange(self, method: str, url: str, headers: dict[str, str], body: str) -> Answer:
         number = self.send(method, url, headers, body)
@@ -153,26 +176,22 @@ def _strongest(challenges: list[str]) -> tuple[str, dict[str, str]]:
     return next(iter(digests), ("basic", {}))
 
 
-def _authorization(challenge: tuple[str, dict[str, str]], login: Login, method: str, url: str) -> str:
-    kind, fields = challenge
-    if kind == "basic":
-        token = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
-        return f"Basic {token}"
-    realm, nonce = fields.get("realm", ""), fields.get("nonce", "")
-    secret = _md5(f"{login.user}:{realm}:{login.password}")
-    action = _md5(f"{method}:{url}")
-    values = {"username": login.user, "realm": realm, "nonce": nonce, "uri": url}
-    plain = ""
-    if "auth" in fields.get("qop", "").replace(" ", "").split(","):
-        ours = secrets.token_hex(8)
-        values["response"] = _md5(f"{secret}:{nonce}:00000001:{ours}:auth:{action}")
-        values["cnonce"] = ours
-        plain = ", qop=auth, nc=00000001"
-    else:
-        values["response"] = _md5(f"{secret}:{nonce}:{action}")
-    if "opaque" in fields:
-        values["opaque"] = fields["opaque"]
-    return "Digest " + ", ".join(f'{name}="{value}"' for name, value in values.items()) + plain
+def digest_response(
+    login: Login, challenge: dict[str, str], action: tuple[str, str], count: int, ours: str
+) -> str:
+    """The proof of knowing the password for one request (RFC 7616, section 3.4.1, MD5).
+
+    action       method and URL
+    count, ours  number of the request under this nonce, and a nonce of ours; used where the server offers `qop=auth`
+    """
+    realm, nonce = challenge.get("realm", ""), challenge.get("nonce", "")
+    secret, asked = _md5(f"{login.user}:{realm}:{login.password}"), _md5(":".join(action))
+    middle = f"{nonce}:{count:08x}:{ours}:auth" if _offers_auth(challenge) else nonce
+    return _md5(f"{secret}:{middle}:{asked}")
+
+
+def _offers_auth(challenge: dict[str, str]) -> bool:
+    return "auth" in challenge.get("qop", "").replace(" ", "").split(",")
 
 
 def _md5(text: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import PublishError, PublishRefused, PublishUnreachable
 from engine.publish.rtsp import MOST_PAYLOAD_BYTES, payloads_of
-from engine.publish.rtsp_messages import ntp_time
+from engine.publish.rtsp_messages import Login, digest_response, ntp_time
 from tests.peers.media_servers import RtspRecorder
 from tests.publish.conftest import PacketMaker, probe
 from tests.publish.test_rtmp import publish, wait_for
@@ -65,7 +65,7 @@ def test_a_path_that_there_is_not(rtsp_recorder: RtspRecorder, encoded: PacketMa
 
 def test_servers_that_are_gone_or_frozen(rtsp_recorder: RtspRecorder, encoded: PacketMaker) -> None:
     packets = encoded(200)
-    sink = publish(rtsp_recorder.url(), packets[:25], timeout_s=0.5)
+    sink = publish(rtsp_recorder.url(), packets[:25], pause_s=0.02, timeout_s=0.5)
     rtsp_recorder.freeze()
     started_s = time.monotonic()
     with pytest.raises(PublishUnreachable, match="has not answered"):
@@ -95,6 +95,16 @@ def test_fragmentation_units() -> None:
     assert all(len(payload) <= MOST_PAYLOAD_BYTES and payload[0] == 0x7C for payload in payloads)
     assert [payload[1] for payload in payloads] == [0x85, 0x05, 0x45]
     assert b"\x65" + b"".join(payload[2:] for payload in payloads) == large
+
+
+def test_proof_of_a_password() -> None:
+    """The example of RFC 2617, section 3.5, and the same without `qop` as in RFC 2069."""
+    login = Login("Mufasa", "Circle Of Life")
+    challenge = {"realm": "testrealm@host.com", "nonce": "dcd98b7102dd2f0e8b11d0f600bfb0c093"}
+    action = ("GET", "/dir/index.html")
+    with_qop = digest_response(login, challenge | {"qop": "auth,auth-int"}, action, 1, "0a4f113b")
+    assert with_qop == "6629fae49393a05397450978507c4ef1"
+    assert digest_response(login, challenge, action, 1, "0a4f113b") == "670fd8c2df070c60b045671b8b24ff02"
 
 
 def test_time_of_reports() -> None:
