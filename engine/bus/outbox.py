@@ -82,11 +82,15 @@ class Outbox:
             if message.retain:
                 self._due[message.topic] = None  # the newest under this topic is sent
                 self._due.move_to_end(message.topic, last=False)
-            elif message.lasting and len(self._lasting) < self.most_lasting:
+            elif not message.lasting:
+                self.dropped["unconfirmed"] += 1
+            elif len(self._lasting) >= self.most_lasting:
+                self.dropped["overflow"] += 1
+            elif self._bytes + len(message.payload) > self.most_bytes:
+                self.dropped["memory"] += 1
+            else:
                 self._lasting.appendleft(message)
                 self._bytes += len(message.payload)
-            else:
-                self.dropped["overflow" if message.lasting else "unconfirmed"] += 1
 
     def tell_again(self) -> None:
         """All that is retained is due: a new connection."""

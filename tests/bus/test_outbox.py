@@ -77,6 +77,18 @@ def test_what_went_back_may_have_been_replaced_or_find_no_room() -> None:
     assert box.take() == [state(b"new"), event(2), event(3)] and box.dropped == {"overflow": 1}
 
 
+def test_what_went_back_goes_first_and_never_over_the_bounds() -> None:
+    box = Outbox(100, 2, most_bytes=50)
+    for message in (state(b"1", "a"), state(b"1", "b"), event(1, 30)):
+        box.put(message)
+    batch = box.take()
+    for message in (state(b"1", "c"), event(2, 30)):
+        box.put(message)
+    box.put_back(batch)
+    assert box.dropped == {"memory": 1} and box.nbytes == 30
+    assert [message.topic.camera for message in box.take()] == ["a", "b", "c", "gate"]
+
+
 def test_a_new_connection_is_told_everything_that_is_retained() -> None:
     box = Outbox(2, 2)
     box.put(state(b"a", "a"))
