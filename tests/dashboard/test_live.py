@@ -269,7 +269,7 @@ def test_names_from_outside_are_text(browser: Browser, plaza: EngineRun, data_di
         page.get_by_role("link", name=f"Camera {EVIL}").click()
         expect(page.get_by_role("heading", name=EVIL, level=1)).to_be_visible()
         page.get_by_role("button", name="Stop", exact=True).click()
-        expect(page.locator(".tile .cover")).to_contain_text("stopped")
+        expect(page.locator(".tile .veil")).to_contain_text("stopped")
         visit.go("#/manage")
         entry.get_by_role("button", name="Remove").click()
         entry.get_by_role("button", name="Really remove").click()

@@ -26,14 +26,16 @@ export class Tile {
     this.store = store;
     this.player = new Player(camera, "clean", preferences.way);
     this.overlay = new Overlay(this.player, store, () => preferences.layers);
-    this.message = element("p", { class: "cover", hidden: true });
+    this.veil = element("p", { class: "veil", hidden: true }); // over the whole place: there are no pictures
+    this.ribbon = element("p", { class: "ribbon", hidden: true }); // below pictures that are there
     this.badge = element("span", { class: "badge" });
     this.root = element(
       "div",
       { class: "tile", "data-camera": camera },
       this.player.root,
       this.overlay.canvas,
-      this.message,
+      this.veil,
+      this.ribbon,
       this.badge,
     );
     this.visible = false;
@@ -82,8 +84,13 @@ export class Tile {
     else if (noSignal) text = "no signal";
     else if (name === "connecting") text = "connecting…";
     else if (name === "waiting") text = `no video: ${why}`;
-    setText(this.message, text);
-    this.message.hidden = text === "";
+    for (const [place, used] of /** @type {Array<[HTMLElement, boolean]>} */ ([
+      [this.veil, name !== "playing"],
+      [this.ribbon, name === "playing"],
+    ])) {
+      place.hidden = !used || text === "";
+      if (used) setText(place, text);
+    }
     const dataset = this.root.dataset;
     dataset.pictures = String(name === "playing");
     dataset.state = words && !moves ? state : noSignal ? "no-signal" : name;
