@@ -176,13 +176,14 @@ class LiveChanges:
             self._run.cameras[name].stopped = False
         yield from self._until(lambda: all(map(_has_shown, decoders.values())), TRIAL_S)
         failed = {name: process for name, process in decoders.items() if _has_failed(process)}
+        problems = [f"{process.name}: {process.detail}" for process in failed.values()]
         for process in decoders.values():
             process.on_trial = False
         for name, process in failed.items():
             self._run.cameras[name].stopped = True
             self._tell_to_end(process)
-        for process in failed.values():
-            raise Refused(f"{process.name}: {process.detail}", "unavailable")
+        if problems:
+            raise Refused("; ".join(map(mask_text, problems)), "unavailable")
 
     # The parts of a change.
 
