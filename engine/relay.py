@@ -11,11 +11,11 @@ from typing import Protocol
 
 from ipc.channel import Message
 
-NO_SEGMENTATION = (
-    "this run has no segmentation; start it with --segment MODE, or with segment.standby = true",
-    "conflict",
-)
-"""Why nobody makes masks, and what kind of no that is."""
+NOT_IN_RUN = {
+    "segment": "this run has no segmentation; start it with --segment MODE, or with segment.standby = true",
+    "ptz": "no camera of this run has a head that is steered; give one a table [camera.ptz]; docs/ptz.md",
+}
+"""What a run need not have, and how it would have it: asking for it is a conflict, not a worker's absence."""
 
 
 class Partner(Protocol):
@@ -57,9 +57,10 @@ class Relay:
         """
         name = command["to"]
         if target is None:
-            missing = name == "segment" and not belongs
-            text, failure = NO_SEGMENTATION if missing else (f"no worker {name!r} runs", "unavailable")
-            requester.send(refusal(command["id"], text, failure))
+            if not belongs and name in NOT_IN_RUN:
+                requester.send(refusal(command["id"], NOT_IN_RUN[name], "conflict"))
+            else:
+                requester.send(refusal(command["id"], f"no worker {name!r} runs"))
             return
         way_id = f"{requester.name}/{next(self._numbers)}"
         self.pending[way_id] = Pending(requester, command["id"], name)

@@ -59,6 +59,13 @@ def test_a_run_without_segmentation_says_how_to_have_it() -> None:
     assert refused["failure"] == "conflict" and "--segment" in refused["error"]
 
 
+def test_a_run_without_heads_says_how_to_have_one() -> None:
+    relay, control = Relay(), Worker("control")
+    relay.forward(command(to="ptz"), control, None)
+    (refused,) = control.heard
+    assert refused["failure"] == "conflict" and "[camera.ptz]" in refused["error"]
+
+
 def test_a_worker_that_dies_is_answered_for() -> None:
     relay, control, segment, other = Relay(), Worker("control"), Worker("segment"), Worker("other")
     relay.forward(command(1), control, segment)
