@@ -40,6 +40,9 @@ _NVENC_PRESETS = {
     "ultrafast": "p1", "superfast": "p1", "veryfast": "p2", "faster": "p3", "fast": "p4", "medium": "p4",
     "slow": "p5", "slower": "p6", "veryslow": "p7",
 }  # fmt: skip
+_X264_PRESETS = {
+    "p1": "superfast", "p2": "veryfast", "p3": "faster", "p4": "medium", "p5": "slow", "p6": "slower", "p7": "veryslow",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class EncoderSettings:
     """How to encode.
 
     name        FFmpeg's name of an H.264 encoder: libx264, h264_nvenc, h264_videotoolbox, …
-    preset      speed against size in x264's words, which are translated for nvenc; others have none
+    preset      speed against size in x264's words or in nvenc's, translated for the other; others have none
     crf         quality, lower is better and bigger: x264's rate factor, nvenc's cq; others have none
     keyframe_s  seconds from key frame to key frame: what a killed run loses at most
     threads     threads of a software encoder; 1, because the cores belong to inference
@@ -287,7 +290,8 @@ def _options(settings: EncoderSettings, picture_format: PictureFormat) -> dict[s
     kbps = most_kbps(settings, picture_format)
     cap = {"maxrate": f"{kbps}k", "bufsize": f"{round(kbps * _BURST_S)}k"} if settings.live else {}
     if settings.name == "libx264":
-        quality = {"preset": settings.preset, "crf": str(settings.crf), "forced-idr": "1"}
+        preset = _X264_PRESETS.get(settings.preset, settings.preset)
+        quality = {"preset": preset, "crf": str(settings.crf), "forced-idr": "1"}
         if settings.live:
             # Sliced threads, which zerolatency switches on, break readers that take a slice for a picture.
             plain = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import av
 import cv2
@@ -146,9 +147,10 @@ def noisy(count: int, size: tuple[int, int] = (640, 360), scene: int = 0) -> lis
 LIVE = EncoderSettings(live=True, keyframe_s=2.0)
 
 
-def test_live_every_picture_is_one_packet_of_one_slice_at_once() -> None:
+def keeps_the_promises_of_live_video(settings: EncoderSettings) -> None:
+    """A packet for each picture, at once, of one slice; key frames with their parameters, when asked for."""
     pictures = noisy(20)
-    encoder = Encoder(PictureFormat(640, 360, ColourMatrix.BT601, False), LIVE, 25.0)
+    encoder = Encoder(PictureFormat(640, 360, ColourMatrix.BT601, False), settings, 25.0)
     for n, picture in enumerate(pictures):
         (packet,) = encoder.encode(picture, n * 40 * MS, keyframe=n == 7)
         assert packet.time_ns == n * 40 * MS and packet.keyframe == (n in (0, 7))
@@ -156,9 +158,32 @@ def test_live_every_picture_is_one_packet_of_one_slice_at_once() -> None:
         assert slices == ([5] if packet.keyframe else [1])
         if packet.keyframe:
             sps = packet.data.index(b"\x00\x00\x01\x67") + 4
-            assert nal_types(packet.data)[:2] == [7, 8]
+            assert [kind for kind in nal_types(packet.data) if kind in (7, 8)] == [7, 8]
             assert packet.data[sps] == 66 and packet.data[sps + 1] & 0x40, "constrained baseline: 42c0.."
     assert encoder.flush() == []
+
+
+def test_live_every_picture_is_one_packet_of_one_slice_at_once() -> None:
+    keeps_the_promises_of_live_video(LIVE)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["h264_nvenc", "h264_videotoolbox"])
+def test_an_encoder_in_hardware_does_it_likewise(name: str) -> None:
+    settings = replace(LIVE, name=name)
+    try:
+        check_encoder(settings)
+    except OutputError as error:
+        pytest.skip(str(error))
+    keeps_the_promises_of_live_video(settings)
+
+
+@pytest.mark.parametrize("preset", ["p1", "p4", "p7", "veryfast"])
+def test_presets_of_either_vendor_are_understood(preset: str) -> None:
+    check_encoder(EncoderSettings("libx264", preset, live=True))
+    assert encode._options(
+        EncoderSettings("h264_nvenc", preset), PictureFormat(64, 48, ColourMatrix.BT601, False)
+    )["preset"].startswith("p")
 
 
 def test_live_a_new_scene_makes_no_huge_packet() -> None:
