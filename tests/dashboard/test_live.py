@@ -115,6 +115,10 @@ def test_without_webrtc_hls_plays_and_without_that_mjpeg(browser: Browser, plaza
         page.unroute("**/whep/**")
         page.get_by_label("Video by").select_option("whep")
         visit.playing("whep")
+        with page.expect_request("**/whep/overview?view=overlay"):
+            page.get_by_label("Drawn by").select_option("overlay")
+        visit.playing("whep")
+        visit.screenshot("drawn-by-the-engine")
 
 
 def test_the_joystick_moves_the_head_and_stops_it(browser: Browser, plaza: EngineRun) -> None:

@@ -139,7 +139,13 @@ export class CameraView {
     const way = chooser("Video by", ways, preferences.way, (chosen) => {
       preferences.way = /** @type {typeof preferences.way} */ (chosen);
       keepPreferences();
-      this.tile.player.choose(preferences.way);
+      this.tile.player.choose(preferences.way, preferences.view);
+    });
+    const views = /** @type {Array<[string, string]>} */ ([["clean", "this page"], ["overlay", "the engine"]]);
+    const view = chooser("Drawn by", views, preferences.view, (chosen) => {
+      preferences.view = /** @type {typeof preferences.view} */ (chosen);
+      keepPreferences();
+      this.tile.player.choose(preferences.way, preferences.view);
     });
     const reason = element("p", { class: "quiet way-reason", "aria-live": "polite" });
     this.tile.player.addEventListener("state", () => {
@@ -152,6 +158,7 @@ export class CameraView {
       element("h2", {}, "Settings"),
       way.root,
       reason,
+      view.root,
       this.store.may("operator") && this.modeChooser.root,
       this.store.may("operator") && this.#fps(),
     );

@@ -16,6 +16,9 @@ import { maskPixels } from "./rle.js";
 /** @type {Layers} */
 export const ALL_LAYERS = { masks: true, boxes: true, labels: true, trails: true, zones: true };
 
+/** @type {Layers} */
+export const NO_LAYERS = { masks: false, boxes: false, labels: false, trails: false, zones: false };
+
 export class Painter {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {

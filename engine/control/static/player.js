@@ -58,10 +58,14 @@ export class Player extends EventTarget {
     this.#become("stopped", null, "");
   }
 
-  /** @param {Way | "auto"} wanted */
-  choose(wanted) {
-    if (wanted === this.wanted) return;
+  /**
+   * @param {Way | "auto"} wanted
+   * @param {string} view
+   */
+  choose(wanted, view) {
+    if (wanted === this.wanted && view === this.view) return;
     this.wanted = wanted;
+    this.view = view;
     if (this.run) {
       this.stop();
       this.start();

@@ -3,7 +3,7 @@
 
 import { element, setText } from "./dom.js";
 import { Player, WAY_NAMES } from "./player.js";
-import { preferences } from "./preferences.js";
+import { layersToDraw, preferences } from "./preferences.js";
 import { Overlay } from "./sync.js";
 
 const STATE_WORDS = {
@@ -24,8 +24,8 @@ export class Tile {
   constructor(camera, store) {
     this.camera = camera;
     this.store = store;
-    this.player = new Player(camera, "clean", preferences.way);
-    this.overlay = new Overlay(this.player, store, () => preferences.layers);
+    this.player = new Player(camera, preferences.view, preferences.way);
+    this.overlay = new Overlay(this.player, store, layersToDraw);
     this.veil = element("p", { class: "veil", hidden: true }); // over the whole place: there are no pictures
     this.ribbon = element("p", { class: "ribbon", hidden: true }); // below pictures that are there
     this.badge = element("span", { class: "badge" });
