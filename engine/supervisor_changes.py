@@ -80,6 +80,8 @@ class LiveChanges:
         self._current: tuple[Result, Answer] | None = None
         self._telling = _Telling()
         self._leaving: list[WorkerProcess] = []
+        self._undoing = False
+        self._sources_before: dict[str, tuple[int, int]] = {}
 
     @property
     def busy(self) -> bool:
@@ -227,6 +229,7 @@ class LiveChanges:
     def _carry_out(self, plan: ChangePlan, after: RunConfig, *, undoing: bool = False) -> Steps:
         """Everything from telling to dismissing. Raises `Refused` before anything is dismissed, unless `undoing`."""
         run = self._run
+        self._undoing = undoing
         self._enter(plan, after)
         new = {spec.name for spec in plan.starts}
         self._announce(plan, new)
@@ -272,7 +275,17 @@ class LiveChanges:
             old, new = before[name], cameras[name]
             camera.regions += (old.zones, old.lines) != (new.zones, new.lines)
             if begins_anew(before[name], cameras[name]):
-                camera.first_frame = next_frame(run, name)
+                self._begin_anew(camera)
+
+    def _begin_anew(self, camera: CameraRun) -> None:
+        """Its source is another, unless it is the one before, of a change that is undone before it gave a picture."""
+        came_to = next_frame(self._run, camera.name)
+        was_at, first_frame = self._sources_before.pop(camera.name, (-1, 0))
+        if was_at == came_to and self._undoing:
+            camera.first_frame = first_frame
+            return
+        self._sources_before = {camera.name: (came_to, camera.first_frame)}
+        camera.first_frame = came_to
 
     def _remember(self, name: str) -> None:
         """Where a camera that goes has come to: its numbers go on if it comes back."""

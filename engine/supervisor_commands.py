@@ -69,9 +69,10 @@ class EngineCommands:
     def entry(self, name: str) -> dict[str, Any]:
         """A camera as it is told to people."""
         camera, settings = self._run.cameras[name], cameras_of(self._run.config)[name]
-        told = self._run.processes[f"decode:{name}"].snapshot.get("state", "connecting")
-        state = "stopped" if camera.stopped else "failed" if camera.failed else "running"
-        if state == "running" and told == "ended":
+        process = self._run.processes[f"decode:{name}"]
+        failed = camera.failed or process.state == "failed"
+        state = "stopped" if camera.stopped else "failed" if failed else "running"
+        if state == "running" and process.snapshot.get("state") == "ended":
             state = "ended"
         return {
             "name": name,

@@ -131,6 +131,23 @@ def test_a_source_that_cannot_be_read_is_taken_back(life: Life) -> None:
     )
 
 
+def test_a_file_goes_on_where_it_was_when_another_cannot_be_read(life: Life) -> None:
+    create_frame_pool(life.run)
+    writer = producer(life.run, "frames:gate")
+    for index in range(5):
+        publish_frame(writer, index)
+    life.fails["decode:gate"] = "not a video"
+    assert not life.ask("engine-change", camera="gate", changes={"source": "test://"})["ok"]
+    assert life.run.cameras["gate"].first_frame == 0
+    assert life.ask("engine-cameras")["result"]["cameras"][0]["state"] == "failed", (
+        "here the old one fails as well"
+    )
+    life.fails.clear()
+    life.run.processes["decode:gate"].state = "running"
+    assert life.ask("engine-change", camera="gate", changes={"source": "test://"})["ok"]
+    assert life.run.cameras["gate"].first_frame == 5
+
+
 def test_numbers_go_on_when_a_camera_comes_back(life: Life) -> None:
     create_frame_pool(life.run)
     writer = producer(life.run, "frames:gate")
