@@ -75,6 +75,9 @@ class LiveCamera:
         self.hub = hub
         self.fps = fps
         self.frames = 0
+        self.encoding_cpu_s = 0.0
+        """CPU time of the thread that paints and encodes, without what handing packets on takes."""
+        self._handing_cpu_s = 0.0
         self.silent = threading.Event()
         self.settings = settings
         self._pictures = moving_pictures(*size, 60)
@@ -131,6 +134,7 @@ class LiveCamera:
             time.sleep(max(0.0, due_s - time.monotonic()))
             if not self.silent.is_set():
                 self._picture(time.monotonic_ns())
+                self.encoding_cpu_s = time.thread_time() - self._handing_cpu_s
 
     def _picture(self, captured_ns: int) -> None:
         with self._lock:
@@ -185,7 +189,9 @@ class LiveCamera:
             rendition, self._numbers[rendition], 0, 1, len(data), frame, captured_ns, wall_ns, now_ns,
             of.width, of.height, flags,
         )  # fmt: skip
+        begun_s = time.thread_time()
         self.hub.publish(self.name, Packet(meta, data))
+        self._handing_cpu_s += time.thread_time() - begun_s
         return self._numbers[rendition]
 
 

@@ -4,8 +4,8 @@
 
 One process is the server: a camera of 1280 × 720 at 30 frames/s, one encoder with the settings of live video, the hub
 and the HTTP side as in a run. Its CPU time is read in windows: with nobody, with the first viewer (who makes the
-encoder run), with N, each while nothing else changes. Viewers are WHEP clients on aiortc in another process; they
-decrypt what comes and throw it away. Sinks run in the server's process: files and folders on disk, servers where they
+encoder run), with N, each while nothing else changes; the encoder's own thread counts for the first one only, since it
+does the same for all. Viewers are WHEP clients on aiortc in another process; they decrypt what comes and throw it away. Sinks run in the server's process: files and folders on disk, servers where they
 are installed.
 """
 
@@ -47,28 +47,37 @@ SETTLE_S = 3.0
 
 
 @dataclass(frozen=True)
+class Cpu:
+    """CPU time for a second of video, ms: of the thread that encodes, and of all others."""
+
+    encoding_ms: float
+    others_ms: float
+
+
+@dataclass(frozen=True)
 class Row:
     """One kind of viewer or sink.
 
-    base_ms, first_ms, all_ms  CPU time a second, ms: with none, with one, with all of them
+    base, first, everybody  with none, with one, with all of them
     """
 
     kind: str
     count: int
-    base_ms: float
-    first_ms: float
-    all_ms: float
+    base: Cpu
+    first: Cpu
+    everybody: Cpu
     note: str = ""
+    valid: bool = True
 
     @property
     def first_costs_ms(self) -> float:
         """What the first one costs: the encoder, and itself."""
-        return self.first_ms - self.base_ms
+        return self.first.encoding_ms + self.first.others_ms - self.base.encoding_ms - self.base.others_ms
 
     @property
     def further_costs_ms(self) -> float:
-        """What each further one costs."""
-        return (self.all_ms - self.first_ms) / (self.count - 1)
+        """What each further one costs. The encoder does the same for all of them, and its time is not of one mind."""
+        return (self.everybody.others_ms - self.first.others_ms) / (self.count - 1)
 
     @property
     def share(self) -> float:
@@ -95,17 +104,19 @@ class Server:
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
         return answer
 
-    def cpu_ms_a_second(self, seconds: float) -> float:
-        """CPU time of its process for a second of video, ms: the median of five windows."""
-        times: list[float] = []
+    def cpu(self, seconds: float) -> Cpu:
+        """CPU time of its process: the medians of five windows."""
+        encoding: list[float] = []
+        others: list[float] = []
         for _ in range(5):
             before = self.ask({})
             time.sleep(seconds / 5)
             after = self.ask({})
             # By frame, because a machine that is busy may not keep up with the camera.
-            frames = after["frames"] - before["frames"]
-            times.append((after["cpu_s"] - before["cpu_s"]) * 1000 * FPS / max(1, frames))
-        return statistics.median(times)
+            ms = 1000 * FPS / max(1, after["frames"] - before["frames"])
+            encoding.append((after["encoding_s"] - before["encoding_s"]) * ms)
+            others.append((after["cpu_s"] - before["cpu_s"]) * ms - encoding[-1])
+        return Cpu(statistics.median(encoding), statistics.median(others))
 
     def stop(self) -> None:
         """End it."""
@@ -156,7 +167,8 @@ def serve() -> None:
             deliveries.clear()
             live.cameras["gate"].ask("stream-want", {**wanted, "ttl_s": 0.0})
         answer = {
-            "port": port, "cpu_s": time.process_time(), "frames": live.cameras["gate"].frames,
+            "port": port, "cpu_s": time.process_time(), "encoding_s": live.cameras["gate"].encoding_cpu_s,
+            "frames": live.cameras["gate"].frames,
             "video": video.statistics(),
             "deliveries": [{"state": each.state.value, "packets": each.packets, "reason": each.reason}
                            for each in deliveries],
@@ -237,15 +249,15 @@ def watched(count: int, seconds: float, frames: bool) -> Row:
     try:
         watchers.watch(1)  # what is loaded once belongs to nobody
         time.sleep(SETTLE_S)
-        first = server.cpu_ms_a_second(seconds)
+        first = server.cpu(seconds)
         watchers.watch(count)
         time.sleep(SETTLE_S)
         packets, begun_s = watchers.watch(count), time.monotonic()
-        everybody = server.cpu_ms_a_second(seconds)
+        everybody = server.cpu(seconds)
         rate = (watchers.watch(count) - packets) / (time.monotonic() - begun_s) / count
         watchers.stop()
         time.sleep(SETTLE_S + 5.0)  # until nothing is wanted any more
-        base = server.cpu_ms_a_second(seconds)
+        base = server.cpu(seconds)
     finally:
         server.stop()
     name = "WHEP viewer with the `frames` channel" if frames else "WHEP viewer"
@@ -256,22 +268,21 @@ def published(kind: str, urls: list[str], seconds: float) -> Row:
     """Sinks of one kind."""
     server = Server()
     try:
-        base = server.cpu_ms_a_second(seconds)
+        base = server.cpu(seconds)
         server.ask({"publish": urls[0]})
         time.sleep(SETTLE_S)
-        first = server.cpu_ms_a_second(seconds)
+        first = server.cpu(seconds)
         for url in urls[1:]:
             server.ask({"publish": url})
         time.sleep(SETTLE_S)
-        everybody = server.cpu_ms_a_second(seconds)
+        everybody = server.cpu(seconds)
         states = server.ask({})["deliveries"]
         server.ask({"end": True})
     finally:
         server.stop()
     wrong = [each for each in states if each["state"] != "live" or not each["packets"]]
-    return Row(
-        kind, len(urls), base, first, everybody, f"{len(wrong)} not live: {wrong[0]}" if wrong else "all live"
-    )
+    note = f"{len(wrong)} not live: {wrong[0]}" if wrong else "all live"
+    return Row(kind, len(urls), base, first, everybody, note, valid=not wrong)
 
 
 def sinks(count: int, seconds: float) -> list[Row]:
@@ -316,7 +327,8 @@ def report(rows: list[Row]) -> str:
         ("what", "how many", "none", "the first costs", "each further one", "of the first", ""),
         [
             (
-                row.kind, str(row.count), f"{row.base_ms:.1f} ms/s", f"{row.first_costs_ms:.1f} ms/s",
+                row.kind, str(row.count), f"{row.base.encoding_ms + row.base.others_ms:.1f} ms/s",
+                f"{row.first_costs_ms:.1f} ms/s",
                 f"{row.further_costs_ms:.2f} ms/s", f"{100 * row.share:.1f} %", row.note,
             )
             for row in rows
@@ -327,8 +339,9 @@ def report(rows: list[Row]) -> str:
 def verdict(rows: list[Row]) -> str:
     """The goal's line."""
     worst = max(rows, key=lambda row: row.share)
-    each = ", ".join(f"{row.kind} {100 * row.share:.1f} %" for row in rows)
-    return f"{'reached' if worst.share <= ALLOWED else 'missed'}: {each}"
+    each = ", ".join(f"{row.kind} {100 * row.share:.1f} %" if row.valid else row.note for row in rows)
+    reached = worst.share <= ALLOWED and all(row.valid for row in rows)
+    return f"{'reached' if reached else 'missed'}: {each}"
 
 
 def main() -> None:
