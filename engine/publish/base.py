@@ -68,7 +68,7 @@ class Sink(ABC):
 
     @abstractmethod
     def open(self, first: Packet) -> None:
-        """Connect. `first` is a key frame that begins with SPS and PPS; it is written by the next call of `write`.
+        """Connect. `first` is a key frame that begins with SPS and PPS: what is written next is that or a later one.
 
         Raises `PublishUnreachable`, `PublishRefused`, `PublishDiskFull` or another `PublishError`.
         """

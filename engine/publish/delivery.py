@@ -13,9 +13,10 @@ from typing import Any
 from engine.clock import Clock
 from engine.errors import ConfigError, PublishError
 from engine.publish.base import Destination, Sink, create_sink
+from engine.publish.h264 import ParameterSets
 from engine.publish.outbox import Outbox
 from engine.publish.retry import DeliveryState, RetryPolicy, Uniform
-from engine.types.packet import Packet, PacketFlag
+from engine.types.packet import Packet
 
 STUCK_S = 120.0
 """No call of a sink lasts so long: each of its waits is bounded, unless a disk or a library hangs. The longest that is
@@ -120,48 +121,65 @@ class Delivery:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self.outbox.restart()
-            first = self._next()
-            if first is None:
-                break
-            self._serve(first)
+            # A server that is away costs nobody a key frame: the newest one is enough to knock with.
+            opener, first = self.outbox.newest_keyframe, None
+            if opener is None:
+                self.outbox.restart()
+                opener = first = self._next()
+            if opener is not None:
+                self._serve(opener, first)
         self._enter(DeliveryState.STOPPED, "")
 
-    def _serve(self, first: Packet) -> None:
-        """Connections one after the other, until one fails; then the wait that it costs."""
+    def _serve(self, opener: Packet, following: Packet | None) -> None:
+        """Connections one after the other, until one fails or there is no video; then the wait that it costs.
+
+        following  what is sent first; the next key frame where None
+        """
         live_ns: int | None = None
         try:
-            following: Packet | None = first
-            while following is not None:
+            while True:
                 self._enter(DeliveryState.CONNECTING, self.reason)
                 self._sink = sink = self._make_sink(self.destination)
-                self._timed(sink.open, following)
+                self._timed(sink.open, opener)
                 live_ns = self._clock.now_ns()
                 self.connections += 1
                 self._enter(DeliveryState.LIVE, "")
-                following = self._send_all(sink, following)
+                following = self._send_all(sink, ParameterSets.of(opener.data), following)
                 self._let_go()
+                if following is None:
+                    break
+                opener = following
             self._attempts = 0
+            self._rest()
         except (PublishError, ConfigError) as error:
             self._let_go()
             self._failed(error, live_ns)
 
-    def _send_all(self, sink: Sink, first: Packet) -> Packet | None:
-        """Send until there is nothing more to send; the packet that needs another connection, if there is one."""
-        packet: Packet | None = first
-        shape = _shape(first)
+    def _send_all(self, sink: Sink, parameters: ParameterSets, packet: Packet | None) -> Packet | None:
+        """Send until there is nothing more to send; the packet that needs another connection, if there is one.
+
+        packet  the first; the next key frame where None
+        """
+        if packet is None:
+            self.outbox.restart()
+            packet = self._next(IDLE_S)
         while packet is not None:
-            if packet is not first and _begins_anew(packet, shape) and not sink.takes_changes:
-                return packet
-            shape = _shape(packet)
+            if packet.meta.keyframe and ParameterSets.of(packet.data) != parameters:
+                if not sink.takes_changes:
+                    return packet
+                parameters = ParameterSets.of(packet.data)
             self._timed(sink.write, packet)
             self.packets += 1
             self.bytes += len(packet.data)
             self.lag_ms = (self._clock.now_ns() - packet.meta.captured_ns) / 1e6
             packet = self._next(IDLE_S)
+        return None
+
+    def _rest(self) -> None:
+        """There is no video: wait for some, with the connection closed."""
         if not self._stopping.is_set():
             self._enter(DeliveryState.IDLE, "no video at present")
-        return None
+            self.outbox.newest_keyframe = None
 
     def _next(self, patience_s: float | None = None) -> Packet | None:
         """The next packet to send; None when told to stop, or if none has come for so long."""
@@ -199,12 +217,3 @@ class Delivery:
         if state is not self.state:
             self.since_ns = self._clock.now_ns()
         self.state, self.reason = state, reason
-
-
-def _shape(packet: Packet) -> tuple[int, int]:
-    return packet.meta.width, packet.meta.height
-
-
-def _begins_anew(packet: Packet, shape: tuple[int, int]) -> bool:
-    """Whether it comes from another encoder than the one before."""
-    return bool(packet.meta.flags & PacketFlag.DISCONTINUITY) or _shape(packet) != shape

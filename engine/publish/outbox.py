@@ -22,11 +22,13 @@ more slowly than they come."""
 class Outbox:
     """A queue with two ends: `offer` for the reader's thread, `take` and `restart` for the sender's.
 
-    dropped  packets by reason
+    dropped          packets by reason
+    newest_keyframe  the newest that was offered, whether it went in or not: enough to connect with
     """
 
     def __init__(self, most_packets: int = MOST_PACKETS, most_bytes: int = MOST_BYTES) -> None:
         self.dropped = {CLOSED: 0, NO_KEYFRAME: 0, TOO_SLOW: 0}
+        self.newest_keyframe: Packet | None = None
         self._most_packets = most_packets
         self._most_bytes = most_bytes
         self._packets: deque[Packet] = deque()
@@ -47,11 +49,13 @@ class Outbox:
 
     def offer(self, packet: Packet) -> None:
         """Put a packet in, or leave it out. Never waits for the one who sends."""
+        meta = packet.meta
         with self._changed:
+            if meta.keyframe:
+                self.newest_keyframe = packet
             if not self._open:
                 self.dropped[CLOSED] += 1
                 return
-            meta = packet.meta
             follows = self._last_number is not None and meta.number == self._last_number + 1
             if not (meta.keyframe or follows):
                 self._last_number = None

@@ -18,6 +18,7 @@ from engine.publish.delivery import STUCK_S, Delivery
 from engine.publish.outbox import CLOSED
 from engine.publish.retry import DeliveryState, RetryPolicy
 from engine.types.packet import Packet
+from tests.peers.fixtures import free_port
 from tests.peers.media_servers import RtmpServer, RtspRecorder
 from tests.publish.conftest import PacketMaker
 from tests.publish.test_rtmp import wait_for
@@ -93,6 +94,18 @@ def test_a_server_that_is_killed_and_comes_back(
     status = delivery.to_status()
     assert status["reconnects"] >= 3 and status["dropped"]["disconnected"] > 0 and status["packets"] > 60
     assert status["lag_ms"] is not None
+
+
+def test_a_server_that_is_away_costs_nobody_a_key_frame(minute: list[Packet]) -> None:
+    away = delivery_to(f"rtsp://127.0.0.1:{free_port()}/live")
+    asked = 0
+    with Feeder(minute, away):
+        wait_for(lambda: away.state is DeliveryState.WAITING)
+        deadline_s = time.monotonic() + 1.0
+        while time.monotonic() < deadline_s:
+            asked += away.needs_keyframe
+            time.sleep(0.005)
+    assert asked == 0 and away.to_status()["dropped"]["disconnected"] > 20
 
 
 def test_counts_go_on_after_a_restart_of_the_process(minute: list[Packet], tmp_path: Path) -> None:

@@ -39,11 +39,13 @@ def running(worker: Worker) -> Iterator[None]:
     """The worker at work in a thread; told to stop at the end."""
     thread = threading.Thread(target=run, args=(worker.context,))
     thread.start()
-    yield
-    # Its grace is for a process of its own.
-    worker.context.stop_grace_s = None
-    worker.send({"type": "stop"})
-    thread.join(10)
+    try:
+        yield
+    finally:
+        # Its grace is for a process of its own.
+        worker.context.stop_grace_s = None
+        worker.send({"type": "stop"})
+        thread.join(10)
     assert not thread.is_alive()
 
 
