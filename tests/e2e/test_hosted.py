@@ -111,7 +111,7 @@ def test_the_host_is_killed_and_comes_back_with_its_cameras(engine_run: Start, d
         restarts = {name: row["restarts"] for name, row in rows.items()}
         assert restarts == {
             "control": 0, "results": 0, "track": 0,
-            "infer": deaths, "decode:cam0": deaths, "decode:cam1": deaths,
+            "infer": deaths, "decode:cam0": deaths, "decode:cam1": deaths, "stream:cam0": 0, "stream:cam1": 0,
         }  # fmt: skip
         assert accounts_hold(run)
     assert run.stop() == 0, run.text()
