@@ -208,7 +208,7 @@ def main() -> None:
             encoder_ms.setdefault(str(row[1]), []).append(mean_ms)
     columns = ("clip", "encoder", "CPU ms a frame", "p95 ms", "of a core at 30 fps", "kbit/s", "largest packet KiB",
                "PSNR dB")  # fmt: skip
-    print(markdown_table(columns, rows))
+    print(markdown_table(columns, rows), end="\n\n")
     steps = steps_of(next(iter(clips.values())), arguments.objects)
     names = {
         "copy": "copy of the frame",
@@ -216,7 +216,7 @@ def main() -> None:
         "jpeg": "JPEG",
     }
     print(markdown_table(("step", "CPU ms a frame", "p95 ms", "of a core at 30 fps"),
-                         [(names[name], *cost.figures()) for name, cost in steps.items()]))  # fmt: skip
+                         [(names[name], *cost.figures()) for name, cost in steps.items()]), end="\n\n")  # fmt: skip
     live_ms = max(encoder_ms[f"live, {DEFAULT_PRESET}"])
     copy_ms, draw_ms, jpeg_ms = (steps[name].mean_ms for name in ("copy", "draw", "jpeg"))
     sums = {

@@ -97,7 +97,7 @@ def test_there_are_the_promised_profiles() -> None:
     assert load("m3-cpu").config.infer.backends == ("ort-cpu",)
     gpu = load("g5-trt").config
     assert gpu.infer.backends[0] == "tensorrt"
-    assert gpu.output.encoder == "h264_nvenc"
+    assert (gpu.output.encoder, gpu.output.preset) == ("auto", "p4")
     assert (gpu.infer.lanes, gpu.decode.backend) == (2, "auto")
 
 
