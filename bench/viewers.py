@@ -5,8 +5,8 @@
 One process is the server: a camera of 1280 × 720 at 30 frames/s, one encoder with the settings of live video, the hub
 and the HTTP side as in a run. Its CPU time is read in windows: with nobody, with the first viewer (who makes the
 encoder run), with N, each while nothing else changes; the encoder's own thread counts for the first one only, since it
-does the same for all. Viewers are WHEP clients on aiortc in another process; they decrypt what comes and throw it away. Sinks run in the server's process: files and folders on disk, servers where they
-are installed.
+does the same for all. Viewers are WHEP clients on aiortc in another process; they decrypt what comes and throw it
+away. Sinks run in the server's process: folders on disk, and servers where they are installed.
 """
 
 from __future__ import annotations
