@@ -35,8 +35,12 @@ LOGINS = Path(tempfile.mkdtemp(prefix="camring-logins-"))
 atexit.register(shutil.rmtree, LOGINS, ignore_errors=True)
 os.environ["ENGINE_LOGINS"] = str(LOGINS)
 
-MUST_BE_THERE = frozenset({"data_dir", "ffprobe", "rtsp_server", "start_rtsp_server", "rtmp_url", "rtmp_server",
-                          "start_rtsp_recorder", "rtsp_recorder"})  # fmt: skip
+MUST_BE_THERE = frozenset(
+    {
+        "data_dir", "ffprobe", "rtsp_server", "start_rtsp_server", "rtmp_url", "rtmp_server",
+        "start_rtsp_recorder", "rtsp_recorder", "browser", "mosquitto", "broker", "guarded",
+    }
+)  # fmt: skip
 """Fixtures that stand for real data and real peers."""
 MAY_BE_ABSENT = frozenset({"small_disk", "load_on_device", "nvdec_here", "gpu_here"})
 """Fixtures that stand for what a machine cannot do at all."""
