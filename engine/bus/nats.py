@@ -77,8 +77,7 @@ class NatsBus(Bus):
                     error_cb=failed,
                 )
         except (Error, OSError) as error:
-            with suppress(Error, OSError):
-                await client.close()
+            await self._let_go(client)
             raise self._failure(ended.result() if ended.done() else _words(error)) from None
         self._client, self._ended = client, ended
 
@@ -107,13 +106,17 @@ class NatsBus(Bus):
 
     async def close(self) -> None:
         """Hang up."""
+        if self._client is not None:
+            await self._let_go(self._client)
+            self._client = None
+
+    async def _let_go(self, client: Client) -> None:
+        """It waits for a TLS connection to be closed properly, which a server that has gone never does."""
         from nats.errors import Error
 
-        if self._client is not None:
-            with suppress(Error, OSError, TimeoutError):
-                async with asyncio.timeout(self.options.patience_s):
-                    await self._client.close()
-            self._client = None
+        with suppress(Error, OSError, TimeoutError):
+            async with asyncio.timeout(self.options.patience_s):
+                await client.close()
 
     def _failure(self, reason: str) -> BusError:
         if "uthorization" in reason or "uthentication" in reason:

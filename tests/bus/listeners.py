@@ -49,8 +49,9 @@ async def listening(broker: Broker) -> AsyncIterator[Heard]:
     reader = asyncio.create_task(_mqtt(broker, heard) if broker.scheme == "mqtt" else _redis(broker, heard))
     await asyncio.sleep(0.2)
     yield heard
-    reader.cancel()
-    await asyncio.gather(reader, return_exceptions=True)
+    while not reader.done():  # a client may swallow a cancellation that comes together with an answer
+        reader.cancel()
+        await asyncio.wait([reader], timeout=0.2)
 
 
 async def _mqtt(broker: Broker, heard: Heard) -> None:

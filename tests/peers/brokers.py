@@ -29,8 +29,10 @@ class Broker:
     program = ""
     scheme = ""
 
-    def __init__(self, folder: Path, *, login: bool = False) -> None:
+    def __init__(self, folder: Path, *, login: bool = False, certificate: Path | None = None) -> None:
+        """`certificate`: PEM file with a certificate and its key; then only TLS is spoken."""
         self.port = free_port()
+        self.certificate = certificate
         self.login = login
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -94,6 +96,8 @@ class Mosquitto(Broker):
                 subprocess.run([tool, "-b", "-c", str(passwords), *LOGIN], check=True, capture_output=True)
                 passwords.chmod(0o644)
             config.append(f"password_file {passwords}")
+        if self.certificate is not None:
+            config += [f"certfile {self.certificate}", f"keyfile {self.certificate}"]
         if os.geteuid() == 0:
             config.append("user root")  # or it could not read a folder of root's
         path = self._folder / "mosquitto.conf"
@@ -108,7 +112,8 @@ class NatsServer(Broker):
 
     def command(self) -> list[str]:
         login = ["--user", LOGIN[0], "--pass", LOGIN[1]] if self.login else []
-        return ["-a", "127.0.0.1", "-p", str(self.port), *login]
+        tls = ["--tls", "--tlscert", str(self.certificate), "--tlskey", str(self.certificate)]
+        return ["-a", "127.0.0.1", "-p", str(self.port), *login, *(tls if self.certificate else [])]
 
 
 class RedisServer(Broker):
@@ -120,6 +125,10 @@ class RedisServer(Broker):
         config = [f"port {self.port}", "bind 127.0.0.1", 'save ""', "appendonly no"]
         if self.login:
             config += [f"user {LOGIN[0]} on >{LOGIN[1]} ~* &* +@all", "user default off"]
+        if self.certificate is not None:
+            config[0] = "port 0"
+            config += [f"tls-port {self.port}", "tls-auth-clients no"]
+            config += [f"tls-{what}-file {self.certificate}" for what in ("cert", "key", "ca-cert")]
         path = self._folder / "redis.conf"
         path.write_text("\n".join(config) + "\n")
         return [str(path)]
@@ -140,13 +149,13 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def make_broker(scheme: str, folder: Path, *, login: bool = False) -> Broker:
+def make_broker(scheme: str, folder: Path, *, login: bool = False, certificate: Path | None = None) -> Broker:
     """A broker that is not started yet; skips with the command that installs it."""
     kind = BROKERS[scheme]
     if find(kind.program) is None:
         pytest.skip(f"{kind.program} is missing: apt-get install {kind.package}")
     folder.mkdir(parents=True, exist_ok=True)
-    return kind(folder, login=login)
+    return kind(folder, login=login, certificate=certificate)
 
 
 @pytest.fixture
