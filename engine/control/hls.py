@@ -142,6 +142,7 @@ class HlsStreams:
         if stream is not None and not stream.gone:
             stream.fetched_s = self._now_s()
             return stream
+        self._drop(key)
         if len(self._streams) >= MOST_STREAMS:
             raise CommandFailed(
                 HTTPStatus.SERVICE_UNAVAILABLE, f"{MOST_STREAMS} HLS streams are fetched already"
@@ -163,7 +164,7 @@ class HlsStreams:
         stream = self._streams.pop(key, None)
         if stream is not None:
             self._next_numbers[key] = stream.hls.next_number + 1
-            stream.end("nobody fetches it")
+            stream.end("over")
 
     async def _watch(self) -> None:
         while self._streams:

@@ -234,6 +234,13 @@ def test_requests_that_are_refused(server: LiveServer) -> None:
         assert page.status_code == 403
 
 
+def test_without_the_extra_the_answer_names_it(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.control.whep.importlib.util.find_spec", lambda name: None)
+    answer = httpx.post(f"{server.url}/whep/gate", content="v=0", headers=SDP)
+    assert answer.status_code == 501
+    assert "the extra `webrtc`" in answer.json()["detail"]
+
+
 def test_a_camera_may_be_called_anything() -> None:
     async def watch(server: LiveServer) -> None:
         async with (
