@@ -39,6 +39,7 @@ MUST_BE_THERE = frozenset(
     {
         "data_dir", "ffprobe", "rtsp_server", "start_rtsp_server", "rtmp_url", "rtmp_server",
         "start_rtsp_recorder", "rtsp_recorder", "browser", "mosquitto", "broker", "guarded",
+        "secure_broker",
     }
 )  # fmt: skip
 """Fixtures that stand for real data and real peers."""
