@@ -36,6 +36,7 @@ from tests.peers.media_servers import MediaServer, RtmpServer, RtspRecorder, mis
 from tests.publish.conftest import encode
 
 FPS = 25.0
+KEYFRAME_INTERVAL_S = 0.5
 DOWN_S = 0.5
 """How long a killed server is away."""
 UP_S = 1.2
@@ -86,7 +87,7 @@ class Target:
 
 
 class Camera:
-    """Packets for ever, as a stream worker sends them."""
+    """Packets for ever, as a stream worker sends them; a key frame where a delivery needs one."""
 
     def __init__(self, targets: list[Target]) -> None:
         self.targets = targets
@@ -109,10 +110,13 @@ class Camera:
             target.delivery.join()
 
     def _run(self) -> None:
-        number, due_s = 0, time.monotonic()
+        number, place, due_s, keyframe_due_s = 0, 0, time.monotonic(), 0.0
         while not self._stopping.wait(max(0.0, due_s - time.monotonic())):
-            packet = self._packets[number % len(self._packets)]
-            number, due_s = number + 1, due_s + 1 / FPS
+            wanted = any(target.delivery.needs_keyframe for target in self.targets)
+            if wanted and due_s >= keyframe_due_s:
+                place, keyframe_due_s = 0, due_s + KEYFRAME_INTERVAL_S
+            packet = self._packets[place % len(self._packets)]
+            number, place, due_s = number + 1, place + 1, due_s + 1 / FPS
             meta = replace(
                 packet.meta, number=number, captured_ns=time.monotonic_ns(), wall_ns=time.time_ns()
             )
