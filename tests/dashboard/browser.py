@@ -59,11 +59,12 @@ class Visit:
         handle = self.page.wait_for_function(condition, arg=argument, timeout=timeout_s * 1000, polling=50)
         return handle.json_value()
 
-    def playing(self, way: str, camera: str | None = None, timeout_s: float = 60.0) -> None:
-        """Wait until the tile of a camera (or the only one) plays this way."""
+    def playing(self, way: str | None, camera: str | None = None, timeout_s: float = 60.0) -> None:
+        """Wait until the tile of a camera (or the only one) plays this way, or (None) any."""
         self.until(
             """([way, camera]) => [...document.querySelectorAll('.tile')].some(tile =>
-                 (camera === null || tile.dataset.camera === camera) && tile.dataset.way === way)""",
+                 (camera === null || tile.dataset.camera === camera)
+                 && (way === null ? tile.dataset.way !== '' : tile.dataset.way === way))""",
             [way, camera],
             timeout_s,
         )

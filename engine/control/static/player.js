@@ -18,6 +18,8 @@ export const WAYS = ["whep", "hls", "mjpeg"];
 export const WAY_NAMES = { whep: "WebRTC", hls: "Low-latency HLS", mjpeg: "MJPEG" };
 
 const FIRST_PICTURE_MS = { whep: 8000, hls: 12000, mjpeg: 8000 };
+const BETTER_MS = { first: 15000, most: 600000 }; // after so long a better way is tried again
+const IMPOSSIBLE = 501; // the engine has not got what this way needs
 const SILENCE_MS = 7000; // pictures without signal come twice a second
 
 export class Player extends EventTarget {
@@ -84,18 +86,25 @@ export class Player extends EventTarget {
     const ways = this.wanted === "auto" ? WAYS : [this.wanted];
     let reason = this.wanted === "auto" ? "" : "chosen by hand";
     let index = 0;
+    let hopeful = false; // whether a better way may play later
+    let betterMs = BETTER_MS.first;
     while (!signal.aborted) {
       const way = ways[index];
-      const outcome = await this.#attempt(way, reason, signal);
+      const outcome = await this.#attempt(way, reason, signal, hopeful ? betterMs : Infinity);
       if (signal.aborted) return;
+      if (outcome.reason === "") {
+        [index, reason, hopeful, betterMs] = [0, "", false, Math.min(2 * betterMs, BETTER_MS.most)];
+        continue;
+      }
       const failure = `${WAY_NAMES[way]}: ${outcome.reason}`;
       if (outcome.played) backoff.reset();
       else index += 1;
       if (!outcome.played && index < ways.length) {
+        hopeful ||= outcome.possible;
         reason = reason.startsWith("WebRTC") ? `${reason}; ${failure}` : failure;
         continue; // the next way at once
       }
-      if (!outcome.played) [index, reason] = [0, this.wanted === "auto" ? "" : "chosen by hand"];
+      if (!outcome.played) [index, reason, hopeful] = [0, this.wanted === "auto" ? "" : "chosen by hand", false];
       this.#become("waiting", way, failure);
       if (!(await pause(backoff.next(), signal))) return;
     }
@@ -105,16 +114,19 @@ export class Player extends EventTarget {
    * @param {Way} way
    * @param {string} why
    * @param {AbortSignal} signal
-   * @returns {Promise<{played: boolean, reason: string}>} when it is over
+   * @param {number} longestMs  to play, while something better may be had
+   * @returns {Promise<{played: boolean, possible: boolean, reason: string}>} when it is over; reason "": for long enough
    */
-  async #attempt(way, why, signal) {
+  async #attempt(way, why, signal, longestMs) {
     const transport = this.#transportOf(way);
-    if (!transport) return { played: false, reason: "this browser cannot" };
+    if (!transport) return { played: false, possible: false, reason: "this browser cannot" };
     this.transport = transport;
     this.#become("connecting", way, why);
     this.video.hidden = way === "mjpeg";
     this.canvas.hidden = way !== "mjpeg";
     let played = false;
+    let possible = true;
+    let better = 0;
     const reason = await new Promise((resolve) => {
       let watchdog = window.setTimeout(() => resolve("no picture came"), FIRST_PICTURE_MS[way]);
       signal.addEventListener("abort", () => resolve("stopped"));
@@ -124,15 +136,20 @@ export class Player extends EventTarget {
         clearTimeout(watchdog);
         watchdog = window.setTimeout(() => resolve("the pictures stopped"), SILENCE_MS);
         if (!played) this.#become("playing", way, why);
+        if (!played && longestMs < Infinity) better = window.setTimeout(() => resolve(""), longestMs);
         played = true;
         this.shown = shown;
         this.dispatchEvent(new CustomEvent("shown", { detail: shown }));
       };
-      transport.start().catch((error) => resolve(error.message));
+      transport.start().catch((error) => {
+        possible = error.status !== IMPOSSIBLE;
+        resolve(error.message || "failed");
+      });
     });
+    clearTimeout(better);
     transport.onshown = transport.onended = () => {};
     transport.stop();
-    return { played, reason };
+    return { played, possible, reason };
   }
 
   /** @param {Way} way */
