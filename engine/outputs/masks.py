@@ -7,6 +7,7 @@ overlay paints the same pixels. Does not know which objects the masks belong to.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -58,7 +59,8 @@ def multi_polygon(masks: Masks, index: int, width: int, height: int) -> list[lis
 
     def ring(outline: F64) -> F64:
         # Cut off before points are left out: between two far ones an edge would miss the picture's corner.
-        points_cells = _thinned(np.clip(outline, *border_cells))
+        cut = np.clip(outline, *border_cells)
+        points_cells = _thinned(cut, _meets_border(cut, *border_cells))
         points_xy: F64 = (points_cells * cell_wh + left_top).clip(0.0, (width, height)).round(1)
         return points_xy
 
@@ -179,8 +181,26 @@ def _crossings(contour: NDArray[Any], size_wh: tuple[int, int]) -> F64:
     return outline
 
 
-def _thinned(outline: F64) -> F64:
-    thinned = cv2.approxPolyDP(outline.astype(np.float32), LARGEST_DEVIATION_CELLS, True).reshape(-1, 2)
+def _meets_border(outline: F64, low: F64, high: F64) -> I64:
+    """Which points of a cut outline lie on the picture's border beside one that does not: there its edge begins."""
+    on_border = ((outline <= low) | (outline >= high)).any(axis=1)
+    inner = ~on_border
+    return np.flatnonzero(on_border & (np.roll(inner, 1) | np.roll(inner, -1)))
+
+
+def _thinned(outline: F64, kept: I64) -> F64:
+    """The outline with fewer points; `kept` are the numbers of those that stay in any case."""
+    points = outline.astype(np.float32)
+    if not len(kept):
+        thinned = cv2.approxPolyDP(points, LARGEST_DEVIATION_CELLS, True).reshape(-1, 2)
+    else:
+        points = np.roll(points, -kept[0], axis=0)
+        ends = np.append(kept - kept[0], len(points))
+        around = np.concatenate((points, points[:1]))
+        chains = [around[begin : end + 1] for begin, end in itertools.pairwise(ends)]
+        thinned = np.concatenate(
+            [cv2.approxPolyDP(chain, LARGEST_DEVIATION_CELLS, False).reshape(-1, 2)[:-1] for chain in chains]
+        )
     return thinned.astype(np.float64) if len(thinned) > 2 else outline
 
 

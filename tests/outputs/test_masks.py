@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pycocotools import mask as coco
@@ -164,6 +164,12 @@ def test_polygons_are_polygons_inside_of_the_picture(
 
 @settings(max_examples=150, deadline=None)
 @given(grid=GRIDS, rect=RECTS)
+@example(
+    grid=np.array(
+        [[1, 0, 0, 1, 1, 1, 1, 1, 0], [1, 1, 0, 1, 1, 1, 1, 1, 1], [1, 0, 1, 1, 0, 1, 1, 1, 1]], np.bool_
+    ),
+    rect=(0.0, -17.0, 31.0, 15.0),
+)
 def test_polygons_filled_by_even_odd_are_the_pixels_to_within_a_cell(
     grid: Bools, rect: tuple[float, float, float, float]
 ) -> None:
