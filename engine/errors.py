@@ -191,7 +191,7 @@ class PublishUnreachable(PublishError):
 
 
 class PublishRefused(PublishError):
-    """The server refused user, password, token or the stream's name. Tried again rarely, so that no account is locked."""
+    """The server refused user, password, token or stream name. Tried again rarely, so that no account is locked."""
 
 
 class PublishDiskFull(PublishError):

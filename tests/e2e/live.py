@@ -96,5 +96,5 @@ class Held:
 
 def longest_gap_s(lines: list[dict[str, Any]], begin_s: float, end_s: float) -> float:
     """The longest time without a result between these times of capture."""
-    times = [begin_s, *(line["time"] for line in lines if begin_s < line["time"] < end_s), end_s]
+    times: list[float] = [begin_s, *(line["time"] for line in lines if begin_s < line["time"] < end_s), end_s]
     return max(after - before for before, after in pairwise(times))

@@ -285,7 +285,9 @@ def test_heads_come_change_and_go_and_another_goes_on(
         )
         both = replace(config, cameras=(*config.cameras, roof))
         heads.follow(config, both)
-        steered.until(lambda: heads.told().get("roof", {}).get("state") == "ok", "the new one is well")
+        steered.until(
+            lambda: "roof" in heads.told() and heads.told()["roof"]["state"] == "ok", "the new one is well"
+        )
         assert steered.ask(
             "ptz-move", camera="roof", pan_deg_s=9.0, tilt_deg_s=0.0, zoom_octaves_s=0.0, ttl_s=9.0
         )["ok"]
