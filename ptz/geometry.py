@@ -92,7 +92,7 @@ def pixel_to_angles(u_px: ArrayLike, v_px: ArrayLike, view: View) -> tuple[float
     ahead = math.cos(tilt) + y * math.sin(tilt)
     pan = azimuth_deg(np.asarray(view.pan_deg + np.degrees(np.arctan2(x, ahead))))
     up = np.degrees(np.arctan2(math.sin(tilt) - y * math.cos(tilt), np.hypot(x, ahead)))
-    return (float(pan), float(up)) if pan.ndim == 0 else (pan, np.asarray(up))
+    return (float(pan), float(up)) if np.ndim(pan) == 0 else (np.asarray(pan), np.asarray(up))
 
 
 @overload
@@ -154,15 +154,15 @@ def angle_box(box_xyxy: Sequence[float] | F64, view: View) -> AngleBox:
     if not all(map(math.isfinite, (left, top, right, bottom))):
         raise ValueError(f"a box must be four finite numbers, not {list(box_xyxy)}")
     focal = focal_px(view.width, view.hfov_deg)
-    middle = min(max(view.width / 2, left), right)
+    columns = np.array((left, min(max(view.width / 2, left), right), right))
     tilt = math.radians(view.tilt_deg)
-    pole = -math.copysign(1.0, tilt) * math.inf  # row of the picture where straight down (or up) is seen
+    steepest = np.full(3, -math.copysign(math.inf, tilt))  # row of each column where it looks most down (or up)
     if abs(math.sin(tilt)) > 1e-9:
-        pole = view.height / 2 - focal * math.cos(tilt) / math.sin(tilt)
-    rows = (top, bottom, min(max(pole, top), bottom))
-    u, v = (grid.ravel() for grid in np.meshgrid((left, middle, right), rows))
-    pan, up = pixel_to_angles(u, v, view)
-    if left <= view.width / 2 <= right and top <= pole <= bottom:
+        across = (columns - view.width / 2) / focal
+        steepest = view.height / 2 - focal * (1.0 + across**2) * math.cos(tilt) / math.sin(tilt)
+    v = np.concatenate((np.full(3, top), np.full(3, bottom), np.clip(steepest, top, bottom)))
+    pan, up = pixel_to_angles(np.tile(columns, 3), v, view)
+    if left <= view.width / 2 <= right and top <= steepest[1] <= bottom:
         west = azimuth_deg(view.pan_deg - 180.0)
         return AngleBox(west, west + 360.0, float(up.min()), float(up.max()))
     # Beyond the pole directions lie around the back of the view; a box without the pole spans less than half a turn.

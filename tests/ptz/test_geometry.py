@@ -149,6 +149,7 @@ def test_what_lies_beyond_a_stop_is_approached_as_far_as_it_goes() -> None:
 
 @given(views, st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 0.5), st.floats(0.01, 0.5))
 @example(View(width=160, height=120, pan_deg=0.0, tilt_deg=-86.0, hfov_deg=11.0), 0.5, 1.0, 0.5, 0.5)
+@example(View(width=160, height=127, pan_deg=0.0, tilt_deg=-49.0, hfov_deg=110.0), 0.0, 0.75, 0.25, 0.5)
 def test_a_box_in_directions_holds_every_pixel_of_it(
     view: View, left: float, top: float, width: float, height: float
 ) -> None:
