@@ -7,9 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 ACCEPT := ../shared/acceptance/accept
 
-# Tests that keep one core busy and no more: two of them at a time. The others run real processes, which want the cores.
-COMPUTING := $(addprefix tests/,batching config evaluation events identity kernels models outputs ptz segmentation \
-  tools tracking)
+# Tests that measure time, or whose runs want the whole machine: one at a time. All others go two at a time.
+ALONE := $(addprefix tests/,bench dashboard e2e/test_hosted.py e2e/test_live_changes.py e2e/test_survival.py e2e/test_zero_copy.py)
 
 # Real peers that the tests start: servers for RTSP and RTMP, brokers, a browser, ffprobe as a second opinion.
 PEERS := ffmpeg gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 python3-gi gstreamer1.0-tools \
@@ -28,8 +27,8 @@ run: $(VENV)/.run ## set up and run the engine on SOURCE (default: a moving test
 	$(BIN)/engine-run --profile m3-cpu $(if $(SOURCE),--source '$(SOURCE)') $(ARGS)
 
 test: $(VENV)/.dev peers ## set up and run all tests (STRICT=1: lacking data or peers is a failure)
-	$(if $(STRICT),STRICT=1) $(BIN)/python -m pytest -n 2 --dist loadfile $(COMPUTING) $(ARGS)
-	$(if $(STRICT),STRICT=1) $(BIN)/python -m pytest $(addprefix --ignore=,$(COMPUTING)) $(ARGS)
+	$(if $(STRICT),STRICT=1) $(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(ALONE)) $(ARGS)
+	$(if $(STRICT),STRICT=1) $(BIN)/python -m pytest $(ALONE) $(ARGS)
 
 check: $(VENV)/.dev ## lint, format and types
 	$(BIN)/ruff check .

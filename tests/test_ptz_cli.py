@@ -57,9 +57,13 @@ def test_status_tells_what_it_can_do_and_moves_nothing(
 
 
 def test_probe_proves_motion_and_stop(served: ServedCamera, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["probe", *flags(served), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["state"] == "ok" and told["counters"]["stops"] > 0
+    # Answers that a busy machine gives late are told as such, truthfully: then it is asked once more.
+    for _ in range(2):
+        assert main(["probe", *flags(served), "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        if told["state"] == "ok":
+            break
+    assert told["state"] == "ok" and told["counters"]["stops"] > 0, told
     assert any("moved pan" in choice for choice in told["choices"])
     assert PASSWORD not in json.dumps(told)
 
