@@ -156,7 +156,8 @@ def angle_box(box_xyxy: Sequence[float] | F64, view: View) -> AngleBox:
     focal = focal_px(view.width, view.hfov_deg)
     columns = np.array((left, min(max(view.width / 2, left), right), right))
     tilt = math.radians(view.tilt_deg)
-    steepest = np.full(3, -math.copysign(math.inf, tilt))  # row of each column where it looks most down (or up)
+    # Row of each column where it looks most down, or most up.
+    steepest = np.full(3, -math.copysign(math.inf, tilt))
     if abs(math.sin(tilt)) > 1e-9:
         across = (columns - view.width / 2) / focal
         steepest = view.height / 2 - focal * (1.0 + across**2) * math.cos(tilt) / math.sin(tilt)
