@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 
 from engine.control.listen import BACKLOG, bind_socket
 
@@ -139,6 +140,13 @@ class _PromptWebSocket(WebSocketsSansIOProtocol):
         connected: socket.socket | None = transport.get_extra_info("socket")
         if connected is not None:
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+    def shutdown(self) -> None:
+        """End. uvicorn would say goodbye once more where the client has just said it, and fail over that."""
+        try:
+            super().shutdown()
+        except InvalidState:
+            self.transport.abort()
 
     async def send(self, message: ASGISendEvent) -> None:
         if message["type"] == "websocket.close" and not self.writable.is_set():

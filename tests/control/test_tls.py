@@ -70,6 +70,15 @@ def settings_of(files: Files) -> ControlConfig:
 
 
 @pytest.fixture
+def staying() -> Iterator[list[socket.socket]]:
+    """Connections that are closed when the server has ended: asked for before `port`."""
+    connections: list[socket.socket] = []
+    yield connections
+    for connection in connections:
+        connection.close()
+
+
+@pytest.fixture
 def port(files: Files) -> Iterator[int]:
     engine, stop = EngineInMemory(), threading.Event()
     security = read_security(settings_of(files), {"ENGINE_TOKEN_VIEWER": SECRET})
@@ -82,6 +91,7 @@ def port(files: Files) -> Iterator[int]:
     yield port
     stop.set()
     thread.join(5)
+    assert not thread.is_alive()
 
 
 def test_a_browser_that_knows_the_certificate_is_served(port: int, files: Files) -> None:
@@ -98,6 +108,25 @@ def test_a_browser_that_knows_the_certificate_is_served(port: int, files: Files)
     ) as websocket:
         websocket.send(json.dumps({"subscribe": ["health"]}))
         assert json.loads(websocket.recv(timeout=5))["type"] == "begin"
+
+
+def test_one_that_has_said_goodbye_and_stays_does_not_disturb_the_stop(
+    staying: list[socket.socket], port: int, files: Files
+) -> None:
+    """TLS waits for its own goodbye: until then the server knows a WebSocket that is closed already."""
+    trusting = ssl.create_default_context(cafile=str(files.certificate))
+    raw = socket.create_connection(("127.0.0.1", port), timeout=5)
+    browser = trusting.wrap_socket(raw, server_hostname="127.0.0.1")
+    staying.append(browser)
+    request = (
+        f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        f"Authorization: Bearer {SECRET}\r\n\r\n"
+    )
+    browser.sendall(request.encode())
+    assert b"101" in browser.recv(1000)
+    browser.sendall(b"\x88\x80\0\0\0\0")  # a close frame (RFC 6455, section 5.5.1), and then nothing more
+    assert browser.recv(1)[0] == 0x88, "the server has said it, too"
 
 
 def test_one_that_does_not_refuses_and_plain_text_gets_nothing(port: int) -> None:

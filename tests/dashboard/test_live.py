@@ -205,6 +205,7 @@ def test_everything_with_the_keyboard(browser: Browser, plaza: EngineRun) -> Non
         page.locator("#main").focus()
         page.keyboard.press("ArrowRight")
         expect(page.get_by_role("heading", name="ptz", level=1)).to_be_visible()
+        expect(page.locator(".joystick")).to_be_visible()
         page.keyboard.press("j")
         expect(page.locator(".joystick")).to_be_focused()
         page.keyboard.press("Escape")
