@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -122,7 +123,8 @@ def test_a_click_starts_a_track_with_a_mask(browser: Browser, guarded: Guarded) 
         visit.until("() => document.querySelector('.camera-view').dataset.chosen !== ''")
         number = page.locator(".camera-view").get_attribute("data-chosen")
         row = page.locator(f"tr[data-id='{number}']")
-        expect(row).to_contain_text("prompt", timeout=200_000)
+        # On a quick machine the next keyframe's mask, from memory, is there before anybody has looked.
+        expect(row).to_contain_text(re.compile("prompt|memory"), timeout=200_000)
         visit.until(
             "() => Number(document.querySelector('canvas.overlay').dataset.masks) >= 1", timeout_s=100
         )

@@ -83,7 +83,7 @@ def test_modes_prompts_and_a_kill_in_a_live_run(engine_run: Start, data_dir: Pat
     status, answer = ask(run, "POST", "/cameras/cam0/prompts", {"mask": square(60)})
     assert status == 201, answer
     pointed = answer["object"]
-    until(lambda: has_mask(run, pointed, 0, "prompt"), 150, f"a mask of {pointed}\n{run.text()}")
+    until(lambda: has_mask(run, pointed, 0, "prompt", "memory"), 150, f"a mask of {pointed}\n{run.text()}")
     first = next(thing for _, thing in masks_in(run.lines()) if thing["id"] == pointed)
     assert first["mask_age_ms"] >= 0 and first["mask_id"] == pointed
     area = int(coco.area({**first["mask"], "counts": first["mask"]["counts"].encode()}))
