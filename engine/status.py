@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from engine import __version__
 from engine.control.status import (
-    BusStatus,
     CameraSegmentation,
     CameraStatus,
     ChoiceStatus,
@@ -22,10 +21,10 @@ from engine.control.status import (
     LatencySummary,
     ProcessStatus,
     PtzStatus,
-    PublishStatus,
     ReidStatus,
     SegmentationStatus,
 )
+from engine.control.status_receivers import BusStatus, PublishStatus
 from engine.metrics import LatencyDict, LatencyHistogram
 from engine.status_events import events_status, streams_status, viewers_status
 from engine.status_video import video_lost, video_status

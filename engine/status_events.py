@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.config import RunConfig
-from engine.control.status import CameraEventsStatus, StreamStatus, ViewersStatus
+from engine.control.status import CameraEventsStatus, StreamStatus
+from engine.control.status_receivers import ViewersStatus
 
 
 def events_status(config: RunConfig, camera: str, track: Mapping[str, Any]) -> CameraEventsStatus | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from engine.control.status import BrokerStatus, BusStatus
+from engine.control.status_receivers import BrokerStatus, BusStatus
 
 
 def bus_metrics(status: BusStatus) -> Iterator[Metric]:

@@ -6,14 +6,8 @@ from collections.abc import Callable, Iterator
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from engine.control.status import (
-    RECORDING_STATES,
-    DestinationStatus,
-    PublishStatus,
-    RenditionStatus,
-    VideoStatus,
-    ViewersStatus,
-)
+from engine.control.status import RECORDING_STATES, RenditionStatus, VideoStatus
+from engine.control.status_receivers import DestinationStatus, PublishStatus, ViewersStatus
 
 Family = GaugeMetricFamily | CounterMetricFamily
 

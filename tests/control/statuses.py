@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from engine.control.status import (
-    BusStatus,
     CameraStatus,
     EngineStatus,
     IdentityStatus,
     InferenceStatus,
     ProcessStatus,
     PtzStatus,
-    PublishStatus,
     ReidStatus,
     RenditionStatus,
     SegmentationStatus,
     VideoStatus,
 )
+from engine.control.status_receivers import BusStatus, PublishStatus
 from engine.metrics import LatencyDict, LatencyHistogram
 
 
