@@ -5,38 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.e2e.engine import EngineRun, until
 from tests.peers.brokers import Mosquitto, mosquitto
+from tests.peers.mqtt_subscriber import subscriber
 
 __all__ = ["mosquitto"]
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
-
-
-@contextmanager
-def subscriber(port: int) -> Iterator[list[tuple[str, bytes]]]:
-    """Everything the broker says, whether it is retained or new."""
-    heard: list[tuple[str, bytes]] = []
-    ready = threading.Event()
-    client = paho.Client(CallbackAPIVersion.VERSION2)
-    client.on_message = lambda _client, _data, message: heard.append((message.topic, bytes(message.payload)))
-    client.on_subscribe = lambda *_: ready.set()
-    client.connect("127.0.0.1", port)
-    client.subscribe("camring/#", qos=1)
-    client.loop_start()
-    assert ready.wait(5)
-    yield heard
-    client.disconnect()
-    client.loop_stop()
 
 
 def frames(heard: list[tuple[str, bytes]]) -> list[int]:

@@ -12,9 +12,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import orjson
-import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
 from engine.bus.state import state_schema
 from engine.config import BusConfig, CameraConfig, PoolConfig, RunConfig
@@ -28,13 +26,13 @@ from engine.workers.bus_deliveries import Deliveries
 from tests.control.statuses import make_camera
 from tests.peers.brokers import Mosquitto, mosquitto
 from tests.peers.fixtures import free_port
+from tests.peers.mqtt_subscriber import Heard, subscriber
 from tests.workers.house import House, Worker, detections_of, until
 
 __all__ = ["mosquitto"]
 
 YARD = Zone("yard", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)))
 GATE = CameraConfig("gate", "test://", zones=(YARD,))
-Heard = list[tuple[str, bytes]]
 
 
 def config_of(*urls: str, cameras: tuple[CameraConfig, ...] = (GATE,), **settings: Any) -> RunConfig:
@@ -74,22 +72,6 @@ def working(house: House) -> Iterator[Worker]:
         worker.send({"type": "stop"})
         thread.join(10)
         assert not thread.is_alive()
-
-
-@contextmanager
-def subscriber(port: int) -> Iterator[Heard]:
-    heard: Heard = []
-    client = paho.Client(CallbackAPIVersion.VERSION2)
-    ready = threading.Event()
-    client.on_message = lambda _client, _data, message: heard.append((message.topic, bytes(message.payload)))
-    client.on_subscribe = lambda *_: ready.set()
-    client.connect("127.0.0.1", port)
-    client.subscribe("#", qos=1)
-    client.loop_start()
-    assert ready.wait(5)
-    yield heard
-    client.disconnect()
-    client.loop_stop()
 
 
 def of(heard: Heard, topic: str) -> list[Any]:
