@@ -10,6 +10,7 @@ from typing import Any
 import av
 import pytest
 
+from engine.outputs.mp4 import whole_bytes
 from tests.conftest import MountDisk
 from tests.e2e.engine import EngineRun, clip, model, until
 
@@ -141,12 +142,17 @@ def test_live_video_goes_on_in_a_new_part_when_there_is_space_again(
 
 def test_a_killed_run_leaves_a_video_that_plays_and_whole_lines(engine_run: Start, data_dir: Path) -> None:
     run = engine_run("--source", clip(data_dir, "et_08_driving"), "--loop", "--model", model(data_dir))
+    video = run.out / "cam0.mp4"
     until(lambda: len(run.lines()) > 72, 30, f"three seconds of results\n{run.text()}")
+    # Encoding may be behind the lines on a busy machine, so what the file itself has is what counts.
+    until(lambda: video.exists() and whole_bytes(video) > 0, 30, "a whole fragment")
+    whole = whole_bytes(video)
     run.process.kill()
     run.process.wait()
     until(lambda: not run.workers(), 3, "workers are gone")
-    # The fragment that was being written, a second, and what the encoder looked ahead are lost.
-    assert pictures_in(run.out / "cam0.mp4") >= 24
+    # The fragment that was being written and what the encoder looked ahead are lost, nothing of those before.
+    assert whole_bytes(video) >= whole
+    assert pictures_in(video) > 0
     assert assert_whole_lines(run.out / "cam0.jsonl", run) > 72
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -119,6 +120,7 @@ class Run:
 def test_random_kills_tear_nothing_and_leave_nothing(
     kinds: tuple[str, ...], leases: tuple[int, ...], duration_s: float, tmp_path: Path
 ) -> None:
+    gc.collect()  # what other tests have left must not go away meanwhile
     shm_before, fds_before = os.listdir("/dev/shm"), len(os.listdir("/dev/fd"))
     log = tmp_path / "stderr"
     run = Run(PoolLayout(leases, slot_bytes=64 * 1024, history=1), kinds, log)
