@@ -36,6 +36,8 @@ from ipc.notify import Notifier
 from ipc.pool import Consumer, Producer
 
 STATUS_INTERVAL_S = 0.25
+USAGE_INTERVAL_S = 1.0
+"""The kernel is asked less often: it lists every descriptor, which is most of what an idle worker costs."""
 STOP_GRACE_S = 1.5
 EXIT_FATAL = 3
 """Exit status of a worker that has reported why it cannot work; it is not restarted."""
@@ -99,6 +101,8 @@ class Context:
         self._commands: list[Message] = []
         self._status_writer: Producer | None = None
         self._status_due_ns = 0
+        self._usage: dict[str, float] = {}
+        self._usage_due_ns = 0
 
     def listen(self) -> None:
         """Receive messages until `close` (runs in a thread of its own); the process ends with the supervisor."""
@@ -256,13 +260,19 @@ class Context:
         if self._status_writer is None:
             return
         self.before_status()
-        usage = {"rss_bytes": resident_bytes(), "cpu_s": time.process_time(), **open_handles()}
-        if self.hosted:  # its host tells, for both
-            usage = {"rss_bytes": 0, "cpu_s": 0.0, "fds": 0, "threads": 0}
-        body = orjson.dumps({**self.status, **usage, "heartbeat_ns": now_ns})
+        if now_ns >= self._usage_due_ns:
+            self._usage_due_ns = now_ns + round(USAGE_INTERVAL_S * 1e9)
+            self._usage = self._look_at_usage()
+        body = orjson.dumps({**self.status, **self._usage, "heartbeat_ns": now_ns})
         with self._status_writer.write() as slot:
             slot.meta[:4] = len(body).to_bytes(4, "little")
             slot.data[: len(body)] = body
+
+    def _look_at_usage(self) -> dict[str, float]:
+        """Memory, processor time, descriptors and threads of this process."""
+        if self.hosted:  # its host tells, for both
+            return {"rss_bytes": 0, "cpu_s": 0.0, "fds": 0, "threads": 0}
+        return {"rss_bytes": resident_bytes(), "cpu_s": time.process_time(), **open_handles()}
 
     def send(self, kind: str, **fields: Any) -> None:
         """Tell the supervisor something."""
