@@ -108,7 +108,7 @@ def is_of_commands(block: Block) -> bool:
 def program_of(line: str) -> str:
     """The first word that is no assignment."""
     words = [word for word in line.split() if not re.match(r"\w+=", word)]
-    return words[0].removeprefix(".venv/bin/") if words else ""
+    return words[0].removeprefix(".venv/bin/").removeprefix("./") if words else ""
 
 
 def commands_of(block: Block) -> Iterator[Command]:
@@ -117,6 +117,8 @@ def commands_of(block: Block) -> Iterator[Command]:
     for number, line in enumerate(block.lines, block.line):
         if not text and (not line.strip() or line.lstrip().startswith("#")):
             continue
+        if not text and block.language == "" and program_of(line) not in PROGRAMS:
+            continue  # what was printed
         begun = begun if text else number
         bare = re.sub(r"(^|\s)# .*$", "", line).rstrip()
         text += bare.removesuffix("\\") if bare.endswith("\\") else f"{bare}\n"
