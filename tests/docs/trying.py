@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import json
 import re
 import runpy
@@ -95,16 +96,16 @@ def parsing_only(words: list[str]) -> Iterator[None]:
     """Within, every parser reads `words` and then stops the program that has asked it."""
     parse, argv = argparse.ArgumentParser.parse_args, sys.argv
 
-    def read(self: argparse.ArgumentParser, *args: object, **keywords: object) -> object:
-        parse(self, *args, **keywords)  # type: ignore[call-overload]  # whatever it was called with
+    def read(self: argparse.ArgumentParser, *args: Any, **keywords: Any) -> Any:
+        parse(self, *args, **keywords)
         raise Parsed
 
-    argparse.ArgumentParser.parse_args = read  # type: ignore[assignment]  # as above
+    setattr(argparse.ArgumentParser, "parse_args", read)  # noqa: B010 - mypy lets no method be assigned to
     sys.argv = words
     try:
         yield
     finally:
-        argparse.ArgumentParser.parse_args = parse  # type: ignore[method-assign]  # it was there before
+        setattr(argparse.ArgumentParser, "parse_args", parse)  # noqa: B010 - as above
         sys.argv = argv
 
 
@@ -170,7 +171,7 @@ def try_make(words: list[str], folder: Path) -> None:
 def try_pip(words: list[str], folder: Path) -> None:
     """Extras and files of requirements that are named are there."""
     extras = project()["optional-dependencies"]
-    for before, word in zip(words, words[1:], strict=False):
+    for before, word in itertools.pairwise(words):
         if named := re.fullmatch(r"(?:\.|camring|\S*\.whl)\[([\w,-]+)\]", word):
             assert set(named[1].split(",")) <= set(extras), word
         if before in ("-r", "-c"):
@@ -186,7 +187,7 @@ def try_elsewhere(words: list[str], folder: Path) -> None:
 
 def try_curl(words: list[str], folder: Path) -> None:
     """The body is JSON; `test_curl.py` sends it."""
-    for before, word in zip(words, words[1:], strict=False):
+    for before, word in itertools.pairwise(words):
         if before in ("-d", "--data"):
             json.loads(word)
     assert urls_of(words) or "--unix-socket" in words, words
