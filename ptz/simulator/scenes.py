@@ -1,4 +1,4 @@
-"""Scenes with names: the standard suite that following is measured in, and `plaza`, which is for looking at.
+"""Scenes with names: the standard suite that following is measured in; `plaza` and `court`, which are for looking at.
 
 In all of them `scene.heads[0]` is the camera that follows, at the origin, looking north at first; the first camera is a
 fixed one that sees everything.
@@ -195,5 +195,81 @@ def _plaza() -> Scene:
     return Scene("plaza", about, PLAZA_S, actors, cameras, occluders, target_ids=(8,), policy="runner")
 
 
-SCENES: dict[str, Scene] = {scene.name: scene for scene in (*_suite(), _plaza())}
+COURT_S = 20 * math.pi
+"""How long the court takes to begin anew: also a whole number of times that somebody who stands sways."""
+COURT_M = (0.0, 9.2)
+"""Its middle, east and north of the head."""
+JOGGED_LAPS, JOGGED_CYCLES = 7, 67
+"""Of one who jogs in that time: whole numbers, so that the last step leads to the first."""
+
+
+def _jogger() -> Path:
+    """Round the court, without an end and a beginning."""
+    # The length at which so many cycles of a gait (`stride_m`) fill the time exactly.
+    jogged_m = 0.8 * JOGGED_CYCLES / (1 - 0.54 * JOGGED_CYCLES / COURT_S)
+    oval = [
+        (3.75 * math.cos(angle), 1.8 * math.sin(angle))
+        for angle in (2 * math.pi * number / 32 for number in range(32))
+    ]
+    lap_m = jogged_m / JOGGED_LAPS
+    scale = lap_m / sum(math.dist(oval[number - 1], oval[number]) for number in range(32))
+    corners = [(COURT_M[0] + scale * east_m, COURT_M[1] + scale * north_m) for east_m, north_m in oval]
+    lap_s = COURT_S / JOGGED_LAPS
+    return waypoints(corners, lap_m / lap_s, start_s=-lap_s, until_s=COURT_S + lap_s, smooth_s=0.3)
+
+
+def _again_and_again(legs: list[tuple[float, float, float]], every_s: float) -> Path:
+    """A journey before and after itself, so that turns and steps are round where it begins anew."""
+    return journey(
+        [(time_s + turn * every_s, *place) for turn in (-1, 0, 1) for time_s, *place in legs], smooth_s=0.8
+    )
+
+
+def _court() -> Scene:
+    """A small court from near: for a first look at the engine and at what a head does."""
+    occluders = (
+        Occluder("pillar", -1.25, 8.55, 0.42, 0.42, 3.4),
+        Occluder("planter", 1.3, 8.4, 1.3, 0.5, 0.5, 8.0),
+        Occluder("wall", -6.4, 11.6, 2.6, 0.3, 1.1, 80.0),
+        Occluder("kiosk", 6.0, 15.6, 2.6, 2.0, 2.8, -24.0),
+        Occluder("trunk", -4.0, 15.6, 0.4, 0.4, 4.6),
+        Occluder("trunk", 1.0, 17.0, 0.4, 0.4, 4.6),
+        Occluder("car", -9.5, 21.0, 4.3, 1.8, 1.45, 12.0),
+        Occluder("van", 8.0, 23.0, 4.6, 1.9, 2.1, -8.0),
+    )
+    one = _again_and_again(
+        [(2, -2.4, 9.1), (6.5, 0.1, 8.9), (14, 0.1, 8.9), (19, -2.35, 9.0), (27, -2.35, 9.0), (33, 0.1, 8.9),
+         (38, 0.1, 8.9), (44, -2.4, 9.1)],
+        COURT_S,
+    )  # fmt: skip
+    other = _again_and_again(
+        [(2, 0.5, 10.2), (6.5, 0.85, 9.05), (14, 0.85, 9.05), (19, -1.85, 9.8), (27, -1.85, 9.8),
+         (33, 0.8, 9.3), (38, 0.8, 9.3), (41, 0.5, 10.2)],
+        COURT_S,
+    )  # fmt: skip
+    stroller = _again_and_again(
+        [(0.6, 2.3, 9.0), (15, 2.3, 9.0), (19, 0.4, 9.3), (23, 0.4, 9.3), (28, 2.3, 9.0), (38, 2.3, 9.0),
+         (45, 0.2, 9.05), (50, -1.3, 9.6), (53, -0.7, 9.8), (55, -0.7, 9.8)],
+        COURT_S,
+    )  # fmt: skip
+    paths: list[Path] = [_jogger(), one, other, stroller, Sway(1.55, 10.15, 0.06, COURT_S / 10, 110.0, 200.0)]
+    actors = tuple(
+        Actor(number, path, height_m, Looks(seed))
+        for number, (path, height_m, seed) in enumerate(
+            zip(paths, COURT_HEIGHTS_M, COURT_LOOKS, strict=True), start=1
+        )
+    )
+    cameras = (
+        CameraMount("overview", -1.8, -0.4, 3.2, 11.0, -10.5, hfov_wide_deg=50.0),
+        CameraMount("ptz", 0.0, 0.0, 3.2, 0.0, -13.0, profile="hik-8425ix"),
+    )
+    about = "a court from near: one jogs round it, two meet and walk on together, one strolls, one waits"
+    return Scene("court", about, COURT_S, actors, cameras, occluders, target_ids=(1,), policy="runner")
+
+
+COURT_HEIGHTS_M = (1.80, 1.66, 1.83, 1.72, 1.76)
+COURT_LOOKS = (119, 103, 112, 133, 110)
+"""Clothes that are told from the ground and from each other's."""
+
+SCENES: dict[str, Scene] = {scene.name: scene for scene in (*_suite(), _plaza(), _court())}
 """All scenes by name."""

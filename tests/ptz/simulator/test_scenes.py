@@ -19,8 +19,8 @@ def seen(name: str, times_s: F64) -> list[Truth]:
     return [truth(world, head, view, float(time_s)) for time_s in times_s]
 
 
-def test_the_suite_and_the_plaza_are_there() -> None:
-    assert set(SCENES) == {*SUITE, "plaza"}
+def test_the_suite_the_plaza_and_the_court_are_there() -> None:
+    assert set(SCENES) == {*SUITE, "plaza", "court"}
     for name, scene in SCENES.items():
         assert scene.name == name and scene.about and scene.duration_s > 0
         assert not scene.cameras[0].is_ptz and scene.heads
