@@ -164,7 +164,7 @@ def _memory_encoder() -> MemoryEncoder:
         out_dim=MEMORY_WIDTH,
         in_dim=WIDTH,
         mask_downsampler=MaskDownSampler(embed_dim=WIDTH),
-        fuser=Fuser(block, num_layers=2),
+        fuser=Fuser(block, num_layers=1),
         position_encoding=_sine(MEMORY_WIDTH),
     )
 
