@@ -37,7 +37,8 @@ def run(context: Context) -> None:
     cv2.setNumThreads(1)
     context.stop_grace_s = None  # what is in flight is still written, and files are finished
     if not context.config.offline:
-        os.setpriority(os.PRIO_PROCESS, 0, GIVES_WAY)
+        # Relative: an engine that runs nice itself may not be made less so, and its workers shall still differ.
+        os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + GIVES_WAY)
     with ExitStack() as outputs:
         output = open_output(context)
         outputs.callback(output.close)
