@@ -18,9 +18,9 @@ from engine.sources.base import Picture, Source, SourceOptions
 from engine.sources.scene_head import Look, ServedHead, StandingHead
 from engine.sources.scene_render import SceneRenderer, Shot
 from engine.sources.scene_settings import SceneSettings, settings_of
-from engine.sources.scene_truth import TruthWriter
+from engine.sources.scene_truth import TruthSettings, TruthWriter
 from engine.types import U8, PtzPose
-from ptz.simulator.truth import truth
+from ptz.simulator.truth import truth_of
 from ptz.simulator.world import World
 from ptz.types import View
 
@@ -44,6 +44,7 @@ class SceneSource(Source, schemes=("scene",)):
         self._truth: TruthWriter | None = None
         self._masks: U8 = np.zeros((0, 0), np.uint8)
         self._index, self._start_ns = -1, 0
+        self._truth_due = self._masks_due = 0
         self._shown: tuple[Picture, Look, float] | None = None
 
     def open(self) -> None:
@@ -57,8 +58,15 @@ class SceneSource(Source, schemes=("scene",)):
         else:
             self._head = StandingHead(settings.mount)
         if settings.truth:
-            self._truth = TruthWriter(Path(settings.truth).expanduser(), settings.name)
+            targets = settings.scene.target_ids
+            self._truth = TruthWriter(
+                TruthSettings(
+                    Path(settings.truth).expanduser(), settings.name, settings.scene.name, targets,
+                    settings.mount.is_ptz, settings.truth_s,
+                )
+            )  # fmt: skip
         self._index, self._start_ns = -1, self._clock.now_ns()
+        self._truth_due = self._masks_due = 0
         served = (
             f", head {settings.mount.profile} at port {settings.http}" if settings.http and self.live else ""
         )
@@ -102,9 +110,11 @@ class SceneSource(Source, schemes=("scene",)):
             look.blur * DEFOCUS_PX * picture.width / 1280,
         )
         masks = self._masks_of(picture)
-        self._renderer.draw(shot, y, uv, masks)
-        if self._truth is not None:
-            exact = truth(self._world, self.settings.mount, view, scene_s)
+        people, seen = self._renderer.draw(shot, y, uv, masks)
+        if self._truth is not None and (masks is not None or self._index >= self._truth_due):
+            self._truth_due = _next_due(self._index, self.settings.truth_every)
+            occluders = self._world.scene.occluders
+            exact = truth_of(people, seen, occluders, self.settings.mount, view)
             self._truth.write(self._index, picture, look, exact, masks)
 
     def close(self) -> None:
@@ -156,11 +166,17 @@ class SceneSource(Source, schemes=("scene",)):
         return width, height
 
     def _masks_of(self, picture: Picture) -> U8 | None:
-        if self._truth is None or not self.settings.masks or self._index % self.settings.masks:
+        if self._truth is None or not self.settings.masks or self._index < self._masks_due:
             return None
+        self._masks_due = _next_due(self._index, self.settings.masks)
         if self._masks.shape != (picture.height, picture.width):
             self._masks = np.zeros((picture.height, picture.width), np.uint8)
         return self._masks
+
+
+def _next_due(number: int, every: int) -> int:
+    """The next whole multiple: pictures that were left out do not put off what is due for ever."""
+    return (number // every + 1) * every
 
 
 def cut_outs_in(folder: str) -> list[U8]:

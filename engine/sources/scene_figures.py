@@ -24,6 +24,7 @@ SHIFT = 4
 SMALL_PX = 110
 """Who is smaller is drawn at twice the size and reduced."""
 ARC = np.linspace(0.0, 1.0, 9)
+OVAL = np.stack([np.cos(np.linspace(0, 2 * np.pi, 20)), np.sin(np.linspace(0, 2 * np.pi, 20))], axis=-1)
 
 # Plain numbers: looking an enumeration's member up costs more than drawing it.
 _HEAD, _HAIR, _HAT, _HIPS, _TRUNK_MIDDLE = (
@@ -83,15 +84,17 @@ def outlines(
     length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-6)
     theta = np.arctan2(along[:, 1], along[:, 0])[:, None]
     alpha = np.arccos(np.clip((start_radius - end_radius) / length, -1, 1))[:, None]
-    first = theta + alpha + ARC * (2 * np.pi - 2 * alpha)
-    second = theta - alpha + ARC * 2 * alpha
-    around = np.concatenate([first, second], axis=1)
-    unit = np.stack([np.cos(around), np.sin(around)], axis=-1)
-    centres = np.concatenate([np.repeat(start[:, None], 9, 1), np.repeat(end[:, None], 9, 1)], axis=1)
-    radii = np.concatenate(
-        [np.repeat(start_radius[:, None], 9, 1), np.repeat(end_radius[:, None], 9, 1)], axis=1
-    )
-    return np.asarray(centres + unit * radii[..., None])
+    around = np.empty((len(start), 18))
+    around[:, :9] = theta + alpha + ARC * (2 * np.pi - 2 * alpha)
+    around[:, 9:] = theta - alpha + ARC * 2 * alpha
+    hulls = np.empty((len(start), 18, 2))
+    np.cos(around, out=hulls[..., 0])
+    np.sin(around, out=hulls[..., 1])
+    hulls[:, :9] *= start_radius[:, None, None]
+    hulls[:, 9:] *= end_radius[:, None, None]
+    hulls[:, :9] += start[:, None]
+    hulls[:, 9:] += end[:, None]
+    return hulls
 
 
 class FigurePainter:
@@ -102,6 +105,18 @@ class FigurePainter:
     ) -> None:
         """`turns_deg` (n,): heading less the azimuth from the camera to the person; 180 = facing the camera."""
         self.bodies, self.looks, self.turns_deg, self.light = bodies, looks, turns_deg, light
+        people, parts = bodies.from_radius_px.shape
+        start, end = bodies.from_px[..., :2].reshape(-1, 2), bodies.to_px[..., :2].reshape(-1, 2)
+        start_radius, end_radius = bodies.from_radius_px.ravel(), bodies.to_radius_px.ravel()
+        # A narrower outline, moved towards the light, makes a limb round.
+        push = np.array([light.right, light.down]) * 0.32
+        lit = outlines(
+            start + push * start_radius[:, None], end + push * end_radius[:, None],
+            0.62 * start_radius, 0.62 * end_radius,
+        )  # fmt: skip
+        shape = (people, parts, 18, 2)
+        self._hulls = outlines(start, end, start_radius, end_radius).reshape(shape)
+        self._lit = lit.reshape(shape)
 
     def sprite(self, person: int, size: tuple[int, int], margin_px: float = 0.0) -> Sprite | None:
         """Somebody as far as they reach into a frame of `size` (width, height); None where they do not."""
@@ -116,7 +131,8 @@ class FigurePainter:
             return None
         scale = 2 if bottom - top < SMALL_PX else 1
         canvas = _Canvas((west, north), (east - west, south - north), scale, self.light)
-        canvas.draw(self.bodies, person, wardrobe_of(self.looks[person]), self._facing(person))
+        hulls, lit = canvas.placed(self._hulls[person]), canvas.placed(self._lit[person])
+        canvas.draw(self.bodies, person, hulls, lit, wardrobe_of(self.looks[person]), self._facing(person))
         bgr, opacity = canvas.finished(self.looks[person].seed, float(bottom - top))
         return Sprite(west, north, bgr, opacity)
 
@@ -131,86 +147,96 @@ class _Canvas:
 
     def __init__(self, origin: tuple[int, int], size: tuple[int, int], scale: int, light: Lighting) -> None:
         self.origin, self.scale, self.light = np.array(origin, float), scale, light
-        self.picture: U8 = np.zeros((size[1] * scale, size[0] * scale, 4), np.uint8)
+        self.picture: U8 = np.empty((size[1] * scale, size[0] * scale, 4), np.uint8)
         front = max(0.0, light.front)
         self._dark, self._bright = 0.56 + 0.14 * front, 0.92 + 0.2 * front
 
-    def draw(self, bodies: Bodies, person: int, wardrobe: Wardrobe, facing: tuple[float, float]) -> None:
-        """All limbs, the far ones first."""
-        start = (bodies.from_px[person, :, :2] - self.origin) * self.scale
-        end = (bodies.to_px[person, :, :2] - self.origin) * self.scale
-        start_radius = bodies.from_radius_px[person] * self.scale
-        end_radius = bodies.to_radius_px[person] * self.scale
-        self.picture[..., :3] = np.array(wardrobe.top, np.float32) * 0.5 + np.array(wardrobe.trousers) * 0.3
-        # A narrower outline, moved towards the light, makes a limb round.
-        push = np.array([self.light.right, self.light.down]) * 0.32
-        lit_start, lit_end = start + push * start_radius[:, None], end + push * end_radius[:, None]
-        hulls = outlines(start, end, start_radius, end_radius)
-        lit = outlines(lit_start, lit_end, 0.62 * start_radius, 0.62 * end_radius)
+    def placed(self, points: np.ndarray) -> np.ndarray:
+        """Points of the frame (…, 2) in pixels of this picture."""
+        return np.asarray((points - self.origin) * self.scale)
+
+    def draw(
+        self,
+        bodies: Bodies,
+        person: int,
+        hulls: np.ndarray,
+        lit: np.ndarray,
+        wardrobe: Wardrobe,
+        facing: tuple[float, float],
+    ) -> None:
+        """All limbs, the far ones first; outlines (parts, 18, 2) of them and of their bright sides."""
+        ground = [0.5 * top + 0.3 * legs for top, legs in zip(wardrobe.top, wardrobe.trousers, strict=True)]
+        self.picture[:] = np.array([*ground, 0], np.uint8)
+        fixed, fixed_lit = _fixed(hulls), _fixed(lit)
         depth = (bodies.from_px[person, :, 2] + bodies.to_px[person, :, 2]) / 2
         depth[_TRUNK_MIDDLE] += 0.01
         colours = _colours(wardrobe)
         worn = bodies.figures.worn[person]
         chains = [chain for chain in _CHAINS if worn[chain[0]]]
-        trunk = len(chains)
-        depths = [float(depth[list(chain)].mean()) for chain in chains] + [float(depth[_TRUNK_MIDDLE])]
-        for chosen in np.argsort(-np.array(depths)).tolist():
+        trunk, far = len(chains), depth.tolist()
+        depths = [sum(far[part] for part in chain) / len(chain) for chain in chains] + [far[_TRUNK_MIDDLE]]
+        for chosen in sorted(range(len(depths)), key=depths.__getitem__, reverse=True):
             if chosen == trunk:
                 self._trunk(hulls, lit, wardrobe, facing)
             else:
-                self._chain(chains[chosen], hulls, lit, colours)
+                self._chain(chains[chosen], fixed, fixed_lit, colours)
         if worn[_SKIRT[0]]:
-            self._fill(
-                _hull(hulls[_SKIRT].reshape(-1, 2)), _hull(lit[_SKIRT].reshape(-1, 2)), wardrobe.trousers
-            )
+            self._polygon(_hull(hulls[_SKIRT].reshape(-1, 2)), wardrobe.trousers, self._dark)
+            self._polygon(_hull(lit[_SKIRT].reshape(-1, 2)), wardrobe.trousers, self._bright)
+        end_radius = bodies.to_radius_px[person] * self.scale
         self._soften(float(end_radius[_HEAD]))
-        self._head(hulls, end, end_radius, wardrobe, facing)
+        crown = self.placed(bodies.to_px[person, _HEAD, :2])
+        self._head(hulls, crown, float(end_radius[_HEAD]), wardrobe, facing)
         if worn[_HAT]:
-            self._fill(hulls[_HAT], lit[_HAT], wardrobe.carried)
+            self._paint(fixed[_HAT], wardrobe.carried, self._dark)
+            self._paint(fixed_lit[_HAT], wardrobe.carried, self._bright)
 
     def _chain(
         self, chain: tuple[int, ...], hulls: np.ndarray, lit: np.ndarray, colours: dict[int, Colour]
     ) -> None:
         """Limbs that hang together: the dark sides of all before the bright ones, so that no joint shows."""
         for part in chain:
-            self._polygon(hulls[part], colours[part], self._dark)
+            self._paint(hulls[part], colours[part], self._dark)
         for part in chain:
-            self._polygon(lit[part], colours[part], self._bright)
+            self._paint(lit[part], colours[part], self._bright)
 
     def _soften(self, head_px: float) -> None:
         """Round limbs have no edges between light and shade."""
         side = max(1, round(0.45 * head_px))
         if side > 1:
-            colours = np.ascontiguousarray(self.picture[..., :3])
-            self.picture[..., :3] = cv2.blur(colours, (side, side))
+            softened = np.asarray(cv2.blur(self.picture, (side, side)), np.uint8)
+            cv2.mixChannels([self.picture], [softened], [3, 3])
+            self.picture = softened
 
     def _polygon(self, points: np.ndarray, colour: Colour, brightness: float) -> None:
-        fixed = np.round(points * (1 << SHIFT)).astype(np.int32)
-        shade = (*(min(255.0, channel * brightness) for channel in colour), 255.0)
-        cv2.fillConvexPoly(self.picture, fixed, shade, cv2.LINE_AA, SHIFT)
+        self._paint(_fixed(points), colour, brightness)
 
-    def _fill(self, outline: np.ndarray, lit: np.ndarray, colour: Colour) -> None:
-        self._polygon(outline, colour, self._dark)
-        self._polygon(lit, colour, self._bright)
+    def _paint(self, fixed: np.ndarray, colour: Colour, brightness: float) -> None:
+        """Fill an outline (m, 2) in OpenCV's fractions of pixels."""
+        blue, green, red = colour
+        shade = (
+            min(255.0, blue * brightness), min(255.0, green * brightness), min(255.0, red * brightness), 255.0
+        )  # fmt: skip
+        cv2.fillConvexPoly(self.picture, fixed, shade, cv2.LINE_AA, SHIFT)
 
     def _trunk(
         self, hulls: np.ndarray, lit: np.ndarray, wardrobe: Wardrobe, facing: tuple[float, float]
     ) -> None:
         self._polygon(_hull(hulls[_HIPS]), wardrobe.trousers, self._dark)
-        self._polygon(_hull(hulls[_UPPER].reshape(-1, 2)), wardrobe.top, self._dark)
+        upper = _hull(hulls[_UPPER].reshape(-1, 2))
+        self._polygon(upper, wardrobe.top, self._dark)
         self._polygon(
             _hull(lit[_UPPER].reshape(-1, 2)), wardrobe.top, 0.95 + 0.15 * max(0.0, self.light.front)
         )
         if wardrobe.pattern == "plain":
             return
-        points = hulls[_UPPER].reshape(-1, 2)
-        low, high = np.floor(points.min(axis=0)).astype(int), np.ceil(points.max(axis=0)).astype(int)
+        low, high = np.floor(upper.min(axis=0)).astype(int), np.ceil(upper.max(axis=0)).astype(int)
         low = np.maximum(low, 0)
         high = np.minimum(high, (self.picture.shape[1], self.picture.shape[0]))
         if (high - low < 4).any():
             return
         area = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
-        cv2.fillConvexPoly(area, np.round(_hull(hulls[_UPPER].reshape(-1, 2)) - low).astype(np.int32), 255)
+        cv2.fillConvexPoly(area, np.round(upper - low).astype(np.int32), 255)
         down = np.arange(area.shape[0])[:, None] / area.shape[0]
         across = np.arange(area.shape[1])[None, :] / area.shape[1]
         chosen = (area > 0) & _pattern(wardrobe.pattern, down, across, facing)
@@ -220,30 +246,31 @@ class _Canvas:
         window[..., :3] = np.where(chosen[..., None], second, window[..., :3])
 
     def _head(
-        self, hulls: np.ndarray, end: np.ndarray, end_radius: np.ndarray, wardrobe: Wardrobe,
+        self,
+        hulls: np.ndarray,
+        crown: np.ndarray,
+        radius: float,
+        wardrobe: Wardrobe,
         facing: tuple[float, float],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Hair all round, and the face on the side that it looks to."""
         towards, aside = facing
         self._polygon(_hull(np.concatenate([hulls[_HEAD], hulls[_HAIR]])), wardrobe.hair, 0.9)
         chin = hulls[_HEAD].max(axis=0)[1]
-        crown, radius = end[_HEAD], float(end_radius[_HEAD])
         if towards < -0.75:
             return
         share = float(np.clip(0.55 + 0.45 * towards, 0.25, 1.0))
         centre = np.array([crown[0] + aside * radius * 0.45, (crown[1] + chin) / 2 - 0.05 * radius])
         axes = np.array([radius * 0.86 * share, (chin - crown[1]) * 0.56])
-        around = np.linspace(0, 2 * np.pi, 20)
-        oval = np.stack([np.cos(around), np.sin(around)], axis=-1)
-        self._polygon(centre + oval * axes, wardrobe.skin, 0.85)
+        self._polygon(centre + OVAL * axes, wardrobe.skin, 0.85)
         lit = centre + np.array([self.light.right, self.light.down]) * 0.2 * radius
-        self._polygon(lit + oval * axes * 0.62, wardrobe.skin, 1.05)
+        self._polygon(lit + OVAL * axes * 0.62, wardrobe.skin, 1.05)
         if radius > 9 and towards > -0.2:
             for eye in (-0.34, 0.34):
                 spot = centre + np.array([eye * axes[0] + aside * 0.25 * radius, -0.12 * axes[1]])
-                self._polygon(spot + oval * (0.13 * radius, 0.08 * radius), (50, 45, 45), 1.0)
+                self._polygon(spot + OVAL * (0.13 * radius, 0.08 * radius), (50, 45, 45), 1.0)
             mouth = centre + np.array([aside * 0.25 * radius, 0.5 * axes[1]])
-            self._polygon(mouth + oval * (0.26 * radius, 0.06 * radius), (75, 80, 150), 1.0)
+            self._polygon(mouth + OVAL * (0.26 * radius, 0.06 * radius), (75, 80, 150), 1.0)
 
     def finished(self, seed: int, height_px: float) -> tuple[U8, U8]:
         """Colours with folds and light from one side, and opacity, at their final size."""
@@ -258,15 +285,20 @@ class _Canvas:
         along = ((np.arange(rows) * stretch).astype(np.intp) + 3 * offset) % 256
         slope = np.linspace(-0.12, 0.12, columns, dtype=np.float32) * np.float32(self.light.right)
         folds = _folds()[along][:, across] * (1 + slope)
-        bgr = np.ascontiguousarray(picture[..., :3]).reshape(rows, -1)
-        shaded = cv2.multiply(bgr, np.repeat(folds, 3, axis=1), dtype=cv2.CV_8U)
-        return np.asarray(shaded, np.uint8).reshape(rows, columns, 3), np.ascontiguousarray(picture[..., 3])
+        bgr = cv2.cvtColor(picture, cv2.COLOR_BGRA2BGR)
+        shaded = cv2.multiply(bgr, cv2.cvtColor(folds, cv2.COLOR_GRAY2BGR), dtype=cv2.CV_8U)
+        return np.asarray(shaded, np.uint8), np.asarray(cv2.extractChannel(picture, 3), np.uint8)
 
 
 @lru_cache(maxsize=1)
 def _folds() -> np.ndarray:
     """Of cloth: float32 (256, 256) around 1."""
     return np.asarray(0.84 + 0.32 * clouds(np.random.default_rng(5), 256, 256, 8), np.float32)
+
+
+def _fixed(points: np.ndarray) -> np.ndarray:
+    """Points (…, 2) in OpenCV's fractions of pixels."""
+    return np.asarray(np.rint(points * (1 << SHIFT)), np.int32)
 
 
 def _hull(points: np.ndarray) -> np.ndarray:

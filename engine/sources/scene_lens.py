@@ -24,7 +24,12 @@ class Backdrop:
     """What stands still, through a view. Keeps its last picture."""
 
     def __init__(self, panorama: Panorama, px_per_deg: float) -> None:
-        self._panorama = panorama
+        self._height, self._width = panorama.y.shape
+        # Half of it once more, so that no view of less than 180° runs over the edge: wrapping makes a warp slow.
+        self._luma, self._chroma = (
+            np.ascontiguousarray(np.concatenate([plane, plane[:, : plane.shape[1] // 2]], axis=1))
+            for plane in (panorama.y, panorama.uv)
+        )
         self._px_per_deg = px_per_deg
         self._view: View | None = None
         self._y: U8 = np.zeros((0, 0), np.uint8)
@@ -50,9 +55,13 @@ class Backdrop:
         steep = abs(view.tilt_deg) + view.hfov_deg / 2 > 80
         columns, rows = self._directions(view, 1 if steep else STEP_PX)
         if steep:
-            maps = columns - np.float32(0.5), rows - np.float32(0.5)
+            # All round the nadir there is no half that a view would keep to.
+            maps = (columns - np.float32(0.5)) % self._width, rows - np.float32(0.5)
             # Chroma lies between the four pixels of luma that it belongs to.
-            half = (columns[::2, ::2] / 2 - np.float32(0.25), rows[::2, ::2] / 2 - np.float32(0.25))
+            half = (
+                (columns[::2, ::2] / 2 - np.float32(0.25)) % (self._width // 2),
+                rows[::2, ::2] / 2 - np.float32(0.25),
+            )
         else:
             maps = (
                 _enlarged(columns - 0.5, STEP_PX, self._y.shape),
@@ -61,11 +70,8 @@ class Backdrop:
             half = (
                 _enlarged(columns / 2 - 0.5, STEP_PX // 2, shape), _enlarged(rows / 2 - 0.5, STEP_PX // 2, shape)
             )  # fmt: skip
-        for plane, out, (map_x, map_y) in (
-            (self._panorama.y, self._y, maps),
-            (self._panorama.uv, self._uv, half),
-        ):
-            cv2.remap(plane, map_x, map_y, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_WRAP)
+        for plane, out, (map_x, map_y) in ((self._luma, self._y, maps), (self._chroma, self._uv, half)):
+            cv2.remap(plane, map_x, map_y, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_REPLICATE)
         self._view = view
 
     def _directions(self, view: View, step: int) -> tuple[np.ndarray, np.ndarray]:
@@ -82,8 +88,10 @@ class Backdrop:
         ahead = cosine + lower * sine
         azimuth = np.degrees(np.arctan2(right, ahead)) + np.float32(view.pan_deg)
         elevation = np.degrees(np.arctan2(sine - lower * cosine, np.hypot(right, ahead)))
-        rows = np.clip((TOP_DEG - elevation) * self._px_per_deg, 1, self._panorama.y.shape[0] - 2)
-        return (azimuth * np.float32(self._px_per_deg)).astype(np.float32), rows.astype(np.float32)
+        rows = np.clip((TOP_DEG - elevation) * self._px_per_deg, 1, self._height - 2)
+        columns = azimuth * np.float32(self._px_per_deg)
+        columns -= math.floor(float(columns.min() - 1) / self._width) * self._width
+        return columns.astype(np.float32), rows.astype(np.float32)
 
 
 def _middles(length: int, step: int) -> np.ndarray:

@@ -66,8 +66,8 @@ class SceneRenderer:
         self._cut_outs = tuple(cut_outs)
         self._noise = np.zeros((0, 0), np.uint8)
 
-    def draw(self, shot: Shot, y: U8, uv: U8, instances: U8 | None = None) -> None:
-        """Write the frame into `y` (height, width) and `uv` (⌈height/2⌉, ⌈width/2⌉, 2).
+    def draw(self, shot: Shot, y: U8, uv: U8, instances: U8 | None = None) -> tuple[People, Bodies]:
+        """Write the frame into `y` (height, width) and `uv` (⌈height/2⌉, ⌈width/2⌉, 2); who is there, for the truth.
 
         instances  (height, width), receives the ID of the person that each pixel shows, 0 = none; IDs up to 255
         """
@@ -94,8 +94,10 @@ class SceneRenderer:
                      if (outline := self._outline(occluders[box], view)) is not None]
             for person in order
         }  # fmt: skip
+        pixels, radii = self._fallen(seen, view)
         for person in order:
-            self._shadow(seen, person, view, y, hidden_by[person])
+            fallen = pixels[:, person], radii[:, person]
+            self._shadow(fallen, seen.figures.worn[person], y, hidden_by[person])
         for person in order:
             moved_px = self._moved_px(people, person, seen, shot)
             margin = max(abs(moved_px[0]), abs(moved_px[1]))
@@ -111,6 +113,7 @@ class SceneRenderer:
             smear(sprite.opacity, moved_px)
             paste(sprite, y, uv)
         self._sensor(shot, y, uv)
+        return people, seen
 
     def _reaches(self, seen: Bodies, person: int, view: View) -> bool:
         """Somebody, or their shadow, may be in the picture."""
@@ -139,33 +142,39 @@ class SceneRenderer:
         )
         return turned[0] + float(after[0] - before[0]), turned[1] + float(after[1] - before[1])
 
-    def _shadow(self, seen: Bodies, person: int, view: View, y: U8, hidden_by: list[np.ndarray]) -> None:
-        """What somebody takes of the sun's light on the ground."""
-        figure = seen.figures
-        worn = figure.worn[person]
-        joints = np.stack([figure.from_xyz_m[person, worn], figure.to_xyz_m[person, worn]])
-        ground = joints - SUN * (joints[..., 2:] / SUN[2])
-        pixels = project(ground, self.mount, view)
+    def _shadow(
+        self, fallen: tuple[np.ndarray, np.ndarray], worn: np.ndarray, y: U8, hidden_by: list[np.ndarray]
+    ) -> None:
+        """What somebody takes of the sun's light on the ground: of limbs (2, parts, 3), as projected, and radii."""
+        pixels, radii = fallen[0][:, worn], fallen[1][:, worn]
         if not (pixels[..., 2] > 1.0).all():
             return
-        focal = focal_px(view.width, view.hfov_deg)
-        radii = np.stack([figure.from_radius_m[person, worn], figure.to_radius_m[person, worn]])
-        radii = 0.75 * focal * radii / pixels[..., 2]
-        low = np.floor(np.maximum(pixels[..., :2].min(axis=(0, 1)) - radii.max() - 1, 0)).astype(int)
-        high = np.ceil(pixels[..., :2].max(axis=(0, 1)) + radii.max() + 1)
-        high = np.minimum(high, (view.width, view.height)).astype(int)
+        widest = radii.max()
+        low = np.floor(np.maximum(pixels[..., :2].min(axis=(0, 1)) - widest - 1, 0)).astype(int)
+        high = np.ceil(pixels[..., :2].max(axis=(0, 1)) + widest + 1)
+        high = np.minimum(high, (y.shape[1], y.shape[0])).astype(int)
         if (high - low < 2).any():
             return
         mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
         hulls = outlines(pixels[0, :, :2] - low, pixels[1, :, :2] - low, radii[0], radii[1])
         for hull in np.round(hulls * 4).astype(np.int32):
             cv2.fillConvexPoly(mask, hull, 255, cv2.LINE_AA, 2)
-        soft = max(1, round(0.12 * float(radii.max())))
+        soft = max(1, round(0.12 * float(widest)))
         cv2.blur(mask, (2 * soft + 1, 2 * soft + 1), dst=mask)
         _hide(mask, (int(low[0]), int(low[1])), hidden_by)
         window = y[low[1] : high[1], low[0] : high[0]]
         darkened = cv2.multiply(window, mask, scale=SHADE / 255)
         cv2.subtract(window, darkened, dst=window)
+
+    def _fallen(self, seen: Bodies, view: View) -> tuple[np.ndarray, np.ndarray]:
+        """Everybody's limbs along the sun's rays on the ground: (2, n, parts, 3) as projected, radii (2, n, parts)."""
+        figure = seen.figures
+        joints = np.stack([figure.from_xyz_m, figure.to_xyz_m])
+        ground = joints - SUN * (joints[..., 2:] / SUN[2])
+        pixels = project(ground, self.mount, view)
+        radii = np.stack([figure.from_radius_m, figure.to_radius_m])
+        with np.errstate(divide="ignore"):
+            return pixels, 0.75 * focal_px(view.width, view.hfov_deg) * radii / pixels[..., 2]
 
     def _outline(self, occluder: Occluder, view: View) -> np.ndarray | None:
         """The outline of a box in the picture; None where part of it is behind the lens."""

@@ -26,9 +26,11 @@ NUMBERS = {
     "http": (0.0, 0, 65_535),
     "poses": (0.0, 0, 1),
     "masks": (0.0, 0, 1e9),
+    "truth_every": (1.0, 1, 1e9),
+    "truth_s": (0.0, 0, 1e9),
 }
 """Default, least and greatest value of the keys that hold a number."""
-WHOLE = frozenset(NUMBERS) - {"t0", "latency_ms", "exposure_ms"}
+WHOLE = frozenset(NUMBERS) - {"t0", "latency_ms", "exposure_ms", "truth_s"}
 TEXTS = ("camera", "name", "user", "password", "people", "truth", "fault")
 FAULTS = ("freeze", "latency", "drops", "resolution")
 _FAULT = re.compile(r"(?P<kind>[a-z]+):(?P<start>[\d.]+):(?P<duration>[\d.]+)(?::(?P<value>[\d.]+))?")
@@ -69,6 +71,8 @@ class SceneSettings:
     http: int
     poses: bool
     masks: int
+    truth_every: int
+    truth_s: float
     user: str
     password: str
     people: str
@@ -117,6 +121,8 @@ def settings_of(url: str) -> SceneSettings:
         http=int(numbers["http"]),
         poses=bool(numbers["poses"]),
         masks=int(numbers["masks"]),
+        truth_every=int(numbers["truth_every"]),
+        truth_s=numbers["truth_s"],
         user=_unless_off(texts["user"]),
         password=_unless_off(texts["password"]),
         people=_unless_off(texts["people"]),

@@ -123,6 +123,9 @@ def truth_of(
     hiding = may_hide(occluders, seen.middles_xyz_m, camera)
     for person in np.flatnonzero(touches):
         near = tuple(occluders[box] for box in np.flatnonzero(hiding[person]))
+        if not near and (clipped[person] == full[person]).all() and not _nearer(int(person), seen):
+            visibility[person], visible[person] = 1.0, full[person]
+            continue
         visibility[person], visible[person] = _seen_part(int(person), seen, near, camera, view)
     offset = seen.middles_xyz_m - (camera.x_m, camera.y_m, camera.z_m)
     ground = np.hypot(offset[:, 0], offset[:, 1])
