@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.docs.reading import PROGRAMS, Command, commands, program_of
-from tests.docs.trying import NOT_HERE, try_step, variables, without_dots
+from tests.docs.trying import NOT_HERE, assignments, try_step, variables, without_dots
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command.place)
 def test_a_command_is_right(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for step in command.steps:
-        for name, value in variables(without_dots(step)).items():
+        for name, value in (variables(without_dots(step)) | assignments(step)).items():
             monkeypatch.setenv(name, value)
         try_step(step, tmp_path)
 

@@ -91,6 +91,12 @@ def variables(words: list[str]) -> dict[str, str]:
     return {name: "a-secret-of-the-reader" for word in words for name in re.findall(r"\$\{(\w+)\}", word)}
 
 
+def assignments(words: list[str]) -> dict[str, str]:
+    """`NAME=value` before the program."""
+    before = itertools.takewhile(lambda word: re.match(r"\w+=", word), words)
+    return dict((word.partition("=")[0], word.partition("=")[2]) for word in before)
+
+
 @contextmanager
 def parsing_only(words: list[str]) -> Iterator[None]:
     """Within, every parser reads `words` and then stops the program that has asked it."""
@@ -208,9 +214,7 @@ def path_of(url: str) -> str:
 
 def try_step(words: list[str], folder: Path) -> None:
     """Find out whether one simple command is right. Raises `AssertionError`."""
-    words = without_dots(words)
-    while "=" in words[0]:
-        del words[0]
+    words = without_dots(words)[len(assignments(words)) :]
     program = words[0].removeprefix(".venv/bin/").removeprefix("./")
     words[0] = program
     furnish(folder, words)
