@@ -14,7 +14,7 @@ ALONE := $(addprefix tests/,bench dashboard e2e/test_hosted.py e2e/test_live_cha
 PEERS := ffmpeg gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 python3-gi gstreamer1.0-tools \
   gstreamer1.0-rtsp gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
   gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-x curl procps \
-  nginx libnginx-mod-rtmp mosquitto nats-server redis-server chromium prometheus debootstrap
+  nginx libnginx-mod-rtmp mosquitto nats-server redis-server chromium prometheus debootstrap podman crun
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check accept bench peers lock clean
