@@ -14,6 +14,8 @@ import numpy as np
 from engine.types import F32, U8
 from tools.nano.footage import MOST_PEOPLE, Footage
 from tools.nano.pictures_scene import scene_footage
+from tools.nano.pictures_sensor import draw_sensor, expose
+from tools.nano.pictures_street import street_footage
 
 SCENE_SHARE = 0.3
 """Of clips that show the world of `scene://`."""
@@ -47,7 +49,13 @@ def clip(seed: int, frames: int, width: int, height: int) -> Clip:
     Up to 15 people; about every eighth clip is without anybody. Sides must be even.
     """
     rng = np.random.default_rng((seed, 80))
-    footage = scene_footage(rng, frames, width, height)
+    of_scene = bool(rng.random() < SCENE_SHARE)
+    footage = (scene_footage if of_scene else street_footage)(rng, frames, width, height)
+    # The built-in scene has no such sensor: half of its clips stay as they are.
+    if not of_scene or rng.random() < 0.5:
+        sensor = draw_sensor(rng, height, gentle=of_scene)
+        for frame in footage.frames_bgr:
+            frame[:] = expose(sensor, frame, rng)
     return _completed(footage)
 
 
