@@ -27,7 +27,9 @@ LEAST_INSIDE = 0.25
 GREY = 114
 """What the engine's letterbox is filled with."""
 MOSAIC_SHARE, PASTE_SHARE = 0.3, 0.3
-LEAST_ZOOM, MOST_ZOOM = 0.5, 1.9
+LEAST_ZOOM, MOST_ZOOM = 0.8, 1.9
+"""Against the size at which the whole frame just fits; a part of a mosaic may be as small as `LEAST_PART_ZOOM`."""
+LEAST_PART_ZOOM = 0.45
 _FREE_PAD = 12
 
 
@@ -91,7 +93,7 @@ def sample(clips: Sequence[Clip], rng: np.random.Generator, size_wh: tuple[int, 
         made = cut(_drawn(clips, rng), _place(rng, _source_wh(clips), size_wh), size_wh)
     if rng.random() < 0.5:
         made = _mirrored(made)
-    return Sample(spoil(made.picture_bgr, rng), made.wanted_xyxy, made.ignored_xyxy)
+    return Sample(np.asarray(spoil(made.picture_bgr, rng), np.uint8), made.wanted_xyxy, made.ignored_xyxy)
 
 
 def whole(frame: Frame, size_wh: tuple[int, int]) -> Sample:
@@ -123,7 +125,9 @@ def cut(frame: Frame, place: np.ndarray, size_wh: tuple[int, int]) -> Sample:
 
 def judged(frame: Frame, place: np.ndarray, size_wh: tuple[int, int]) -> tuple[F32, F32]:
     """Boxes float32 (n, 4) of those to be found, and (k, 4) of those who do not count, in the cut's pixels."""
-    full = _clipped(_moved(frame.full_xyxy, place), size_wh)
+    height, width = frame.ids.shape
+    # Beyond the edge of the source there is nothing to see, also where the cut goes on with grey.
+    full = _clipped(_moved(_clipped(frame.full_xyxy, (width, height)), place), size_wh)
     seen = _moved(frame.visible_xyxy, place)
     inside = _clipped(seen, size_wh)
     here = np.isfinite(seen).all(1) & (frame.visibility > 0) & (_area(inside) > 0)
@@ -155,10 +159,12 @@ def _source_wh(clips: Sequence[Clip]) -> tuple[int, int]:
     return width, height
 
 
-def _place(rng: np.random.Generator, source_wh: tuple[int, int], size_wh: tuple[int, int]) -> np.ndarray:
+def _place(
+    rng: np.random.Generator, source_wh: tuple[int, int], size_wh: tuple[int, int], least: float = LEAST_ZOOM
+) -> np.ndarray:
     """Where a cut lies: some zoom, a little stretched, anywhere that the picture fills as much as it can."""
     fit = min(size_wh[0] / source_wh[0], size_wh[1] / source_wh[1])
-    zoom = fit * float(np.exp(rng.uniform(np.log(LEAST_ZOOM), np.log(MOST_ZOOM))))
+    zoom = fit * float(np.exp(rng.uniform(np.log(least), np.log(MOST_ZOOM))))
     stretch = float(np.exp(rng.uniform(-0.12, 0.12)))
     scales = zoom * stretch, zoom / stretch
     shifts = [
@@ -174,11 +180,18 @@ def _mosaic(clips: Sequence[Clip], rng: np.random.Generator, size_wh: tuple[int,
     x, y = (round(float(rng.uniform(0.3, 0.7)) * side) for side in size_wh)
     picture = np.empty((height, width, 3), np.uint8)
     wanted, ignored = [], []
-    for left, top, right, bottom in ((0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height)):
+    for left, top, right, bottom in (
+        (0, 0, x, y),
+        (x, 0, width, y),
+        (0, y, x, height),
+        (x, y, width, height),
+    ):
         part_wh = right - left, bottom - top
         # As large as in a cut of the whole size, or the people of a mosaic would all be small.
-        place = _place(rng, _source_wh(clips), size_wh)
-        place[:, 2] -= [float(rng.uniform(0, size - part)) for size, part in zip(size_wh, part_wh, strict=True)]
+        place = _place(rng, _source_wh(clips), size_wh, LEAST_PART_ZOOM)
+        place[:, 2] -= [
+            float(rng.uniform(0, size - part)) for size, part in zip(size_wh, part_wh, strict=True)
+        ]
         place[:, :] = _covering(place, _source_wh(clips), part_wh)
         part = cut(_any_frame(clips, rng), place, part_wh)
         picture[top:bottom, left:right] = part.picture_bgr
@@ -245,12 +258,12 @@ def _scaled(picture: U8, place: np.ndarray, size_wh: tuple[int, int], method: in
     if method == cv2.INTER_AREA:
         # warpAffine has no averaging: shrink first, then move.
         wh = max(1, round(picture.shape[1] * place[0, 0])), max(1, round(picture.shape[0] * place[1, 1]))
-        picture = cv2.resize(picture, wh, interpolation=cv2.INTER_AREA)
+        picture = np.asarray(cv2.resize(picture, wh, interpolation=cv2.INTER_AREA), np.uint8)
         place = np.array([[1, 0, place[0, 2]], [0, 1, place[1, 2]]])
-    made: U8 = cv2.warpAffine(
+    made = cv2.warpAffine(
         picture, place, size_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(GREY,) * 3
     )  # fmt: skip
-    return made
+    return np.asarray(made, np.uint8)
 
 
 def _moved(boxes: F32, place: np.ndarray) -> F32:
@@ -264,8 +277,7 @@ def _clipped(boxes: F32, size_wh: tuple[int, int]) -> F32:
 
 def _area(boxes: F32) -> F32:
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
-    area: F32 = sides[:, 0] * sides[:, 1]
-    return area
+    return np.asarray(sides[:, 0] * sides[:, 1], np.float32)
 
 
 def _filled(boxes: Sequence[F32]) -> tuple[F32, np.ndarray]:

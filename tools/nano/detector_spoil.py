@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from engine.types import U8
+Pixels = NDArray[Any]
+"""uint8 (height, width, 3), BGR: OpenCV does not say so of its results."""
 
 _NOISE_SIDE = 600
 
 
-def spoil(picture_bgr: U8, rng: np.random.Generator) -> U8:
+def spoil(picture_bgr: Pixels, rng: np.random.Generator) -> Pixels:
     """Another exposure and colour, and for some blur, few pixels, noise, grey, blocks of compression."""
     picture = _soft(picture_bgr, rng)
     picture = _toned(picture, rng)
@@ -20,11 +24,13 @@ def spoil(picture_bgr: U8, rng: np.random.Generator) -> U8:
         picture = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     if rng.random() < 0.25:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 75))]
-        picture = cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR)
+        read = cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR)
+        assert read is not None
+        picture = read
     return picture
 
 
-def _soft(picture: U8, rng: np.random.Generator) -> U8:
+def _soft(picture: Pixels, rng: np.random.Generator) -> Pixels:
     kind = rng.random()
     height, width = picture.shape[:2]
     if kind < 0.12:
@@ -43,7 +49,7 @@ def _soft(picture: U8, rng: np.random.Generator) -> U8:
     return picture
 
 
-def _toned(picture: U8, rng: np.random.Generator) -> U8:
+def _toned(picture: Pixels, rng: np.random.Generator) -> Pixels:
     """Gamma, contrast and brightness of each channel by a table; saturation by mixing with grey."""
     levels = np.arange(256, dtype=np.float32) / 255
     gamma, gain, lift = np.exp(rng.uniform(-0.45, 0.45)), rng.uniform(0.65, 1.25), rng.uniform(-0.08, 0.1)
@@ -63,7 +69,7 @@ def _toned(picture: U8, rng: np.random.Generator) -> U8:
     return toned
 
 
-def _noisy(picture: U8, rng: np.random.Generator) -> U8:
+def _noisy(picture: Pixels, rng: np.random.Generator) -> Pixels:
     height, width = picture.shape[:2]
     y, x = int(rng.integers(_NOISE_SIDE - height)), int(rng.integers(_NOISE_SIDE - width))
     noise = _NOISE[y : y + height, x : x + width]
@@ -72,5 +78,7 @@ def _noisy(picture: U8, rng: np.random.Generator) -> U8:
     return cv2.addWeighted(picture, 1.0, noise, strength, -128 * strength)
 
 
-_NOISE = np.clip(np.random.default_rng(5).normal(128, 24, (_NOISE_SIDE, _NOISE_SIDE, 3)), 0, 255).astype(np.uint8)
+_NOISE = np.clip(np.random.default_rng(5).normal(128, 24, (_NOISE_SIDE, _NOISE_SIDE, 3)), 0, 255).astype(
+    np.uint8
+)
 """Drawn once: drawing it for each picture would take as long as everything else."""
