@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.registry import import_siblings, nearest
+from engine.errors import ConfigError
+from engine.registry import import_siblings, is_reference, load_reference, nearest
+from engine.tracking.base import Tracker, create_tracker
 
 
 def test_every_module_of_a_package_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,3 +51,41 @@ def test_a_sibling_that_cannot_be_imported_is_no_secret(
 )
 def test_the_nearest_name(name: str, hint: str) -> None:
     assert nearest(name, iter(("bytetrack", "botsort"))) == hint
+
+
+def test_what_lies_in_a_file_is_loaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text("import random\nTHING = random.random()\n")
+    monkeypatch.chdir(tmp_path)
+    assert is_reference("mine.py:THING") and not is_reference("botsort")
+    assert load_reference("mine.py:THING") == load_reference(f"{tmp_path}/mine.py:THING")
+    assert load_reference("math:pi") > 3  # type: ignore[operator]  # it is a number
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ("nothing.py:Thing", "cannot be loaded: .*No such file.*looked from"),
+        ("no_such_package.thing:Thing", "cannot be loaded: No module named"),
+        ("broken.py:Thing", "cannot be loaded: .*syntax"),
+        ("mine.py:Trackr", r"has no Trackr \(did you mean 'Tracker'\?\)"),
+        ("mine.py:number", "is no class derived from engine.tracking.base.Tracker"),
+    ],
+)
+def test_a_tracker_that_cannot_be_used_is_said_in_one_line(
+    reference: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.py").write_text("class Thing(:\n")
+    (tmp_path / "mine.py").write_text("from engine.tracking.base import Tracker\nnumber = 3\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=words) as raised:
+        create_tracker(reference)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_tracker_of_ones_own_gets_what_others_get(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from engine.tracking.base import Tracker\n\n\nclass Mine(Tracker):\n    def update(self, *given):\n        ...\n"
+    )
+    tracker = create_tracker(f"{file}:Mine", 7, 0.4)
+    assert isinstance(tracker, Tracker) and tracker.next_track_id == 7 and tracker.show_score == 0.4

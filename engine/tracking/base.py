@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from engine.errors import ConfigError
-from engine.registry import import_siblings, nearest
+from engine.registry import import_siblings, is_reference, load_reference, nearest
 from engine.tracking.camera_motion import CameraMotion
 from engine.tracking.settings import TrackerSettings
 from engine.types import F32, I32, I64, Detections, FrameNv12, Tracks, TrackState
@@ -20,7 +20,8 @@ SHOW_SCORE = 0.25
 class Tracker(ABC):
     """Gives detections of one camera their identity. One instance per camera.
 
-    Subclasses register a name: `class ByteTrack(Tracker, name="bytetrack")`.
+    Subclasses register a name: `class ByteTrack(Tracker, name="bytetrack")`. Those of somebody else's need none
+    (examples/custom_tracker.py).
     """
 
     names: ClassVar[dict[str, type[Tracker]]] = {}
@@ -86,10 +87,14 @@ def create_tracker(
     show_score: float = SHOW_SCORE,
     settings: TrackerSettings | None = None,
 ) -> Tracker:
-    """A new tracker by its registered name, with that tracker's own defaults where no settings are given.
+    """A new tracker, with that tracker's own defaults where no settings are given.
 
-    Raises `ConfigError` for an unknown name.
+    name  as it is registered; or where somebody else's class is: `package.module:Name`, `path/to/file.py:Name`
+
+    Raises `ConfigError` for an unknown name, and for what is no tracker.
     """
+    if is_reference(name):
+        return _of_somebody_else(name)(first_track_id, show_score, settings)
     import_siblings("engine.tracking")
     try:
         return Tracker.names[name](first_track_id, show_score, settings)
@@ -98,3 +103,10 @@ def create_tracker(
             f"tracker {name!r} is not known{nearest(name, Tracker.names)}; use one of: "
             f"{', '.join(sorted(Tracker.names))}"
         ) from None
+
+
+def _of_somebody_else(reference: str) -> type[Tracker]:
+    found = load_reference(reference)
+    if not (isinstance(found, type) and issubclass(found, Tracker)):
+        raise ConfigError(f"tracker {reference!r}: is no class derived from engine.tracking.base.Tracker")
+    return found
