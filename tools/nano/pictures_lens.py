@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -33,12 +34,7 @@ class Lens:
 
     def axes(self) -> np.ndarray:
         """(3, 3): unit vectors right, down and forward of the picture, in the world."""
-        pan, tilt = self.pan_rad, self.tilt_rad
-        right = np.array([math.cos(pan), -math.sin(pan), 0.0])
-        forward = np.array([math.sin(pan) * math.cos(tilt), math.cos(pan) * math.cos(tilt), math.sin(tilt)])
-        down = np.cross(forward, right)
-        cosine, sine = math.cos(self.roll_rad), math.sin(self.roll_rad)
-        return np.stack([cosine * right + sine * down, cosine * down - sine * right, forward])
+        return _axes(self.pan_rad, self.tilt_rad, self.roll_rad)
 
     def project(self, points_xyz_m: np.ndarray) -> np.ndarray:
         """World points (…, 3) as pixels right, pixels down, metres ahead (…, 3); too near ones are put at `NEAREST_M`."""
@@ -72,6 +68,16 @@ class Lens:
             ]
         )
         return np.asarray(camera @ other.axes() @ self.to_rays())
+
+
+@lru_cache(maxsize=64)
+def _axes(pan_rad: float, tilt_rad: float, roll_rad: float) -> np.ndarray:
+    right = np.array([math.cos(pan_rad), -math.sin(pan_rad), 0.0])
+    flat = math.cos(tilt_rad)
+    forward = np.array([math.sin(pan_rad) * flat, math.cos(pan_rad) * flat, math.sin(tilt_rad)])
+    down = np.cross(forward, right)
+    cosine, sine = math.cos(roll_rad), math.sin(roll_rad)
+    return np.stack([cosine * right + sine * down, cosine * down - sine * right, forward])
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def scene_footage(rng: np.random.Generator, frames: int, width: int, height: int
         pan_deg_s = float(rng.normal(0, 6))
     person_px = height * float(np.exp(rng.uniform(np.log(0.18), np.log(0.95))))
     away_m = 1.7 * focal_px(width, hfov_deg) / person_px
-    away_m = min(max(away_m, 0.5 * mount.z_m + 1.0), 32.0)
+    away_m = min(max(away_m, 0.5 * mount.z_m + 1.0), 22.0)
     tilt_deg = -math.degrees(math.atan2(mount.z_m - 0.9, away_m)) + float(rng.uniform(-0.12, 0.12)) * hfov_deg
     zoom_s = float(rng.normal(0, 0.1)) if rng.random() < 0.2 else 0.0
     people = 0 if rng.random() < 0.1 else 1 + int(rng.geometric(0.25) - 1) % 10
@@ -106,6 +106,7 @@ def _actor(
     """Somebody in the field of view, most of them at about this distance."""
     mount, pan_deg, hfov_deg = look
     away_m = max(0.5 * mount.z_m, away_m * float(np.exp(rng.normal(0.1, 0.4))))
+    away_m = min(away_m, 28.0)
     azimuth = math.radians(pan_deg + float(rng.uniform(-0.48, 0.48)) * hfov_deg)
     x_m, y_m = mount.x_m + away_m * math.sin(azimuth), mount.y_m + away_m * math.cos(azimuth)
     path: Path = Sway(x_m, y_m, 0.05, 5.0, float(rng.uniform(0, 180)), float(rng.uniform(0, 360)))

@@ -12,7 +12,7 @@ import numpy as np
 from engine.types import U8
 from tools.nano import pictures_textures as textures
 from tools.nano.pictures_lens import NEAREST_M, Lens
-from tools.nano.pictures_things import Thing, draw_thing, paint
+from tools.nano.pictures_things import KINDS, LARGE, Thing, draw_thing, paint
 
 FAR_M = 1e6
 
@@ -354,14 +354,11 @@ class _Painter:
         half_view = self.lens.width / 2 / self.lens.focal_px
         placed = list(stage.things)
         for _ in range(count):
-            away = float(
-                np.exp(
-                    rng.uniform(
-                        math.log(max(1.2, 0.5 * stage.nearest_m)), math.log(1.5 * stage.farthest_m + 4)
-                    )
-                )
-            )
-            placed.append(draw_thing(rng, (float(rng.uniform(-1.1, 1.1)) * half_view * away, away)))
+            low, high = math.log(max(1.2, 0.6 * stage.nearest_m)), math.log(1.8 * stage.farthest_m + 4)
+            away, kind = float(np.exp(rng.uniform(low, high))), str(rng.choice(KINDS))
+            if kind in LARGE and away < stage.farthest_m and rng.random() < 0.75:
+                away = stage.farthest_m * float(rng.uniform(1.0, 2.0)) + 2
+            placed.append(draw_thing(rng, (float(rng.uniform(-1.1, 1.1)) * half_view * away, away), kind))
         trees = [
             (rng.uniform(-1.1, 1.1) * half_view * away, away)
             for away in rng.uniform(

@@ -61,7 +61,7 @@ def draw_sensor(rng: np.random.Generator, height: int, *, gentle: bool) -> Senso
         else 0.0,
         smear_px=smear,
         smaller=float(rng.uniform(0.4, 0.95)) if chance(0.35) else 1.0,
-        noise=float(np.exp(rng.uniform(np.log(0.6), np.log(14)))) * (0.5 + 0.5 * much)
+        noise=float(np.exp(rng.uniform(np.log(0.6), np.log(11)))) * (0.5 + 0.5 * much)
         if chance(0.8)
         else 0.0,
         chroma_noise=float(rng.uniform(0, 1)),
@@ -80,17 +80,17 @@ def draw_sensor(rng: np.random.Generator, height: int, *, gentle: bool) -> Senso
 def _tone(rng: np.random.Generator, much: float) -> U8:
     """Exposure, contrast, gamma and tint as one curve for each channel."""
     levels = np.linspace(0, 1, 256)
-    gamma = float(np.exp(rng.normal(0, 0.28 * much)))
-    contrast = float(np.exp(rng.normal(0, 0.22 * much)))
-    bright = float(rng.normal(0, 0.07 * much))
-    tint = np.exp(rng.normal(0, 0.07 * much, 3))
+    gamma = float(np.exp(rng.normal(0, 0.2 * much)))
+    contrast = float(np.exp(rng.normal(0, 0.15 * much)))
+    bright = float(rng.normal(0, 0.05 * much))
+    tint = np.exp(rng.normal(0, 0.04 * much, 3))
     kind = rng.random()
-    if kind < 0.12 * much:
+    if kind < 0.07 * much:
         bright, contrast, tint = bright - 0.16, contrast * 0.65, tint * (0.8, 0.95, 1.15)
-    elif kind < 0.2 * much:
+    elif kind < 0.12 * much:
         bright, tint = bright + 0.12, tint * rng.uniform(0.9, 1.1, 3)
-    elif kind < 0.3 * much:
-        tint = tint * ((1.2, 1.0, 0.85) if rng.random() < 0.5 else (0.75, 0.95, 1.15))
+    elif kind < 0.2 * much:
+        tint = tint * ((1.12, 1.0, 0.9) if rng.random() < 0.5 else (0.84, 0.97, 1.1))
     low = float(rng.uniform(0, 0.12)) if rng.random() < 0.25 * much else 0.0
     curve = np.clip(0.5 + (levels**gamma - 0.5) * contrast + bright, 0, 1)
     curve = low + (1 - low) * curve

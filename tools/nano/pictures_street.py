@@ -22,7 +22,7 @@ NOBODY = 0.13
 
 def street_footage(rng: np.random.Generator, frames: int, width: int, height: int) -> Footage:
     """A clip."""
-    person_px = height * float(np.exp(rng.normal(math.log(0.28), 0.75)))
+    person_px = height * float(np.exp(rng.normal(math.log(0.26), 0.7)))
     lens, away_m = first_lens(rng, (width, height), float(np.clip(person_px, 0.045 * height, 1.6 * height)))
     moves = shots(rng, lens, frames)
     lasts_s = moves.step_s * max(frames - 1, 0)

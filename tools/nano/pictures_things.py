@@ -18,6 +18,8 @@ KINDS = (
     "post", "post", "lamp", "light", "sign", "sign", "bin", "hydrant", "bicycle", "bicycle", "chair", "bench", "table",
     "box", "box", "pillar", "trunk", "fence", "car", "car", "car", "van", "bus", "parasol", "cabinet", "stand",
 )  # fmt: skip
+LARGE = ("car", "van", "bus", "box", "fence", "parasol", "cabinet", "table")
+"""What covers much, and so mostly stands behind the people."""
 _CIRCLE = np.linspace(0, 2 * np.pi, 17)
 
 
@@ -88,7 +90,10 @@ class _Maker:
         self.thing = Thing(*place_xy_m)
         sine, cosine = math.sin(heading_rad), math.cos(heading_rad)
         self.turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1.0]])
-        hsv = np.array([[[rng.integers(180), rng.choice((15, 60, 190)), rng.uniform(20, 240)]]], np.uint8)
+        hsv = np.array(
+            [[[rng.integers(180), rng.choice((15, 60, 190), p=(0.5, 0.35, 0.15)), rng.uniform(20, 240)]]],
+            np.uint8,
+        )
         self.colour = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR), float)[0, 0]
 
     def make(self, kind: str) -> None:
