@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine import errors
-from engine.cli import make_plan, raise_descriptor_limit
+from engine.cli import make_plan, raise_descriptor_limit, tell_models
 from engine.clock import SystemClock
 from engine.config import LoadedConfig, load_run_config
 from engine.config.files import unknown_name
@@ -118,8 +118,7 @@ class ProgramRun:
 
     def start(self) -> None:
         """Start the workers."""
-        for reason in self._plan.degraded:
-            self.terminal.log("warning", "engine", f"degraded: {reason}")
+        tell_models(self._plan, self.terminal.log)
         self._thread.start()
 
     def _run(self) -> None:

@@ -13,7 +13,6 @@ import resource
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ from engine.errors import ConfigError, EngineError
 from ipc.segment import SegmentError
 
 if TYPE_CHECKING:
-    from engine.config import LoadedConfig, RunConfig
+    from engine.config import LoadedConfig
     from engine.supervisor import RunPlan
 
 TEST_PICTURE = "test://"
@@ -44,7 +43,15 @@ def build_parser() -> argparse.ArgumentParser:
         "--no-source", action="store_true", help="begin without a camera: they are added while it runs"
     )
     parser.add_argument("--cameras", type=Path, metavar="FILE", help="cameras file, TOML or JSON")
-    parser.add_argument("--model", metavar="NAME|PATH", help="registered model, ONNX file, or `motion`")
+    parser.add_argument(
+        "--model", metavar="NAME|PATH", help="registered or embedded model, ONNX file, or `motion`"
+    )
+    parser.add_argument(
+        "--require-model",
+        action="store_true",
+        default=None,
+        help="no embedded model in place of one that cannot be had: end with an error instead",
+    )
     parser.add_argument("--tracker", metavar="NAME", help="tracker: botsort (default), bytetrack or sort")
     parser.add_argument(
         "--reid",
@@ -137,6 +144,7 @@ def load_config(args: argparse.Namespace) -> LoadedConfig:
         "loop": args.loop,
         "rtsp_transport": args.rtsp_transport,
         "infer.model": args.model,
+        "infer.require_model": args.require_model,
         "track.tracker": args.tracker,
         "reid.model": args.reid,
         "identity.scope": args.identity,
@@ -158,41 +166,27 @@ def load_config(args: argparse.Namespace) -> LoadedConfig:
     return load_run_config(args.profile, args.cameras, flags)
 
 
-def make_plan(loaded: LoadedConfig) -> RunPlan:
-    """Check what can be checked before anything is started. Raises an `EngineError`."""
+def make_plan(loaded: LoadedConfig, embedded: Path | None = None) -> RunPlan:
+    """Check what can be checked before anything is started. Raises an `EngineError`.
+
+    embedded  folder of embedded models, None = the package's
+    """
     from engine.control.listen import bind_socket
     from engine.control.security import read_security
-    from engine.errors import ModelError
-    from engine.models.registry import resolve_model
+    from engine.model_setup import choose_models
     from engine.outputs.directory import claim_directory
-    from engine.segment_setup import check_segmenter
     from engine.supervisor import RunPlan
 
     config = loaded.config
-    degraded: list[str] = []
     if config.control.enabled:
         read_security(config.control)
-    labels: tuple[str, ...] = ()
     with ExitStack() as undo:
         output_lock_fd = claim_directory(Path(config.output.directory))
         undo.callback(os.close, output_lock_fd)
-        try:
-            resolved = resolve_model(config.infer.model, progress=tell_progress(config.infer.model))
-            model = str(resolved.path) if resolved.path else "motion"
-            labels = resolved.entry.labels if resolved.entry else ()
-        except ModelError as error:
-            asked_for = loaded.origins["infer.model"].startswith(("flag", "environment"))
-            if asked_for or not config.infer.fallback:
-                raise
-            model = config.infer.fallback
-            degraded.append(f"model {model!r} in use because {config.infer.model!r} cannot be had: {error}")
-        reid = find_reid(config)
-        check_segmenter(config)
-        if labels and not config.infer.labels:
-            config = replace(config, infer=replace(config.infer, labels=labels))
+        chosen = choose_models(config, tell_progress, embedded)
         listening = bind_socket(config.control.host, config.control.port) if config.control.enabled else None
         undo.pop_all()
-    return RunPlan(config, model, output_lock_fd, tuple(degraded), listening, reid)
+    return RunPlan(chosen.config, chosen.detector, output_lock_fd, listening, chosen.reid, models=chosen.told)
 
 
 def make_token(role: str, name: str, tokens: str | None) -> int:
@@ -210,15 +204,12 @@ def make_token(role: str, name: str, tokens: str | None) -> int:
     return 0
 
 
-def find_reid(config: RunConfig) -> str:
-    """Path of the re-identification network, "" where none is asked for. Raises a `ModelError`."""
-    from engine.models.entries import REIDENTIFICATION
-    from engine.models.registry import resolve_model
-
-    name = config.reid.model
-    if not config.reid.enabled:
-        return ""
-    return str(resolve_model(name, progress=tell_progress(name), kind=REIDENTIFICATION).path)
+def tell_models(plan: RunPlan, log: Callable[[str, str, str], None]) -> None:
+    """Which models run and why, and each that stands in for another. `log` takes level, source and text."""
+    for what, model in plan.models.items():
+        log("info", "engine", f"{what} {model['used']}: {model['reason']}")
+    for reason in plan.degraded:
+        log("warning", "engine", f"degraded: {reason}")
 
 
 def tell_progress(model: str) -> Callable[[int, int], None]:
@@ -258,8 +249,7 @@ def run(args: argparse.Namespace) -> int:
 
     raise_descriptor_limit()
     with closing(make_plan(loaded)) as plan, Terminal(loaded.config.log_level) as terminal:
-        for reason in plan.degraded:
-            terminal.log("warning", "engine", f"degraded: {reason}")
+        tell_models(plan, terminal.log)
         if plan.listening is not None:
             host, port = plan.listening.getsockname()[:2]
             scheme = "http" if loaded.config.control.tls_cert == OFF else "https"

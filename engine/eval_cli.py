@@ -1,4 +1,4 @@
-"""`engine-eval`: results against ground truth: masks, or identities. `--help` imports nothing heavy.
+"""`engine-eval`: results against ground truth: masks, identities, or a rendered scene. `--help` imports nothing heavy.
 
 Knows the command line. It stands above the siblings, as judging identities runs trackers, detectors and what judges.
 """
@@ -15,6 +15,7 @@ from engine import __version__
 from engine.errors import EngineError
 from engine.evaluation.cli import add_masks
 from engine.evaluation.mot_export import add_export
+from engine.evaluation.scene_cli import add_scene
 
 CAMERA_MOTION = ("auto", "flow", "ecc", "pose", "off")
 
@@ -36,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"camring {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_masks(commands)
+    add_scene(commands)
     add_export(commands)
     mot = commands.add_parser(
         "mot",
@@ -108,6 +110,11 @@ def _add_networks(mot: argparse.ArgumentParser) -> None:
         metavar="public|FILE|MODEL",
         help="det/det.txt of the sequence (default), another file, there or anywhere, or a detector that looks at "
         "img1 or the clip",
+    )
+    networks.add_argument(
+        "--require-model",
+        action="store_true",
+        help="no embedded detector in place of one that cannot be had: end with an error instead",
     )
     networks.add_argument(
         "--clip", type=Path, metavar="VIDEO", help="the pictures of a sequence without img1"

@@ -19,6 +19,7 @@ from engine.evaluation.mot_files import SCORE, read_rows
 from engine.evaluation.mot_sequence import Sequence
 from engine.models.base import BatchItem, DetectorOptions
 from engine.models.detector import create_detector
+from engine.models.embedded import EMBEDDED_DETECTOR, StandIn
 from engine.models.registry import resolve_model
 from engine.types import Detections
 
@@ -35,6 +36,7 @@ class DetectorSettings:
     classes: tuple[str, ...] = ("person",)
     backends: tuple[str, ...] = ("ort-cpu",)
     threads: int = 0
+    require_model: bool = False
 
     @property
     def facts(self) -> tuple[object, ...]:
@@ -47,21 +49,31 @@ Say = Callable[[str], None]
 
 
 class DetectionSource:
-    """Gives the detections of sequences, from where `--detections` says. `name` is what it is called in reports."""
+    """Gives the detections of sequences, from where `--detections` says.
+
+    name      what it is called in reports
+    degraded  which model stands in for which and why, "" where it is the one that was asked for
+    """
 
     def __init__(self, wanted: str, settings: DetectorSettings, cache: AnswerCache, say: Say) -> None:
         """Raises `ModelNotFound` where `wanted` is neither the word, nor a file, nor a model."""
         self._settings, self._cache, self._say = settings, cache, say
         self._file: Path | None = None
         self._model: Path | None = None
-        self.name = wanted
+        self.name, self.degraded = wanted, ""
         path = Path(wanted).expanduser()
         if wanted == PUBLIC:
             return
         if path.suffix == ".txt":
             self._file = path
         else:
-            self._model = resolve_model(wanted).path
+            found = resolve_model(
+                wanted, stand_in=StandIn("" if settings.require_model else EMBEDDED_DETECTOR)
+            )
+            self._model, self.degraded = found.path, found.degraded
+            if self.degraded:
+                self.name = found.name
+                say(f"degraded: {self.degraded}")
             if self._model is None:
                 raise ConfigError(
                     f"--detections {wanted}: it learns from what it saw; name a model in a file"

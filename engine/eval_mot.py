@@ -33,10 +33,18 @@ def run(args: argparse.Namespace, say: Say) -> int:
     sequences = find_sequences(args.folders, args.fps, args.first_pixel)
     if args.clip is not None and len(sequences) > 1:
         raise ConfigError(f"--clip {args.clip}: one video for {len(sequences)} sequences; name one sequence")
-    scored = Evaluation(args, say).of(sequences) if args.result is None else _of_files(args, sequences)
+    degraded = ""
+    if args.result is None:
+        evaluation = Evaluation(args, say)
+        scored, degraded = evaluation.of(sequences), evaluation.degraded
+    else:
+        scored = _of_files(args, sequences)
     if not hota.available():
         say(hota.MISSING)
-    print(json.dumps(as_json(scored), indent=1) if args.json else as_table(scored))
+    if args.json:
+        print(json.dumps(as_json(scored) | ({"degraded": [degraded]} if degraded else {}), indent=1))
+    else:
+        print(as_table(scored))
     return 0
 
 
@@ -61,11 +69,18 @@ class Evaluation:
         for name in self._names:
             create_tracker(name)
         cache = AnswerCache(None) if args.no_cache else AnswerCache.of_the_engine()
-        settings = DetectorSettings(args.confidence, args.nms_iou, args.classes, args.backends, args.threads)
+        settings = DetectorSettings(
+            args.confidence, args.nms_iou, args.classes, args.backends, args.threads, args.require_model
+        )
         self._detections = DetectionSource(args.detections, settings, cache, say)
         looks = LookSettings(args.reid_demand, args.backends, args.threads)
         self._looks = LookSource(args.reid, looks, cache, say) if args.reid else None
         self._peers = Peers(args.vs, args.peers, say)
+
+    @property
+    def degraded(self) -> str:
+        """Which detector stands in for which and why, "" where it is the one that was asked for."""
+        return self._detections.degraded
 
     def of(self, sequences: list[Sequence]) -> list[Scored]:
         """The scores of every tracker on every sequence."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from engine.config import RunConfig
+from engine.control.status import ModelStatus, degraded_lines
 from ipc.channel import Channel
 
 
@@ -43,19 +44,24 @@ class RunPlan:
     config           the effective configuration
     model            path of the ONNX file, or `motion`
     output_lock_fd   holds the lock on the output folder for as long as this process lives
-    degraded         reasons why this run is less than what was asked for
     listening        bound socket of the control endpoint, None without one
     reid             path of the re-identification network, "" without one
     caller           is given the channel of the program that reads the results itself, None where none does
+    models           `detector` and `segmenter` for people: what was asked for, what is used, why
     """
 
     config: RunConfig
     model: str
     output_lock_fd: int
-    degraded: tuple[str, ...] = ()
     listening: socket.socket | None = None
     reid: str = ""
     caller: Callable[[Channel], None] | None = None
+    models: Mapping[str, ModelStatus] = field(default_factory=dict)
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """A line for each model that stands in for another."""
+        return degraded_lines(self.models.values())
 
     def close(self) -> None:
         """Give back the folder and the socket."""

@@ -43,8 +43,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--model", required=True, metavar="FOLDER|FILE|NAME",
-        help="SAM 2 folder (tools/export_onnx.py sam2), a segmenting ONNX file, or the name of either",
+        help="SAM 2 folder (tools/export_onnx.py sam2), a segmenting ONNX file, or the name of either; `nano_sam` "
+        "comes with the package",
     )  # fmt: skip
+    parser.add_argument(
+        "--require-model",
+        action="store_true",
+        help="no embedded model in place of one that cannot be had: end with an error instead",
+    )
     parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="default: out")
     parser.add_argument(
         "--format", type=_formats, default=FORMATS, metavar="A,B",
@@ -149,8 +155,9 @@ def wanted_of(args: argparse.Namespace, inputs: Inputs) -> Wanted:
     filters = AutomaticFilters(args.iou, args.stability, least_area_px=args.min_area)
     backends = tuple(name.strip() for name in args.backends.split(",") if name.strip())
     return Wanted(
-        prompts, track, args.points_per_side, filters, args.confidence, backends or ("ort-cpu",), args.threads
-    )
+        prompts, track, args.points_per_side, filters, args.confidence, backends or ("ort-cpu",), args.threads,
+        args.require_model,
+    )  # fmt: skip
 
 
 class Run:
@@ -211,7 +218,10 @@ def run(args: argparse.Namespace) -> int:
     with closing(open_model(args.model, wanted)) as model, ExitStack() as ending:
         ending.callback(os.close, claim_directory(args.out))
         say(model.description)
-        files = ResultFiles(args.out, args.format, args.masks, Path(args.model).name)
+        if model.degraded:
+            say(f"degraded: {model.degraded}")
+        name = model.name if model.degraded else Path(args.model).name
+        files = ResultFiles(args.out, args.format, args.masks, name, model.degraded)
         going = Run(model, files, track=wanted.track)
         began = time.monotonic()
         # Also where the run is broken off, and after the bar is gone.

@@ -54,10 +54,14 @@ class ResultFiles:
     formats      of "png", "json", "overlay"
     mask_format  "polygon" or "rle": how masks stand in the JSON
     model        what made the masks, for the JSON
+    degraded     why it is not the one that was asked for, "" where it is
     """
 
-    def __init__(self, out: Path, formats: Sequence[str], mask_format: str, model: str) -> None:
+    def __init__(
+        self, out: Path, formats: Sequence[str], mask_format: str, model: str, degraded: str = ""
+    ) -> None:
         self._out, self._formats, self._mask_format, self._model = out, tuple(formats), mask_format, model
+        self._degraded = degraded
 
     def write(self, segmented: Segmented) -> tuple[str, ...]:
         """Write what was asked for; returns what could not be said in it. Raises `OutputError`."""
@@ -66,7 +70,7 @@ class ResultFiles:
             picture, notes = _numbers(segmented)
             self._put(segmented.name, "png", indexed_png(picture))
         if "json" in self._formats:
-            record = picture_record(segmented, self._mask_format, self._model)
+            record = picture_record(segmented, self._mask_format, self._model, self._degraded)
             self._put(segmented.name, "json", orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
         if "overlay" in self._formats:
             self._put(segmented.name, "overlay", _jpeg(drawn_bgr(segmented)))
@@ -81,7 +85,7 @@ class ResultFiles:
             raise OutputError(f"{path}: cannot be written: {error.strerror}; choose another --out") from error
 
 
-def picture_record(segmented: Segmented, mask_format: str, model: str) -> dict[str, Any]:
+def picture_record(segmented: Segmented, mask_format: str, model: str, degraded: str = "") -> dict[str, Any]:
     """The record of one picture; its objects are those of `camring.frame/1`."""
     meta = segmented.frame.meta
     return {
@@ -92,6 +96,7 @@ def picture_record(segmented: Segmented, mask_format: str, model: str) -> dict[s
         "height": meta.height,
         "model": model,
         "objects": object_records(_result(segmented), mask_format),
+        **({"degraded": [degraded]} if degraded else {}),
     }
 
 

@@ -16,12 +16,18 @@ import numpy as np
 from engine.errors import ConfigError, ModelNotFound, ModelUnsupported, PromptError
 from engine.models.base import BatchItem, DetectorOptions
 from engine.models.detector import create_detector
+from engine.models.embedded import EMBEDDED_DETECTOR, StandIn, embedded_folder
 from engine.models.registry import load_registry, resolve_model
 from engine.models.sam2 import Segmenter, SegmenterOptions
 from engine.models.sam2_automatic import AutomaticFilters, automatic, point_grid
 from engine.models.sam2_grids import grid_of
 from engine.models.sam2_step import Action, Ask, step
-from engine.models.segmenter_folder import find_segmenter, known_segmenters
+from engine.models.segmenter_folder import (
+    is_known_segmenter,
+    known_segmenters,
+    resolve_segmenter,
+    segmenter_stand_in,
+)
 from engine.registry import nearest
 from engine.types import F32, I32, I64, Detections, FrameNv12, Masks, MaskSource, Prompt, Tracks
 
@@ -41,6 +47,8 @@ class Wanted:
     confidence  lowest score of a detector's objects
     backends    what may run it, best first
     threads     0 = all cores
+    require_model  a known segmenter that cannot be had is an error; otherwise the embedded one stands in
+    embedded    folder of embedded models, None = the package's
     """
 
     prompts: Mapping[int, Prompt] = field(default_factory=dict)
@@ -50,6 +58,8 @@ class Wanted:
     confidence: float = 0.25
     backends: tuple[str, ...] = ("ort-cpu",)
     threads: int = 0
+    require_model: bool = False
+    embedded: Path | None = None
 
 
 class PictureModel(ABC):
@@ -57,10 +67,14 @@ class PictureModel(ABC):
 
     labels       class names
     description  one line for the log
+    name         of its file or folder
+    degraded     which model stands in for which and why, "" where it is the one that was asked for
     """
 
     labels: tuple[str, ...] = (LABEL,)
     description: str = ""
+    name: str = ""
+    degraded: str = ""
 
     @abstractmethod
     def segment(self, frame: FrameNv12, progress: Progress | None = None) -> tuple[Tracks, tuple[str, ...]]:
@@ -80,9 +94,12 @@ def open_model(name_or_path: str, wanted: Wanted) -> PictureModel:
     """The model that a folder, a file or a name means, loaded. Raises a `ModelError`, or `ConfigError` for what it
     cannot be asked."""
     if is_segmenter(name_or_path):
-        options = SegmenterOptions(wanted.backends, wanted.threads)
-        segmenter = Segmenter.load(find_segmenter(name_or_path), options)
-        return PromptedModel(segmenter, wanted) if wanted.prompts else AutomaticModel(segmenter, wanted)
+        stand_in = segmenter_stand_in(require_model=wanted.require_model, embedded=wanted.embedded)
+        resolved = resolve_segmenter(name_or_path, stand_in=stand_in)
+        segmenter = Segmenter.load(resolved.folder, SegmenterOptions(wanted.backends, wanted.threads))
+        model = PromptedModel(segmenter, wanted) if wanted.prompts else AutomaticModel(segmenter, wanted)
+        model.name, model.degraded = resolved.name, resolved.degraded
+        return model
     if wanted.prompts or wanted.track:
         raise ConfigError(
             f"model {name_or_path} is a detector: points, boxes, masks and --track want a SAM 2 folder"
@@ -97,13 +114,12 @@ def is_segmenter(name_or_path: str) -> bool:
         return True
     if path.is_file() or path.suffix in MODEL_FILES:
         return False
-    segmenters = known_segmenters()
-    if name_or_path in segmenters:
+    if is_known_segmenter(name_or_path):
         return True
     registry = load_registry()
-    if name_or_path in registry:
+    if name_or_path in (*registry, EMBEDDED_DETECTOR):
         return False
-    hint = nearest(name_or_path, [*segmenters, *registry])
+    hint = nearest(name_or_path, [*known_segmenters(), *registry])
     raise ModelNotFound(
         f"model {name_or_path!r} is no file, no folder and no known name{hint}; name a segmenting ONNX file, or a "
         "SAM 2 folder as tools/export_onnx.py sam2 makes them"
@@ -114,20 +130,21 @@ class DetectorModel(PictureModel):
     """A detector that gives masks."""
 
     def __init__(self, name_or_path: str, wanted: Wanted) -> None:
-        resolved = resolve_model(name_or_path)
+        # Nothing stands in: what is wanted are masks, and the embedded detector gives none.
+        resolved = resolve_model(name_or_path, stand_in=StandIn("", wanted.embedded or embedded_folder()))
         options = DetectorOptions(
             confidence=wanted.confidence, lanes=1, threads=wanted.threads or _cores(), batch=1,
             backends=wanted.backends, labels=resolved.entry.labels if resolved.entry else (),
         )  # fmt: skip
         self._detector = create_detector(str(resolved.path) if resolved.path else resolved.name, options)
-        self._name = resolved.name
+        self.name = resolved.name
         self.labels, self.description = self._detector.labels, self._detector.description
 
     def segment(self, frame: FrameNv12, progress: Progress | None = None) -> tuple[Tracks, tuple[str, ...]]:
         (found,) = self._detector.infer([BatchItem(frame, self._detector.new_state())])
         if found.masks is None:
             raise ModelUnsupported(
-                f"model {self._name}: finds boxes, no masks; name a segmenting one, or a SAM 2 folder"
+                f"model {self.name}: finds boxes, no masks; name a segmenting one, or a SAM 2 folder"
             )
         count = len(found)
         numbers = np.arange(1, count + 1)

@@ -23,6 +23,7 @@ from engine.control.status import (
     PtzStatus,
     ReidStatus,
     SegmentationStatus,
+    degraded_lines,
 )
 from engine.control.status_receivers import BusStatus, PublishStatus
 from engine.metrics import LatencyDict, LatencyHistogram
@@ -42,7 +43,7 @@ def status_of_run(run: Supervisor, now_ns: int) -> EngineStatus:
     """Everything `/health`, `/metrics`, the table and the summary show."""
     cameras = {name: camera_status(run, camera) for name, camera in run.cameras.items()}
     processes = {name: process_status(run, name, now_ns) for name in run.processes}
-    reasons = [*run.plan.degraded]
+    reasons = [*degraded_lines(run.models.values())]
     for name, camera in cameras.items():
         if camera["state"] in BAD_CAMERA_STATES:
             reasons.append(f"camera {name}: {camera['state']}: {camera['reason']}")
@@ -67,6 +68,7 @@ def status_of_run(run: Supervisor, now_ns: int) -> EngineStatus:
             "profile": run.config.profile,
             "model": str(run.processes["infer"].snapshot.get("model", run.plan.model)),
             "offline": run.config.offline,
+            "models": run.models,
         },
         "processes": processes,
         "inference": inference_status(run),

@@ -13,7 +13,7 @@ import orjson
 
 from engine import topology
 from engine.clock import Clock
-from engine.control.status import EngineStatus
+from engine.control.status import EngineStatus, ModelStatus, degraded_lines
 from engine.errors import WorkerError
 from engine.live_changes import settled
 from engine.pools import LivePool, Pools
@@ -63,6 +63,7 @@ class Supervisor:
         self.past: dict[str, dict[str, int]] = {}
         self.processes: dict[str, WorkerProcess] = {}
         self.labels: list[str] | None = None
+        self.models = dict(plan.models)
         self.changes = LiveChanges(self)
         self._commands = EngineCommands(self, self.changes)
         self._relay = Relay()
@@ -205,6 +206,8 @@ class Supervisor:
             process.send(*self.pools.announcement(live, spec.name))
         if self.labels is not None:
             process.send({"type": "labels", "labels": self.labels})
+        if lines := degraded_lines(self.models.values()):
+            process.send({"type": "degraded", "lines": lines})
         if spec.kind == "bus":
             process.send(*self.pools.announcement(self._status_pool, spec.name))
         if spec.kind == "control" and self.plan.listening is not None:
@@ -268,10 +271,23 @@ class Supervisor:
             process.fatal = message
         elif kind == "ended":
             process.ended = True
+        elif kind == "model":
+            self._take_model(message["what"], message["told"])
         elif kind == "command":
             self._command(message, process)
         elif kind == "answer":
             self._relay.answer(message)
+
+    def _take_model(self, what: str, told: ModelStatus) -> None:
+        """Another model than before is in use; who writes records says so, too, where it stands in for one."""
+        before = degraded_lines(self.models.values())
+        self.models[what] = told
+        if (lines := degraded_lines(self.models.values())) == before:
+            return
+        if told["degraded"]:
+            self.terminal.log("warning", "engine", f"degraded: {told['degraded']}")
+        for process in self.processes.values():
+            process.send({"type": "degraded", "lines": lines})
 
     def _command(self, message: Message, requester: WorkerProcess) -> None:
         if message["to"] == ENGINE:

@@ -45,7 +45,15 @@ def build_parser(prog: str = "engine-view") -> argparse.ArgumentParser:
     parser.add_argument(
         "--profile", default="m3-cpu", help="profile name or path of a TOML file (default: m3-cpu)"
     )
-    parser.add_argument("--model", metavar="NAME|PATH", help="registered model, ONNX file, or `motion`")
+    parser.add_argument(
+        "--model", metavar="NAME|PATH", help="registered or embedded model, ONNX file, or `motion`"
+    )
+    parser.add_argument(
+        "--require-model",
+        action="store_true",
+        default=None,
+        help="no embedded model in place of one that cannot be had: end with an error instead",
+    )
     parser.add_argument(
         "--segment",
         metavar="MODE",
@@ -81,7 +89,11 @@ def settings_of(args: argparse.Namespace) -> dict[str, object]:
         if not separator:
             raise ConfigError(f"flag --set: write KEY=VALUE, found {text!r}")
         settings[key] = value
-    named = {"infer.model": args.model, "segment.mode": args.segment}
+    named = {
+        "infer.model": args.model,
+        "infer.require_model": args.require_model,
+        "segment.mode": args.segment,
+    }
     settings.update({key: value for key, value in named.items() if value is not None})
     return settings
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from engine import __version__
-from engine.cli import build_parser, load_config, main, make_plan
+from engine.cli import build_parser, load_config, main, make_plan, tell_models
 from engine.config import LoadedConfig
 from engine.errors import ConfigError, ModelError, OutputError
 from engine.supervisor import RunPlan
+from tests.models.embedded_models import write_embedded
 
 
 @pytest.fixture(autouse=True)
@@ -163,24 +164,48 @@ def profile_with(tmp_path: Path, text: str) -> str:
     return str(path)
 
 
-def test_a_model_that_cannot_be_had_is_replaced_only_where_nobody_asked_for_it(
+def test_a_path_that_leads_nowhere_is_the_end_whoever_has_named_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     profile = profile_with(tmp_path, '[infer]\nmodel = "gone.onnx"\n')
-    plan = plan_of("--profile", profile, "--port", "0")
-    (reason,) = plan.degraded
-    assert plan.model == "motion" and "'gone.onnx' cannot be had" in reason
+    with pytest.raises(ModelError, match="there is no such file"):
+        plan_of("--profile", profile, "--port", "0")
     with pytest.raises(ModelError):
-        plan_of("--profile", profile, "--port", "0", "--model", "gone.onnx")
+        plan_of("--port", "0", "--model", "gone.onnx")
     monkeypatch.setenv("ENGINE_INFER_MODEL", "gone.onnx")
     with pytest.raises(ModelError):
         plan_of("--port", "0")
 
 
-def test_without_a_fallback_a_missing_model_is_the_end(tmp_path: Path) -> None:
-    profile = profile_with(tmp_path, '[infer]\nmodel = "gone.onnx"\nfallback = ""\n')
-    with pytest.raises(ModelError):
-        plan_of("--profile", profile, "--port", "0")
+def test_the_embedded_model_stands_in_unless_the_model_is_required(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("ENGINE_MODELS", str(tmp_path / "none"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    embedded = write_embedded(tmp_path / "embedded")
+    plan = make_plan(
+        load("--out", "out", "--port", "0", "--model", "yolox_s", "--segment", "track"), embedded
+    )
+    plan.close()
+    assert plan.model == str(embedded / "nano_det.onnx")
+    detector, segmenter = plan.degraded
+    assert detector.startswith(
+        "embedded model nano_det in use because yolox_s cannot be fetched (github.com: "
+    )
+    assert segmenter.startswith(
+        "embedded model nano_sam in use because edgetam_512 is in no folder of models"
+    )
+    told: list[tuple[str, str, str]] = []
+    tell_models(plan, lambda *line: told.append(line))
+    assert told[0] == ("info", "engine", "detector nano_det: stands in for yolox_s")
+    assert told[2] == ("warning", "engine", f"degraded: {detector}")
+    status, line = refused(capsys, "--port", "0", "--model", "yolox_s", "--require-model")
+    assert status == 1 and "yolox_s could not be fetched" in line
+    wanted = ("--port", "0", "--model", "motion", "--segment", "track", "--require-model")
+    status, line = refused(capsys, *wanted)
+    assert status == 1 and "edgetam_512" in line
 
 
 def test_a_reidentification_model_is_found_or_the_end(

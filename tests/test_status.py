@@ -14,7 +14,7 @@ from engine.clock import ManualClock
 from engine.config import CameraConfig, ControlConfig, OutputConfig, RunConfig, SegmentConfig
 from engine.config.identity import EventsConfig, ReidConfig
 from engine.config.regions import Line, Zone
-from engine.control.status import CameraStatus, EngineStatus
+from engine.control.status import CameraStatus, EngineStatus, ModelStatus
 from engine.events.counters import Counters, LineCount, ZoneCount
 from engine.metrics import LatencyHistogram
 from engine.status import frame_accounts, status_of_run, summary_of_latency
@@ -181,7 +181,7 @@ def test_what_waits_for_an_inference_that_comes_back_is_pending(run: Supervisor,
 def test_all_is_well(run: Supervisor) -> None:
     found = status(run)
     assert (found["status"], found["reasons"]) == ("ok", [])
-    assert found["run"] == {"profile": "m3-cpu", "model": "yolo.onnx", "offline": False}
+    assert found["run"] == {"profile": "m3-cpu", "model": "yolo.onnx", "offline": False, "models": {}}
     tell(run, "infer", model="yolo.onnx: 80 classes")
     assert status(run)["run"]["model"] == "yolo.onnx: 80 classes"
 
@@ -315,14 +315,15 @@ def lose_one_and_the_password_of_the_other(run: Supervisor) -> None:
     tell(run, "decode:yard", state="unauthorized", reason="no")
 
 
-def degraded_plan(run: Supervisor) -> None:
-    run.plan = replace(run.plan, degraded=("model 'motion' in use",))
+def stand_in(run: Supervisor) -> None:
+    told: ModelStatus = {"asked": "yolo", "used": "motion", "reason": "", "degraded": "motion in use because"}
+    run.models["detector"] = told
 
 
 HEALTH: list[tuple[str, list[str], Callable[[Supervisor], None]]] = [
     ("ok", [], connecting),
     ("ok", [], ended),
-    ("degraded", ["model 'motion' in use"], degraded_plan),
+    ("degraded", ["motion in use because"], stand_in),
     (
         "degraded",
         ["camera gate: reconnecting: no answer"],

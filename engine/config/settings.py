@@ -157,9 +157,16 @@ class InferConfig:
         flag="--model",
     )
     fallback: str = setting(
-        "motion",
-        "what runs, visibly degraded, where the model cannot be had; empty ends the run instead",
-        choices=("motion", ""),
+        "nano_det",
+        "what runs, visibly degraded, where a registered model cannot be had: the embedded detector, or `motion`; "
+        "empty ends the run instead",
+        choices=("nano_det", "motion", ""),
+    )
+    require_model: bool = setting(
+        False,
+        "end with an error where the detector, or a segmenter that is wanted, cannot be had, instead of taking an "
+        "embedded one",
+        flag="--require-model",
     )
     backends: tuple[str, ...] = setting(
         ("ort-cpu",),

@@ -5,6 +5,7 @@ Plain data that survives JSON. Knows no way of transport.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, TypedDict, get_args
 
 from engine.control.status_receivers import BusStatus, PublishStatus, ViewersStatus
@@ -20,12 +21,33 @@ CAMERA_STATES: tuple[CameraState, ...] = get_args(CameraState)
 HEALTH_STATES: tuple[Health, ...] = get_args(Health)
 
 
+class ModelStatus(TypedDict):
+    """A model by name: what was asked for, what is used, and why.
+
+    degraded  in one line, which model stands in for which and why; "" where it is the one that was asked for
+    """
+
+    asked: str
+    used: str
+    reason: str
+    degraded: str
+
+
+def degraded_lines(told: Iterable[ModelStatus]) -> tuple[str, ...]:
+    """A line for each model that stands in for another."""
+    return tuple(each["degraded"] for each in told if each["degraded"])
+
+
 class RunStatus(TypedDict):
-    """What was asked for: profile, model as used, whether time does not count (`--offline`)."""
+    """What was asked for: profile, model as used, whether time does not count (`--offline`).
+
+    models  `detector`; `segmenter` once one is wanted
+    """
 
     profile: str
     model: str
     offline: bool
+    models: dict[str, ModelStatus]
 
 
 class ProcessStatus(TypedDict):

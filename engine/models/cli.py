@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import ConfigError, EngineError
+from engine.errors import ConfigError, EngineError, ModelError
 from engine.registry import nearest
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="engine-models",
         description="Models that engine-run knows by name: what there is, fetch it, check it.",
-        epilog="A model is looked for in the folders of $ENGINE_MODELS, then in the cache. "
+        epilog="A model is looked for in the folders of $ENGINE_MODELS, then in the cache; nano_det and nano_sam come "
+        "with the package. "
         "Exit status: 0 all as asked, 1 not fetched, missing or damaged, 2 wrong name or flag.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="list|fetch|verify")
@@ -42,11 +43,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def list_models(registry: Mapping[str, ModelEntry]) -> int:
-    """Print every model of the registry, and what it is for."""
+def list_models(registry: Mapping[str, ModelEntry], embedded: Path | None = None) -> int:
+    """Print every model: those that come with the package, then those of the registry, and what each is for."""
     from engine.models.registry import find_local
 
-    rows = [("NAME", "FOR", "MB", "LICENCE", "INPUT", "FILE", "WHAT")]
+    rows = [("NAME", "FOR", "MB", "LICENCE", "INPUT", "FILE", "WHAT"), *_embedded_rows(embedded)]
     for entry in registry.values():
         found = find_local(entry.name, entry)
         place = str(found.path) if found else "not fetched"
@@ -57,6 +58,34 @@ def list_models(registry: Mapping[str, ModelEntry]) -> int:
     for row in rows:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
     return 0
+
+
+def _embedded_rows(folder: Path | None) -> Iterator[tuple[str, ...]]:
+    from engine.models.embedded import EMBEDDED, FOR, INPUT, LICENCE, WHAT, embedded_bytes, embedded_model
+
+    for name in EMBEDDED:
+        try:
+            place, size = (
+                f"embedded: {embedded_model(name, folder)}",
+                f"{embedded_bytes(name, folder) / 1e6:.1f}",
+            )
+        except ModelError as error:
+            place, size = str(error), "0.0"
+        yield name, FOR[name], size, LICENCE, INPUT[name], place, WHAT[name]
+
+
+def verify_embedded(names: Sequence[str], folder: Path | None = None) -> int:
+    """Check the files of embedded models; returns how many are not as they came."""
+    from engine.models.embedded import embedded_model
+
+    wrong = 0
+    for name in names:
+        try:
+            print(f"{name}: {embedded_model(name, folder)}: right (embedded)")
+        except ModelError as error:
+            wrong += 1
+            print(f"{name}: {error}")
+    return wrong
 
 
 def fetch_models(entries: Sequence[ModelEntry], folder: Path) -> int:
@@ -119,24 +148,35 @@ def complain(message: str) -> None:
 
 def known_entries(registry: Mapping[str, ModelEntry], names: Sequence[str]) -> list[ModelEntry]:
     """The entries of these names. Raises `ConfigError` for the first unknown one."""
+    from engine.models.embedded import EMBEDDED
+
     for name in names:
         if name not in registry:
-            hint = nearest(name, registry) or f"; known: {', '.join(sorted(registry))}"
+            names = [*registry, *EMBEDDED]
+            hint = nearest(name, names) or f"; known: {', '.join(sorted(names))}"
             raise ConfigError(f"unknown model {name!r}{hint}")
     return [registry[name] for name in names]
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the command; returns the exit status. Raises an `EngineError`."""
+    from engine.models.embedded import EMBEDDED
     from engine.models.registry import cache_dir, load_registry
 
     registry = load_registry()
     if args.command == "list":
         return list_models(registry)
-    entries = known_entries(registry, args.names)
+    own = [name for name in dict.fromkeys(args.names) if name in EMBEDDED]
+    others = [name for name in args.names if name not in EMBEDDED]
+    entries = known_entries(registry, others)
     if args.command == "fetch":
+        for name in own:
+            print(f"{name}: comes with the package, there is nothing to fetch")
         return fetch_models(entries, args.to or cache_dir())
-    return verify_models(registry, args.names)
+    wrong = verify_embedded(own if args.names else EMBEDDED)
+    if others or not args.names:
+        wrong += verify_models(registry, others)
+    return 1 if wrong else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

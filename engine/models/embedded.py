@@ -23,6 +23,8 @@ WHAT = {
     EMBEDDED_DETECTOR: "finds persons only; comes with the package",
     EMBEDDED_SEGMENTER: "SAM 2 in small, follows persons; comes with the package",
 }
+FOR = {EMBEDDED_DETECTOR: "detection", EMBEDDED_SEGMENTER: "segmentation"}
+INPUT = {EMBEDDED_DETECTOR: "448x256", EMBEDDED_SEGMENTER: "256x256"}
 LIMITS = {
     EMBEDDED_DETECTOR: "it finds persons only",
     EMBEDDED_SEGMENTER: "its masks are coarser, and it knows persons best",

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from engine.config.files import configs_dir, read_table, unknown_name
 from engine.config.values import Setting, checked
 from engine.errors import ConfigError
+from engine.models.embedded import EMBEDDED
 
 WITHOUT_FILE = "motion"
 """The detector that needs no weights, and therefore no entry."""
@@ -114,7 +115,7 @@ def _family(where: str, name: str, values: object, labels: Mapping[str, object])
 
 def _entry(where: str, name: str, values: object, families: Mapping[str, dict[str, object]]) -> ModelEntry:
     key = f"model.{name}"
-    if not _NAME.fullmatch(name) or name == WITHOUT_FILE:
+    if not _NAME.fullmatch(name) or name in (WITHOUT_FILE, *EMBEDDED):
         raise ConfigError(
             f"{where}: {key}: {name!r} cannot name a model; use small letters, digits and '_.-'"
         )

@@ -14,9 +14,11 @@ import os
 import re
 import shutil
 import ssl
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedRandom, BufferedReader
@@ -48,14 +50,24 @@ class Wanted:
 class Patience:
     """When to give up.
 
-    timeout_s  longest silence of the server
-    attempts   failures in a row without one new byte
-    pause_s    wait after the first of them; doubled with each further one
+    timeout_s          longest silence of the server
+    attempts           failures in a row without one new byte
+    pause_s            wait after the first of them; doubled with each further one
+    answer_s           longest time until it answers, with looking up its name and all its addresses; where that is
+                       set, nothing is tried again before one byte has come. None: no limit
+    least_bytes_per_s  what comes more slowly is not waited for, once `measured_s` have passed
     """
 
     timeout_s: float = 10.0
     attempts: int = 4
     pause_s: float = 0.5
+    answer_s: float | None = None
+    least_bytes_per_s: float = 0.0
+    measured_s: float = 8.0
+
+
+AT_START = Patience(timeout_s=4.0, attempts=2, answer_s=4.0, least_bytes_per_s=100e3)
+"""For a run that can begin with another model: a good network brings every registered one, a bad one costs seconds."""
 
 
 class _Interrupted(Exception):
@@ -154,28 +166,31 @@ def _download(
 ) -> None:
     """Append until the part is complete, over as many connections as patience allows."""
     failures = received = 0
+    began_ns = clock.now_ns()
     while (have := part.seek(0, os.SEEK_END)) < wanted.size_bytes:
         received_before = received
         try:
-            for count in _append(part, wanted, have, patience.timeout_s):
+            for count in _append(part, wanted, have, patience):
                 received += count
                 have = part.tell()
                 progress(have, wanted.size_bytes)
+                _check_rate(wanted, have, patience, received, (clock.now_ns() - began_ns) / 1e9)
         except _Interrupted as error:
             failures = 1 if received > received_before else failures + 1
             # What cannot even be connected to is rarely there half a second later.
-            if failures >= patience.attempts or (isinstance(error, _Unreachable) and not received):
+            hopeless = isinstance(error, _Unreachable) or patience.answer_s is not None
+            if failures >= patience.attempts or (hopeless and not received):
                 raise ModelNotFound(f"{_host(wanted)}: {error}") from error
             clock.sleep(patience.pause_s * 2 ** (failures - 1))
 
 
-def _append(part: BufferedRandom, wanted: Wanted, offset: int, timeout_s: float) -> Iterator[int]:
+def _append(part: BufferedRandom, wanted: Wanted, offset: int, patience: Patience) -> Iterator[int]:
     """Read one connection into the part; yields each piece's size. Raises `_Interrupted` if it breaks."""
     try:
-        response = _open(wanted, offset, timeout_s)
+        response = _open_in_time(wanted, offset, patience)
     except _NoSuchRange:
         offset = part.truncate(0)
-        response = _open(wanted, offset, timeout_s)
+        response = _open_in_time(wanted, offset, patience)
     with response:
         if offset and response.status == http.HTTPStatus.OK:
             offset = part.truncate(0)
@@ -188,6 +203,42 @@ def _append(part: BufferedRandom, wanted: Wanted, offset: int, timeout_s: float)
             part.flush()  # a kill loses nothing of it, and a full disk is noticed here
             offset += len(chunk)
             yield len(chunk)
+
+
+def _check_rate(wanted: Wanted, have: int, patience: Patience, received: int, took_s: float) -> None:
+    """Raise `ModelNotFound` for a network too slow to wait for; what has come is kept."""
+    if took_s < patience.measured_s or received >= patience.least_bytes_per_s * took_s:
+        return
+    rate = received / took_s
+    raise ModelNotFound(
+        f"{_host(wanted)}: only {rate / 1e3:.0f} kB/s, {(wanted.size_bytes - have) / rate:.0f} s more"
+    )
+
+
+def _open_in_time(wanted: Wanted, offset: int, patience: Patience) -> http.client.HTTPResponse:
+    """As `_open`, given up after `patience.answer_s`: not even a dead resolver keeps anybody longer."""
+    if patience.answer_s is None:
+        return _open(wanted, offset, patience.timeout_s)
+    answer: Future[http.client.HTTPResponse] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(_open(wanted, offset, patience.timeout_s))
+        except BaseException as error:  # for whoever waits
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, name="fetch", daemon=True).start()
+    try:
+        return answer.result(patience.answer_s)
+    except TimeoutError as error:
+        answer.add_done_callback(_close_unwanted)
+        raise _Unreachable(f"no answer in {patience.answer_s:g} s") from error
+
+
+def _close_unwanted(answer: Future[http.client.HTTPResponse]) -> None:
+    """An answer that has come too late."""
+    if answer.exception() is None:
+        answer.result().close()
 
 
 def _read(response: http.client.HTTPResponse, missing_bytes: int) -> bytes:

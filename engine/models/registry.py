@@ -14,24 +14,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import ModelCorrupt, ModelError, ModelNotFound, ModelUnsupported
+from engine.models.embedded import (
+    EMBEDDED_DETECTOR,
+    EMBEDDED_SEGMENTER,
+    LIMITS,
+    StandIn,
+    embedded_detector,
+)
 from engine.models.entries import DETECTION, REIDENTIFICATION, WITHOUT_FILE, ModelEntry, load_registry
 from engine.registry import nearest
 
 if TYPE_CHECKING:
-    from engine.models.fetch import Progress
+    from engine.models.fetch import Patience, Progress
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedModel:
     """Which file a model is, and why. `path` is None for the detector without weights.
 
-    `entry` is there where the file or its name is one of the registry.
+    entry     where the file or its name is one of the registry
+    degraded  which model stands in for which and why, in one line; "" where it is the one that was asked for
     """
 
     path: Path | None
     name: str
     entry: ModelEntry | None
     reason: str
+    degraded: str = ""
 
 
 def cache_dir(environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
@@ -98,18 +107,22 @@ def resolve_model(
     progress: Progress | None = None,
     *,
     kind: str = DETECTION,
+    stand_in: StandIn | None = None,
 ) -> ResolvedModel:
     """The file of a model: a path, or a name that is looked for in $ENGINE_MODELS, then in the cache.
 
-    kind  what it is for: `detection` or `re-identification`
+    kind      what it is for: `detection` or `re-identification`
+    stand_in  what takes the place of a registered detector that cannot be had; None = nothing
 
-    A name of the registry that is in neither is fetched into the cache. Raises `ModelNotFound` if there is no
-    such file or name, or if it cannot be fetched (the message says which file to put where), `ModelCorrupt`
-    if what was fetched is not the registered file, and `ModelError` if it cannot be stored.
-    Raises `ModelUnsupported` where the registry knows that file or name as a model of the other kind.
+    A name of the registry that is in neither is fetched into the cache; where something may stand in for it, a bad
+    network is given up within seconds. Raises `ModelNotFound` if there is no such file or name, or if it cannot be
+    fetched and nothing stands in (the message says which file to put where), `ModelCorrupt` if what was fetched is not
+    the registered file, or an embedded one is damaged, and `ModelError` if it cannot be stored.
+    Raises `ModelUnsupported` where the registry knows that file or name as a model of another kind.
     """
     if name_or_path == WITHOUT_FILE and kind == DETECTION:
         return ResolvedModel(None, WITHOUT_FILE, None, "background subtraction needs no file")
+    stand_in = stand_in or StandIn()
     known = load_registry() if registry is None else registry
     path = Path(name_or_path).expanduser()
     if os.path.isfile(path):
@@ -126,16 +139,47 @@ def resolve_model(
     local = find_local(name_or_path, entry, environ)
     if local is not None:
         return local
+    if name_or_path == EMBEDDED_DETECTOR:
+        return ResolvedModel(embedded_detector(stand_in.folder), name_or_path, None, "comes with the package")
     if entry is None:
-        of_kind = [name for name, one in known.items() if one.kind == kind]
-        of_kind += [WITHOUT_FILE] if kind == DETECTION else []
-        hint, names = nearest(name_or_path, of_kind), ", ".join(sorted(of_kind)) or "none"
-        raise ModelNotFound(
-            f"model {name_or_path!r} is neither a file nor a known name{hint}; known: {names}"
-        )
-    return ResolvedModel(
-        fetch_entry(entry, cache_dir(environ), progress), entry.name, entry, f"fetched from {entry.url}"
-    )
+        raise _unknown(name_or_path, known, kind)
+    return _fetched(entry, cache_dir(environ), progress, stand_in if kind == DETECTION else StandIn())
+
+
+def _fetched(entry: ModelEntry, folder: Path, progress: Progress | None, stand_in: StandIn) -> ResolvedModel:
+    """A registered model from the network, or what stands in for it."""
+    from engine.models.fetch import AT_START  # as in `fetch_entry`
+
+    patience = AT_START if stand_in.name else None
+    try:
+        path = fetch_entry(entry, folder, progress, patience)
+    except ModelError as error:
+        if not stand_in.name:
+            raise
+        short = error.__cause__ if isinstance(error.__cause__, ModelError) else error
+        return _standing_in(entry, stand_in, f"{entry.name} cannot be fetched ({short})")
+    return ResolvedModel(path, entry.name, entry, f"fetched from {entry.url}")
+
+
+def _standing_in(entry: ModelEntry, stand_in: StandIn, why: str) -> ResolvedModel:
+    to_get_it = f"engine-models fetch {entry.name} tries again"
+    if stand_in.name == WITHOUT_FILE:
+        line = f"motion (background subtraction, no classes) in use because {why}; {to_get_it}"
+        return ResolvedModel(None, WITHOUT_FILE, None, f"stands in for {entry.name}", line)
+    try:
+        path = embedded_detector(stand_in.folder)
+    except ModelError as error:
+        raise type(error)(f"{why}, and {error}") from error
+    limits = "" if set(entry.labels) <= {"person"} else f"; {LIMITS[EMBEDDED_DETECTOR]}"
+    line = f"embedded model {EMBEDDED_DETECTOR} in use because {why}{limits}; {to_get_it}"
+    return ResolvedModel(path, EMBEDDED_DETECTOR, None, f"stands in for {entry.name}", line)
+
+
+def _unknown(name: str, known: Mapping[str, ModelEntry], kind: str) -> ModelNotFound:
+    of_kind = [other for other, one in known.items() if one.kind == kind]
+    of_kind += [EMBEDDED_DETECTOR, WITHOUT_FILE] if kind == DETECTION else []
+    hint, names = nearest(name, of_kind), ", ".join(sorted(of_kind)) or "none"
+    return ModelNotFound(f"model {name!r} is neither a file nor a known name{hint}; known: {names}")
 
 
 def registered_file(path: Path, registry: Mapping[str, ModelEntry] | None = None) -> ModelEntry | None:
@@ -146,6 +190,9 @@ def registered_file(path: Path, registry: Mapping[str, ModelEntry] | None = None
 
 
 def _check_kind(name_or_path: str, entry: ModelEntry | None, kind: str) -> None:
+    if name_or_path == EMBEDDED_SEGMENTER or (name_or_path == EMBEDDED_DETECTOR and kind != DETECTION):
+        setting = "segment.model" if name_or_path == EMBEDDED_SEGMENTER else "infer.model"
+        raise ModelUnsupported(f"model {name_or_path!r} is not for {kind}; it belongs under {setting}")
     if entry is None or entry.kind == kind:
         return
     setting = "reid.model" if entry.kind == REIDENTIFICATION else "infer.model"
@@ -162,7 +209,9 @@ def _registered(path: Path, known: Mapping[str, ModelEntry]) -> ModelEntry | Non
     return next((entry for entry in candidates if entry.sha256 == digest), None)
 
 
-def fetch_entry(entry: ModelEntry, folder: Path, progress: Progress | None = None) -> Path:
+def fetch_entry(
+    entry: ModelEntry, folder: Path, progress: Progress | None = None, patience: Patience | None = None
+) -> Path:
     """Fetch a registered model into a folder unless it is there; returns its path.
 
     Raises `ModelNotFound` with what to put where if it cannot be had, `ModelCorrupt` if it is not the file.
@@ -172,7 +221,7 @@ def fetch_entry(entry: ModelEntry, folder: Path, progress: Progress | None = Non
 
     target = folder / entry.file_name
     try:
-        fetch(Wanted(entry.url, entry.sha256, entry.size_bytes), target, progress)
+        fetch(Wanted(entry.url, entry.sha256, entry.size_bytes), target, progress, patience)
     except ModelCorrupt:
         raise
     except ModelNotFound as error:

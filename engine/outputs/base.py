@@ -24,6 +24,7 @@ class FrameResult:
     skipped     frames of the source passed over since the previous result
     events      what happened in it
     zones, lines  those of the camera; `events.regions` index into them
+    degraded    a line for each model that stands in for the one that was asked for
     """
 
     camera: str
@@ -35,6 +36,7 @@ class FrameResult:
     events: Events = field(default_factory=Events.empty)
     zones: tuple[Zone, ...] = ()
     lines: tuple[Line, ...] = ()
+    degraded: tuple[str, ...] = ()
 
     def label_of(self, class_id: int) -> str:
         """The name of a class; `class 7` where the model names fewer than it finds, `object` where there is none.

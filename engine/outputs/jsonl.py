@@ -59,6 +59,8 @@ def frame_record(result: FrameResult, masks: str = "polygon") -> dict[str, Any]:
     }
     if len(result.events):
         record["events"] = event_records(result)
+    if result.degraded:
+        record["degraded"] = list(result.degraded)
     return record
 
 

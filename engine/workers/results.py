@@ -140,6 +140,7 @@ def result_in(context: Context, name: str, meta: ResultMeta, lease: Lease, last_
         skipped=meta.index - last_index - 1,
         zones=camera.zones if camera else (),
         lines=camera.lines if camera else (),
+        degraded=context.degraded,
     )
 
 

@@ -57,6 +57,7 @@ class Context:
     before                      the last status of the predecessor, {} for the first incarnation
     feeds, writers              pools by name; filled as the supervisor hands them over
     labels                      class names of the detector, None until it is known
+    degraded                    a line for each model that stands in for the one that was asked for
     status, before_status       what this worker tells of itself, and a hook that brings it up to date
     stop_grace_s                how long it may go on once it is told to stop; None: until the supervisor kills it
     on_answer                   what takes answers to commands of this worker's own; called by the listening thread
@@ -84,6 +85,7 @@ class Context:
         self.feeds: dict[str, Feed] = {}
         self.writers: dict[str, Writer] = {}
         self.labels: tuple[str, ...] | None = None
+        self.degraded: tuple[str, ...] = ()
         self.descriptors: list[int] = []
         self.stopping = False
         self.status: dict[str, Any] = {}
@@ -161,6 +163,8 @@ class Context:
         """What has been there since the start is another now."""
         if message["type"] == "config":
             self._take_over(message)
+        elif message["type"] == "degraded":
+            self.degraded = tuple(message["lines"])
         elif message["type"] == "wakes":
             self.writers[message["name"]].wake_instead(self._notifiers(descriptors))
         else:  # from a supervisor that knows more than this worker

@@ -19,6 +19,7 @@ import cv2
 from engine import topology
 from engine.config import RunConfig
 from engine.errors import ModelError
+from engine.models.segmenter_folder import segmenter_stand_in
 from engine.segmentation.budget import Budget, Demand
 from engine.segmentation.events import Event, EventKind
 from engine.segmentation.seats import Seats
@@ -86,7 +87,8 @@ def open_stage(context: Context) -> Stage:
     config = context.config
     seats = Seats(config.segment.max_objects)
     cameras = {camera.name: open_camera(context, camera.name, seats) for camera in config.cameras}
-    lane = SegmentLane(config.segment, context.wake.notify, context.clock)
+    stand_in = segmenter_stand_in(require_model=config.infer.require_model)
+    lane = SegmentLane(config.segment, context.wake.notify, context.clock, stand_in)
     lane.go_on_from(context.before.get("segmentation", {}))
     budget = Budget(None if config.offline else config.segment.latency_ms / 1e3)
     modes = {topology.segment_mode(config, name) for name in cameras}
@@ -143,6 +145,7 @@ def want_segmenter(stage: Stage) -> None:
         if stage.announced != lane.description:
             stage.announced = lane.description
             stage.context.log("info", lane.description)
+            tell_model(stage)
             for choice in lane.choices():
                 stage.context.log("info", f"{choice['what']} = {choice['chosen']}: {choice['reason']}")
         return
@@ -150,6 +153,15 @@ def want_segmenter(stage: Stage) -> None:
         raise ModelError(lane.problem)
     if any(topology.needs_segmenter(config, camera.objects.mode) for camera in stage.cameras.values()):
         lane.want()
+
+
+def tell_model(stage: Stage) -> None:
+    """Say which segmenter was asked for, which one it is, and why."""
+    found = stage.lane.resolved
+    assert found is not None, "a segmenter is loaded"
+    asked = stage.context.config.segment.model
+    told = {"asked": asked, "used": found.name, "reason": found.reason, "degraded": found.degraded}
+    stage.context.send("model", what="segmenter", told=told)
 
 
 def hand_out(stage: Stage) -> bool:

@@ -18,10 +18,10 @@ from engine.clock import Clock
 from engine.config import SegmentConfig
 from engine.errors import EngineError
 from engine.metrics import BusyMeter
-from engine.models import sam2_sidecar
+from engine.models.embedded import StandIn
 from engine.models.sam2 import Segmenter, SegmenterOptions
 from engine.models.sam2_memory import MemoryBank
-from engine.models.segmenter_folder import find_segmenter
+from engine.models.segmenter_folder import ResolvedSegmenter, resolve_segmenter
 from engine.segmentation.jobs import KeyframeJob, KeyframeResult
 from engine.types import FrameNv12, MaskSource
 from engine.workers.segment_keyframe import forget_only, run_job
@@ -42,6 +42,7 @@ class Loaded:
 
     segmenter: Segmenter
     bank: MemoryBank
+    resolved: ResolvedSegmenter
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,16 @@ class SegmentLane:
     keyframes, rows   frames that were segmented, and objects on them
     """
 
-    def __init__(self, settings: SegmentConfig, wake: Callable[[], None], clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: SegmentConfig,
+        wake: Callable[[], None],
+        clock: Clock,
+        stand_in: StandIn | None = None,
+    ) -> None:
+        """stand_in: what takes the place of a segmenter that cannot be had; None = nothing."""
         self._settings = settings
+        self._stand_in = stand_in
         self._clock = clock
         self._lane = Lane(wake, clock)
         self._loading: Future[Loaded] | None = None
@@ -98,13 +107,18 @@ class SegmentLane:
         return self._loaded.segmenter.description if self._loaded else ""
 
     @property
+    def resolved(self) -> ResolvedSegmenter | None:
+        """Which segmenter is loaded, and why that one; None while none is."""
+        return self._loaded.resolved if self._loaded else None
+
+    @property
     def priority(self) -> str:
         """What was done about the priority of its threads."""
         return self._lane.priority
 
     def check(self) -> None:
         """Raise the `ModelError` that loading would certainly end with: no such folder, a damaged sidecar."""
-        sam2_sidecar.load(find_segmenter(self._settings.model))
+        resolve_segmenter(self._settings.model, stand_in=self._stand_in)
 
     def want(self) -> None:
         """Have the segmenter loaded, unless it is, or has just failed."""
@@ -201,8 +215,9 @@ class SegmentLane:
             motion_aware=settings.motion_aware,
             freeze_iou=settings.freeze_iou,
         )
-        segmenter = Segmenter.load(find_segmenter(settings.model), options)
-        return Loaded(segmenter, segmenter.new_bank(settings.max_objects))
+        resolved = resolve_segmenter(settings.model, stand_in=self._stand_in)
+        segmenter = Segmenter.load(resolved.folder, options)
+        return Loaded(segmenter, segmenter.new_bank(settings.max_objects), resolved)
 
     def _take_load(self, loading: Future[Loaded]) -> None:
         self._lane.end()

@@ -125,7 +125,7 @@ BAD_PROFILES = [
     ("[infer]\nclasses = [1]", "infer.classes must be a list of texts, found [1]"),
     ("[output]\njsonl = 1", "output.jsonl must be true or false, found 1"),
     ("log_level = 'loud'", "log_level must be one of 'debug', 'info', 'warning', 'error', found 'loud'"),
-    ("[infer]\nfallback = 'yolo'", "infer.fallback must be one of 'motion', '', found 'yolo'"),
+    ("[infer]\nfallback = 'yolo'", "infer.fallback must be one of 'nano_det', 'motion', '', found 'yolo'"),
     ("a = 1\nb == 2", "not valid TOML, at line 2, column 4: Invalid value"),
     ("[infer", "not valid TOML, at end of document: Expected ']' at the end of a table declaration"),
 ]

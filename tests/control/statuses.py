@@ -267,7 +267,19 @@ def make_status() -> EngineStatus:
         "version": "1.2.3",
         "started_wall_s": 1_700_000_000.5,
         "uptime_s": 61.5,
-        "run": {"profile": "m3-cpu", "model": "yolov8n.onnx", "offline": False},
+        "run": {
+            "profile": "m3-cpu",
+            "model": "yolov8n.onnx",
+            "offline": False,
+            "models": {
+                "detector": {
+                    "asked": "yolov8n",
+                    "used": "yolov8n",
+                    "reason": "found in the cache",
+                    "degraded": "",
+                }
+            },
+        },
         "processes": {"infer": make_process("infer"), "decode:gate": make_process("decode")},
         "inference": make_inference(),
         "reid": make_reid(),

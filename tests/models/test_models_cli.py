@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.models.cli import fetch_models, list_models, main, verify_models
+from engine.models.cli import fetch_models, list_models, main, verify_embedded, verify_models
 from engine.models.registry import ModelEntry
+from tests.models.embedded_models import write_embedded
 
 if TYPE_CHECKING:
     from tests.models.conftest import Site
@@ -32,16 +33,23 @@ def entry_of(site: Site, name: str) -> ModelEntry:
     )  # fmt: skip
 
 
-def test_list_fetch_verify_in_turn(cache: Path, site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_fetch_verify_in_turn(
+    tmp_path: Path, cache: Path, site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
     registry = {"tiny": entry_of(site, "tiny")}
     path = cache / "tiny.onnx"
 
     def printed() -> list[str]:
         return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
 
-    assert list_models(registry) == 0
+    embedded = write_embedded(tmp_path / "embedded")
+    assert list_models(registry, embedded) == 0
     assert printed() == [
         "NAME FOR MB LICENCE INPUT FILE WHAT",
+        f"nano_det detection 0.0 Apache-2.0 448x256 embedded: {embedded}/nano_det.onnx finds persons only; comes with "
+        "the package",
+        f"nano_sam segmentation 0.0 Apache-2.0 256x256 embedded: {embedded}/nano_sam SAM 2 in small, follows persons; "
+        "comes with the package",
         "tiny detection 0.3 MIT 8x4 not fetched for tests",
     ]
     assert verify_models(registry, []) == 0
@@ -50,8 +58,8 @@ def test_list_fetch_verify_in_turn(cache: Path, site: Site, capsys: pytest.Captu
     assert printed() == ["tiny: not fetched; engine-models fetch tiny"]
     assert fetch_models(list(registry.values()), cache) == 0
     assert printed() == [f"tiny: {path} (300000 bytes, checksum right, licence MIT)"]
-    assert list_models(registry) == 0
-    assert printed()[1] == f"tiny detection 0.3 MIT 8x4 {path} for tests"
+    assert list_models(registry, embedded) == 0
+    assert printed()[3] == f"tiny detection 0.3 MIT 8x4 {path} for tests"
     assert verify_models(registry, []) == 0
     assert printed() == [f"tiny: {path}: right"]
     path.write_bytes(b"damaged")
@@ -97,8 +105,31 @@ def test_names_that_do_not_exist_end_with_2(cache: Path, capsys: pytest.CaptureF
     )
     assert main(["verify", "qqq"]) == 2
     assert capsys.readouterr().err.startswith(
-        "engine-models: unknown model 'qqq'; known: person_reid_retail_0248, yolo11n, "
+        "engine-models: unknown model 'qqq'; known: nano_det, nano_sam, person_reid_retail_0248, yolo11n, "
     )
+
+
+def test_embedded_models_are_verified_and_never_fetched(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fetch", "nano_det", "nano_sam"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "nano_det: comes with the package, there is nothing to fetch",
+        "nano_sam: comes with the package, there is nothing to fetch",
+    ]
+    embedded = write_embedded(tmp_path / "embedded")
+    assert verify_embedded(["nano_det", "nano_sam"], embedded) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"nano_det: {embedded}/nano_det.onnx: right (embedded)"
+    (embedded / "nano_det.onnx").write_bytes(b"damaged")
+    assert verify_embedded(["nano_det", "nano_sam"], embedded) == 1
+    assert "the installation is broken" in capsys.readouterr().out
+
+
+def test_a_broken_installation_is_listed_with_what_is_wrong(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert list_models({}, tmp_path / "empty") == 0
+    assert capsys.readouterr().out.count("the installation is broken") == 2
 
 
 @pytest.mark.parametrize("arguments", [[], ["fetch"], ["drop"], ["list", "extra"]])

@@ -129,7 +129,7 @@ def test_unknown_names_hint_at_the_nearest(environ: dict[str, str], entry: Model
     with pytest.raises(ModelNotFound) as caught:
         resolve_model("tinny", environ, {"tiny": entry})
     assert str(caught.value) == (
-        "model 'tinny' is neither a file nor a known name (did you mean 'tiny'?); known: motion, tiny"
+        "model 'tinny' is neither a file nor a known name (did you mean 'tiny'?); known: motion, nano_det, tiny"
     )
 
 

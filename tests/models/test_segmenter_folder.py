@@ -38,7 +38,7 @@ def test_a_name_is_looked_up_in_the_folders_of_models_then_in_the_cache(
     monkeypatch.chdir(tmp_path / "first")
     assert find_segmenter("edgetam_512", environ) == tmp_path / "second" / "edgetam_512"
     assert find_segmenter("sam2.1_tiny_448", environ).parent == tmp_path / "cache" / "camring" / "models"
-    assert known_segmenters(environ) == ["edgetam_512", "sam2.1_tiny_448"]
+    assert known_segmenters(environ) == ["edgetam_512", "nano_sam", "sam2.1_tiny_448"]
 
 
 def test_what_is_not_there_is_said_in_one_line_with_the_command_that_makes_it(
