@@ -77,7 +77,7 @@ class Segmenter:
         self.sidecar, self.options, self.rows_per_call = sidecar, options, rows_per_call
         self._graphs = graphs
         self._pictures = Pictures(sidecar.image_size, sidecar.mean, sidecar.std)
-        self._no_memory: F32 = sidecar.no_mem_embed.reshape(1, 256, 1, 1)
+        self._no_memory: F32 = sidecar.no_mem_embed.reshape(1, -1, 1, 1)
 
     @classmethod
     def load(cls, folder: Path, options: SegmenterOptions | None = None) -> Segmenter:
@@ -101,7 +101,7 @@ class Segmenter:
 
     @property
     def mask_side(self) -> int:
-        """4r, side of a low-resolution mask."""
+        """m, side of a low-resolution mask: 4r in official models."""
         return self.sidecar.mask_side
 
     @property
@@ -139,8 +139,9 @@ class Segmenter:
         """An empty bank of the sizes that this model has."""
         sidecar = self.sidecar
         return MemoryBank(
-            capacity, sidecar.memory_tokens, sidecar.memory_slots, sidecar.pointer_slots, self.rows_per_call
-        )
+            capacity, sidecar.memory_tokens, sidecar.memory_slots, sidecar.pointer_slots, self.rows_per_call,
+            (sidecar.memory_width, sidecar.width),
+        )  # fmt: skip
 
     def absent(self, rows: int) -> Predictions:
         """Rows in which nothing is, to be filled with those of several calls."""
@@ -185,7 +186,7 @@ class Segmenter:
         """Masks of n prompts without any memory, as on a frame that an object begins on.
 
         frame_index  int64 (n,): the frame of each prompt in `features`
-        previous     logits (4r, 4r) that the same object had on the same frame, for further clicks on it
+        previous     logits (m, m) that the same object had on the same frame, for further clicks on it
         candidates   keep all four candidates; they take 16 times the memory of a mask. Of a mask there are none
 
         Raises `PromptError`, before anything is computed, and `BackendError`.
@@ -300,7 +301,7 @@ class Segmenter:
         found = self._graphs.decode(features, frame_index, features.image_embed[frame_index], asked)
         for row, square in enumerate(squares):
             if not found.failures[row]:
-                found.low_res_masks[row] = sam2_prompts.logits_of_mask(square)
+                found.low_res_masks[row] = sam2_prompts.logits_of_mask(square, self.mask_side)
                 found.ious[row], found.object_scores[row] = 1.0, sam2_prompts.MASK_LOGIT
         return found
 
@@ -377,7 +378,7 @@ def _follow_motion(found: Predictions, times_s: F64, bank: MemoryBank, rows: I64
 
 def _rows_for(sidecar: Sidecar, backend: str) -> int:
     """How many rows a call may have."""
-    keys = sidecar.memory_slots * sidecar.memory_tokens + 4 * sidecar.pointer_slots
+    keys = sidecar.memory_slots * sidecar.memory_tokens + sidecar.pointer_tokens * sidecar.pointer_slots
     fitting = _SCORES_BYTES // (4 * sidecar.grid**2 * keys)
     return max(1, min(fitting, _MOST_ROWS.get(backend, _MOST_ROWS_ELSEWHERE)))
 

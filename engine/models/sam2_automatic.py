@@ -44,7 +44,7 @@ class AutomaticFilters:
     box_iou          of two masks whose boxes overlap by more than this the one with the lower predicted IoU goes
     mask_iou         of two masks that overlap by more than this likewise
     least_area_px    pixels of the picture that a mask covers at least
-    points_per_call  points whose candidates are in memory at the same time: 16 × (4r)² bytes each
+    points_per_call  points whose candidates are in memory at the same time: 16 × m² bytes each
     """
 
     predicted_iou: float = 0.8
@@ -60,11 +60,11 @@ class AutomaticFilters:
 class AutomaticMasks:
     """What was kept of n masks, the best first.
 
-    low_res_masks  float32 (n, 4r, 4r): logits over the whole picture, to about three digits
+    low_res_masks  float32 (n, m, m): logits over the whole picture, to about three digits
     ious           float32 (n,): predicted IoU
     stabilities    float32 (n,)
     object_scores  float32 (n,): logit of something being there at all; as in the official generator no filter
-    pointers       float32 (n, 256): the segmenter's own description of each
+    pointers       float32 (n, C): the segmenter's own description of each
     points_xy      float32 (n, 2): the point that each was found from, pixels of the picture
     failures       why there are points without an answer, each reason once
     """
@@ -104,7 +104,7 @@ def automatic(
     Raises `PromptError` for a point outside of the picture, and `BackendError`.
     """
     filters = filters or AutomaticFilters()
-    found = _Kept(segmenter.mask_side)
+    found = _Kept(segmenter.mask_side, segmenter.sidecar.width)
     failures: dict[str, None] = {}
     for first in range(0, len(points_xy), filters.points_per_call):
         points = points_xy[first : first + filters.points_per_call]
@@ -190,8 +190,8 @@ def _distinct(scores: F32, overlaps: Callable[[int, I64], F32], most: float) -> 
 class _Kept:
     """What has passed so far, call by call. Logits are kept as float16: there may be thousands of masks."""
 
-    def __init__(self, mask_side: int) -> None:
-        empty = {"low_res_masks": (0, mask_side, mask_side), "pointers": (0, 256), "points_xy": (0, 2)}
+    def __init__(self, mask_side: int, width: int) -> None:
+        empty = {"low_res_masks": (0, mask_side, mask_side), "pointers": (0, width), "points_xy": (0, 2)}
         self._parts: dict[str, list[NDArray[Any]]] = {
             name: [np.zeros(empty.get(name, (0,)), np.float16 if name == "low_res_masks" else np.float32)]
             for name in ("low_res_masks", "ious", "stabilities", "object_scores", "pointers", "points_xy")

@@ -48,7 +48,7 @@ class DecoderPrompts:
     """What n rows of a decoder call are prompted with.
 
     coords, labels  float32 (n, T, 2) in the model's pixels, int32 (n, T)
-    dense           float32 (n, 4r, 4r): logits of a mask for each row, None where no row has one
+    dense           float32 (n, m, m): logits of a mask for each row, None where no row has one
     dense_valid     bool (n,): which rows have one
     ambiguous       whether three masks are weighed
     """
@@ -95,7 +95,7 @@ class Graphs:
     def attend(
         self, features: Features, frame_index: I64, bank: MemoryBank, rows: I64
     ) -> tuple[F32, list[str]]:
-        """Features of n rows in the light of their memories, float32 (n, 256, r, r), and why a row has none."""
+        """Features of n rows in the light of their memories, float32 (n, C, r, r), and why a row has none."""
         frames, places = features.of(frame_index)
         padded = self.chain.sessions()["memory_attention"].fixed("memory", 1) is not None
         feeds: dict[str, NDArray[Any]] = {"image_embed": frames["image_embed"], "frame_index": places}
@@ -150,7 +150,7 @@ class Graphs:
     def encode_memory(
         self, features: Features, frame_index: I64, predictions: Predictions, index: I64
     ) -> tuple[F32, list[str]]:
-        """What is to be remembered of some rows, float32 (k, L, 64), and why a row has nothing."""
+        """What is to be remembered of some rows, float32 (k, L, W), and why a row has nothing."""
         frames, places = features.of(frame_index[index])
         feeds: dict[str, NDArray[Any]] = {
             "image_embed": frames["image_embed"],
@@ -164,8 +164,9 @@ class Graphs:
 
     def absent(self, rows: int, *, candidates: bool = False) -> Predictions:
         """Rows in which nothing is."""
+        sidecar = self._sidecar
         return Predictions.absent(
-            rows, self._sidecar.mask_side, self._sidecar.no_object_score, candidates=candidates
+            rows, sidecar.mask_side, sidecar.no_object_score, width=sidecar.width, candidates=candidates
         )
 
     def fail(self, predictions: Predictions, failures: Sequence[str]) -> None:
@@ -182,12 +183,20 @@ class Graphs:
         for graph, session in sessions.items():
             sidecar.check_set_id(graph, session.metadata)
             check_interface(session, sidecar.path(graph), _INPUTS[graph], _OUTPUTS[graph])
-        tokens = sessions["memory_attention"].fixed("memory", 2)
-        if tokens not in (None, sidecar.memory_tokens):
-            raise ModelCorrupt(
-                f"{sidecar.path('memory_attention')}: its memories have {tokens} tokens, {sam2_sidecar.FILE_NAME} "
-                f"says {sidecar.memory_tokens}; export the folder again"
-            )
+        for graph, entry, axis, what, says in (
+            ("memory_attention", "memory", 2, "its memories have {} tokens", sidecar.memory_tokens),
+            ("memory_attention", "memory", 3, "its memories are {} wide", sidecar.memory_width),
+            ("memory_attention", "obj_ptr", 2, "its pointers are {} wide", sidecar.width),
+            ("mask_decoder", "pix_feat", 1, "its features have {} channels", sidecar.width),
+            ("mask_decoder", "mask_prompt", 2, "its masks have a side of {}", sidecar.mask_side),
+            ("memory_encoder", "low_res_mask", 2, "its masks have a side of {}", sidecar.mask_side),
+        ):
+            found = sessions[graph].fixed(entry, axis)
+            if found not in (None, says):
+                raise ModelCorrupt(
+                    f"{sidecar.path(graph)}: {what.format(found)}, {sam2_sidecar.FILE_NAME} says {says}; "
+                    "export the folder again"
+                )
 
 
 def failures_of(rows: F32, graph: str) -> list[str]:

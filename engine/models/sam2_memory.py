@@ -29,16 +29,16 @@ Key = tuple[str, int]
 """Camera and object_id."""
 U16 = NDArray[np.uint16]
 
-WIDTH = 64
-POINTER_WIDTH = 256
+WIDTHS = (64, 256)
+"""Of memories and of pointers, in all official models."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
     """What the memory attention is fed with, for n rows; views of memory that the next recall writes over.
 
-    Names are those of the graph's inputs: memory float32 (n, M, L, 64), memory_tpos int64 (n, M), obj_ptr float32
-    (n, P, 256), obj_ptr_tdiff float32 (n, P), memory_valid float32 (n, M), obj_ptr_valid float32 (n, P).
+    Names are those of the graph's inputs: memory float32 (n, M, L, W), memory_tpos int64 (n, M), obj_ptr float32
+    (n, P, C), obj_ptr_tdiff float32 (n, P), memory_valid float32 (n, M), obj_ptr_valid float32 (n, P).
     """
 
     memory: F32
@@ -60,17 +60,22 @@ class MemoryBank:
     """
 
     def __init__(
-        self, capacity: int, tokens: int, slots: int = 7, pointers: int = 16, rows_at_once: int = 16
-    ) -> None:
-        """tokens: L, of one frame's memory. Raises `ValueError` for sizes below one (below two for the slots)."""
-        if min(capacity, tokens, rows_at_once) < 1 or min(slots, pointers) < 2:
+        self, capacity: int, tokens: int, slots: int = 7, pointers: int = 16, rows_at_once: int = 16,
+        widths: tuple[int, int] = WIDTHS,
+    ) -> None:  # fmt: skip
+        """tokens: L, of one frame's memory; widths: W of memories and C of pointers.
+
+        Raises `ValueError` for sizes below one (below two for the slots).
+        """
+        if min(capacity, tokens, rows_at_once, *widths) < 1 or min(slots, pointers) < 2:
             raise ValueError(f"capacity {capacity}, tokens {tokens}, slots {slots}, pointers {pointers}")
+        width, pointer_width = widths
         self.capacity, self.tokens, self.slots, self.pointers = capacity, tokens, slots, pointers
         self.rows_at_once = rows_at_once
         self.motion = BoxMotion(capacity)
-        self._memory: U16 = np.zeros((capacity, slots, tokens, WIDTH), np.uint16)
+        self._memory: U16 = np.zeros((capacity, slots, tokens, width), np.uint16)
         self._memory_step = np.full((capacity, slots), -1, np.int64)
-        self._pointer: F32 = np.zeros((capacity, pointers, POINTER_WIDTH), np.float32)
+        self._pointer: F32 = np.zeros((capacity, pointers, pointer_width), np.float32)
         self._pointer_step = np.full((capacity, pointers), -1, np.int64)
         self._now = np.zeros(capacity, np.int64)
         self._used = np.zeros(capacity, np.int64)
@@ -78,7 +83,7 @@ class MemoryBank:
         self._uses = 0
         self._row: dict[Key, int] = {}
         self._free = list(range(capacity))
-        self._recalled: F32 = np.zeros((rows_at_once, slots, tokens, WIDTH), np.float32)
+        self._recalled: F32 = np.zeros((rows_at_once, slots, tokens, width), np.float32)
 
     def __len__(self) -> int:
         return len(self._row)
@@ -168,8 +173,8 @@ class MemoryBank:
     def remember(self, rows: I64, memories: F32, pointers: F32, conditioning: Bools) -> None:
         """Take one more frame into each of n different rows.
 
-        memories      float32 (n, L, 64), finite
-        pointers      float32 (n, 256)
+        memories      float32 (n, L, W), finite
+        pointers      float32 (n, C)
         conditioning  bool (n,): the frame replaces the conditioning frame, else it goes into the ring
         """
         for row, memory, pointer, first in zip(rows, memories, pointers, conditioning, strict=True):

@@ -16,7 +16,7 @@ F64 = NDArray[np.float64]
 class Features:
     """Encoded frames.
 
-    image_embed, high_res_0, high_res_1  float32 (F, 256, r, r), (F, 32, 4r, 4r), (F, 64, 2r, 2r)
+    image_embed, high_res_0, high_res_1  float32 (F, C, r, r), (F, C', m, m), (F, C", m/2, m/2), m as a mask's side
     sizes_wh                             width and height of each frame's source
     times_s                              float64 (F,): of each frame, for motion; any origin
     failures                             for each frame why it could not be encoded, "" if it was
@@ -48,14 +48,14 @@ class Features:
 class Predictions:
     """Masks of n rows.
 
-    low_res_masks   float32 (n, 4r, 4r): logits over the whole picture, -1024 everywhere where the object is absent
+    low_res_masks   float32 (n, m, m): logits over the whole picture, -1024 everywhere where the object is absent
     ious            float32 (n,): predicted IoU of the mask
     object_scores   float32 (n,): logit of the object being there at all
-    pointers        float32 (n, 256): the segmenter's own description of the object
+    pointers        float32 (n, C): the segmenter's own description of the object
     motion_ious     float32 (n,): overlap with where the object's motion leads, NaN where that is not known
     failures        for each row why there is no prediction, "" if there is one; the numbers say "absent" then
     candidate_masks, candidate_ious, candidate_pointers
-                    float32 (n, 4, 4r, 4r), (n, 4), (n, 4, 256): the single mask and three for ambiguous prompts,
+                    float32 (n, 4, m, m), (n, 4), (n, 4, C): the single mask and three for ambiguous prompts,
                     not blanked; None where they were not asked for
     frame_index     int64 (n,): whose frame each row belongs to in the features
     prompted        bool (n,): which rows somebody has pointed at
@@ -75,20 +75,20 @@ class Predictions:
 
     @classmethod
     def absent(
-        cls, rows: int, mask_side: int, no_object_score: float, *, candidates: bool = False
+        cls, rows: int, mask_side: int, no_object_score: float, *, width: int = 256, candidates: bool = False
     ) -> Predictions:
-        """So many rows in which nothing is."""
+        """So many rows in which nothing is; width: C, of pointers."""
         side = (mask_side, mask_side)
         return cls(
             np.full((rows, *side), no_object_score, np.float32),
             np.zeros(rows, np.float32),
             np.full(rows, -1.0, np.float32),
-            np.zeros((rows, 256), np.float32),
+            np.zeros((rows, width), np.float32),
             np.full(rows, np.nan, np.float32),
             [""] * rows,
             np.full((rows, 4, *side), no_object_score, np.float32) if candidates else None,
             np.zeros((rows, 4), np.float32) if candidates else None,
-            np.zeros((rows, 4, 256), np.float32) if candidates else None,
+            np.zeros((rows, 4, width), np.float32) if candidates else None,
         )
 
     def __len__(self) -> int:

@@ -85,18 +85,18 @@ def square_mask(mask_hw: Bools, image_size: int) -> F32:
     return resized
 
 
-def logits_of_mask(square: F32) -> F32:
-    """Low-resolution logits float32 (S/4, S/4) of a mask that is the answer."""
-    side = square.shape[0]
-    quarter = _resizing(side, side // 4)
-    logits: F32 = quarter @ (square * np.float32(2 * MASK_LOGIT) - np.float32(MASK_LOGIT)) @ quarter.T
+def logits_of_mask(square: F32, mask_side: int) -> F32:
+    """Low-resolution logits float32 (mask_side, mask_side) of a mask that is the answer."""
+    smaller = _resizing(square.shape[0], mask_side)
+    logits: F32 = smaller @ (square * np.float32(2 * MASK_LOGIT) - np.float32(MASK_LOGIT)) @ smaller.T
     return logits
 
 
 def dense_prompt_of_mask(square: F32, weight: F32, bias: float) -> F32:
-    """What the decoder reads such a mask's pointer from, float32 (S/4, S/4): a 4 × 4 convolution with stride 4."""
-    side = square.shape[0] // 4
-    blocks = square.reshape(side, 4, side, 4)
+    """What the decoder reads such a mask's pointer from, float32 (S/k, S/k): a k × k convolution with stride k."""
+    block = len(weight)
+    side = square.shape[0] // block
+    blocks = square.reshape(side, block, side, block)
     dense: F32 = np.einsum("iajb,ab->ij", blocks, weight, optimize=True) + np.float32(bias)
     return dense.astype(np.float32)
 

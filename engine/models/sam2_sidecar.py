@@ -30,8 +30,10 @@ GRAPHS = ("image_encoder", "memory_attention", "mask_decoder", "memory_encoder")
 
 FAMILIES = ("sam2.1", "sam2", "edgetam")
 PRECISIONS = ("fp32", "fp16", "int8-dynamic", "int8-static")
-MASK_SIDE = 4
-"""Low-resolution masks have this many pixels a side for each cell of the grid."""
+CELL = 16
+"""Pixels a side of the picture for each cell of the grid."""
+_WIDTH, _MEMORY_WIDTH, _MASK_SCALE = 256, 64, 4
+"""What a folder has that says nothing of them: those of all official models."""
 
 _MOST_BYTES = 8 << 20
 _F32 = NDArray[np.float32]
@@ -48,9 +50,13 @@ class Sidecar:
     memory_tokens    L, tokens of one frame's memory
     memory_slots     M of the bank
     pointer_slots    P of the bank
+    width            C of the features and of pointers
+    memory_width     W of a memory's tokens; a pointer is C / W of them
+    mask_scale       pixels a side of a low-resolution mask for each cell of the grid
     mean, std        (3,) of RGB in 0…1, subtracted and divided by
-    no_mem_embed     (256,), added to the features of a frame without memory
-    mask_weight      (4, 4) weights of the convolution with stride 4 that makes a mask prompt of a full mask
+    no_mem_embed     (C,), added to the features of a frame without memory
+    mask_weight      (k, k) weights of the convolution with stride k = 16 / mask_scale that makes a mask prompt of a
+                     full mask
     mask_bias        its bias
     no_object_score  logit of every pixel of an object that is absent
     precision        of each graph: one of `PRECISIONS`
@@ -83,11 +89,19 @@ class Sidecar:
     set_id: str
     parity: Mapping[str, Any]
     made_by: str
+    width: int = _WIDTH
+    memory_width: int = _MEMORY_WIDTH
+    mask_scale: int = _MASK_SCALE
 
     @property
     def mask_side(self) -> int:
         """Side of a low-resolution mask, in pixels."""
-        return MASK_SIDE * self.grid
+        return self.mask_scale * self.grid
+
+    @property
+    def pointer_tokens(self) -> int:
+        """How many tokens of the memory attention a pointer is."""
+        return self.width // self.memory_width
 
     def path(self, graph: str) -> Path:
         """The file of a graph."""
@@ -186,11 +200,13 @@ class _Fields:
         if family not in FAMILIES:
             raise ModelUnsupported(f"{self._path}: family {family!r}; known are {', '.join(FAMILIES)}")
         size, grid = self.count("image_size"), self.count("grid")
-        if size != 16 * grid:
-            raise self.wrong("grid", f"is {grid}, a picture of {size} has {size / 16:g}")
+        if size != CELL * grid:
+            raise self.wrong("grid", f"is {grid}, a picture of {size} has {size / CELL:g}")
         tokens = self.count("memory_tokens")
         if family != "edgetam" and tokens != grid * grid:
             raise self.wrong("memory_tokens", f"is {tokens}, a grid of {grid} has {grid * grid}")
+        width, memory_width, mask_scale = self.widths()
+        block = (CELL // mask_scale,) * 2
         mask = self.table("mask_downsample")
         return Sidecar(
             folder=folder,
@@ -203,8 +219,8 @@ class _Fields:
             pointer_slots=self.count("pointer_slots"),
             mean=self.numbers("mean", (3,)),
             std=self.positive("std", (3,)),
-            no_mem_embed=self.numbers("no_mem_embed", (256,)),
-            mask_weight=self.numbers("mask_downsample.weight", (4, 4), mask.get("weight")),
+            no_mem_embed=self.numbers("no_mem_embed", (width,)),
+            mask_weight=self.numbers("mask_downsample.weight", block, mask.get("weight")),
             mask_bias=float(self.numbers("mask_downsample.bias", (), mask.get("bias"))),
             no_object_score=float(self.numbers("no_object_score", ())),
             precision=self.by_graph("precision", PRECISIONS),
@@ -214,7 +230,21 @@ class _Fields:
             set_id=self.text("set_id"),
             parity=self.table("parity") if "parity" in self._content else {},
             made_by=self.text("made_by"),
+            width=width,
+            memory_width=memory_width,
+            mask_scale=mask_scale,
         )
+
+    def widths(self) -> tuple[int, int, int]:
+        """width, memory_width and mask_scale; folders of official models need not name them."""
+        width = self.count("width") if "width" in self._content else _WIDTH
+        memory = self.count("memory_width") if "memory_width" in self._content else _MEMORY_WIDTH
+        scale = self.count("mask_scale") if "mask_scale" in self._content else _MASK_SCALE
+        if width % memory:
+            raise self.wrong("memory_width", f"is {memory}, of which no pointer of {width} is made")
+        if scale > CELL or CELL % scale:
+            raise self.wrong("mask_scale", f"is {scale}, no divisor of {CELL}")
+        return width, memory, scale
 
     def text(self, name: str) -> str:
         value = self._content.get(name)

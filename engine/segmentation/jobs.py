@@ -62,7 +62,7 @@ class ObjectMask:
     rect_xyxy     float32 (4,): the source rectangle that the grid covers
     confidence    predicted IoU, 0..1
     object_score  logit of the object being there at all; not above 0: it is occluded or gone
-    pointer       float32 (256,): the segmenter's own description of the object, for finding it again
+    pointer       float32 (C,): the segmenter's own description of the object, for finding it again
     remembered    whether the frame went into the memory; not where the mask was unsure
     failure       why there is no answer (the graph gave NaN, no room in the bank), "" for an answer
     """

@@ -104,7 +104,7 @@ def test_masks_are_resized_as_by_the_official_predictor(size_wh: tuple[int, int]
         align_corners=False,
         antialias=True,
     )
-    assert np.abs(logits_of_mask(square) - logits[0, 0].numpy()).max() < 1e-4
+    assert np.abs(logits_of_mask(square, len(square) // 4) - logits[0, 0].numpy()).max() < 1e-4
 
 
 def test_the_dense_prompt_is_a_convolution() -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints of SAM 2 and EdgeTAM: read without running what is in them, recognised by names and shapes.
+"""Checkpoints of SAM 2, EdgeTAM and nano-sam: read without running what is in them, recognised by names and shapes.
 
 `torch.load(weights_only=True)` builds tensors and plain containers and nothing else; a file that asks for more is
 refused.
@@ -46,6 +46,8 @@ def recognise(weights: Mapping[str, Any], path: Path) -> tuple[str, str]:
     """Family and variant of tensors by their names and shapes. Raises `ModelUnsupported`."""
     if any(name.startswith("spatial_perceiver.") for name in weights):
         return "edgetam", "edgetam"
+    if "image_encoder.neck.to_finest.weight" in weights:
+        return "sam2.1", "nano"
     patch = weights.get("image_encoder.trunk.patch_embed.proj.weight")
     blocks = {name.split(".")[3] for name in weights if name.startswith("image_encoder.trunk.blocks.")}
     variant = None if patch is None else _WIDTHS_AND_BLOCKS.get((patch.shape[0], len(blocks)))
@@ -53,7 +55,7 @@ def recognise(weights: Mapping[str, Any], path: Path) -> tuple[str, str]:
         some = ", ".join(list(weights)[:_NAMED])
         raise ModelUnsupported(
             f"{path}: neither SAM 2, SAM 2.1 nor EdgeTAM by its {len(weights)} tensors ({some}, …); official "
-            "checkpoints are meant, as github.com/facebookresearch/sam2 links to them"
+            "checkpoints are meant, as github.com/facebookresearch/sam2 links to them, or one of tools/train_nano.py"
         )
     return ("sam2.1" if "no_obj_embed_spatial" in weights else "sam2"), variant
 

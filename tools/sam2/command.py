@@ -2,6 +2,7 @@
 
     python tools/export_onnx.py sam2 sam2.1_hiera_tiny.pt --size 448 --int8 dynamic
     python tools/export_onnx.py sam2 edgetam.pt --size 512
+    python tools/export_onnx.py sam2 nano_sam.pt --out nano_sam
     python tools/export_onnx.py sam2 --random tiny --size 256 --out random_tiny
 
 Every graph is compared with torch, the modules and a tracked clip with the official model; a folder that is out of
@@ -37,9 +38,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--variant", choices=VARIANTS, help="default: what the checkpoint's shapes tell")
     parser.add_argument(
         "--size", type=int, default=0, metavar="SIDE",
-        help="side of the square picture: a multiple of 32 (default: 448); EdgeTAM of 256 (512)",
+        help="side of the square picture: a multiple of 32 (default: 448, nano 256); EdgeTAM of 256 (512)",
     )  # fmt: skip
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32")
+    parser.add_argument(
+        "--weights", choices=("fp32", "fp16"),
+        help="how weights lie in the files of float32 graphs; fp16 is half the size (default: fp32, nano fp16)",
+    )  # fmt: skip
     parser.add_argument(
         "--int8", choices=("dynamic", "static"), help="write an eight-bit variant too, into FOLDER_int8"
     )
@@ -64,14 +69,15 @@ def carry_out(args: argparse.Namespace) -> int:
     """Export, compare, write. Raises an `EngineError`."""
     _check(args)
     source = _source(args)
-    size = _size(args.size, source.family)
+    size = _size(args.size, source)
     half = "_fp16" if args.precision == "fp16" else ""
     out = args.out or Path(
         f"{source.family}_{source.variant}_{size}{half}".replace("edgetam_edgetam", "edgetam")
     )
     with needs("export"):
         from tools.sam2.work import Work
-    work = Work(source, size, args.opset)
+    weights = args.weights or ("fp16" if source.variant == "nano" else "fp32")
+    work = Work(source, size, args.opset, half_weights=weights == "fp16")
     with whole_folder(out) as folder:
         work.write(folder, args.precision, args.parity)
     print(f"{out}: {source.family} {source.variant}, {size} × {size}, {args.precision}")
@@ -94,9 +100,10 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("--calibrate-count counts from 1")
 
 
-def _size(wanted: int, family: str) -> int:
+def _size(wanted: int, source: Source) -> int:
+    family = source.family
     multiple = side_multiple(family)
-    size = wanted or (512 if family == "edgetam" else 448)
+    size = wanted or {"edgetam": 512, "nano": 256}.get(source.variant, 448)
     if size % multiple or not 0 < size <= 4096:
         nearest = min(4096, max(multiple, round(size / multiple) * multiple))
         raise ConfigError(

@@ -22,15 +22,17 @@ from tools.command_line import write_whole
 from tools.sam2 import interface
 from tools.sam2.families import GRAPHS, Parts, Source
 from tools.sam2.graph_edit import tidy
-from tools.sam2.interface import DIMENSIONS, INTERFACE, MEMORY_SLOTS, POINTER_SLOTS, Counts
+from tools.sam2.interface import DIMENSIONS, INTERFACE, MEMORY_SLOTS, POINTER_SLOTS, SAM2_WIDTHS, Counts, Widths
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
-def sample_inputs(name: str, size: int, tokens: int, counts: Counts) -> dict[str, Any]:
+def sample_inputs(
+    name: str, size: int, tokens: int, counts: Counts, widths: Widths = SAM2_WIDTHS
+) -> dict[str, Any]:
     """Inputs of a graph to try it with, as torch tensors."""
-    arrays = interface.sample_inputs(name, size, tokens, counts)
+    arrays = interface.sample_inputs(name, size, tokens, counts, widths=widths)
     return {entry: torch.from_numpy(np.ascontiguousarray(array)) for entry, array in arrays.items()}
 
 
@@ -59,7 +61,10 @@ def export_graphs(parts: Parts, size: int, opset: int) -> dict[str, Any]:
     counts = Counts(2, 3)
     return {
         name: export_graph(
-            name, parts.modules[name], sample_inputs(name, size, parts.memory_tokens, counts), opset
+            name,
+            parts.modules[name],
+            sample_inputs(name, size, parts.memory_tokens, counts, parts.widths),
+            opset,
         )
         for name in GRAPHS
     }
@@ -78,6 +83,9 @@ def describe(parts: Parts, source: Source, size: int, precision: Mapping[str, st
         "memory_tokens": parts.memory_tokens,
         "memory_slots": MEMORY_SLOTS,
         "pointer_slots": POINTER_SLOTS,
+        "width": parts.widths.features,
+        "memory_width": parts.widths.memory,
+        "mask_scale": parts.widths.mask_scale,
         "mean": list(MEAN),
         "std": list(STD),
         "no_mem_embed": _floats(parts.no_mem_embed),

@@ -15,11 +15,12 @@ import numpy as np
 from engine.errors import ConfigError
 from engine.types import F32
 from tools.command_line import needs
+from tools.sam2.interface import SAM2_WIDTHS, Widths
 
 GRAPHS = ("image_encoder", "memory_attention", "mask_decoder", "memory_encoder")
 """Names of the four graphs, in the order in which a frame passes them."""
 
-VARIANTS = ("tiny", "small", "base+", "large", "edgetam")
+VARIANTS = ("tiny", "small", "base+", "large", "edgetam", "nano")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,12 @@ class Parts:
     official         the family's own model, for comparison
     modules          a torch module for each of `GRAPHS`, with the inputs and outputs of `export.INTERFACE`
     memory_tokens    tokens in the memory of one frame
-    no_mem_embed     (256,) added to the features of a frame without memory
-    mask_downsample  (4, 4) weights of the convolution that makes a mask prompt of a full mask
+    no_mem_embed     (C,) added to the features of a frame without memory
+    mask_downsample  (k, k) weights of the convolution that makes a mask prompt of a full mask, k = 16 / mask_scale
     mask_bias        its bias
     licence          of the weights
     multiple         the picture's side is a multiple of this
+    widths           C and others
     """
 
     official: Any
@@ -62,6 +64,7 @@ class Parts:
     licence: str
     multiple: int = 32
     notes: tuple[str, ...] = field(default=())
+    widths: Widths = SAM2_WIDTHS
 
 
 def build(source: Source, size: int) -> Parts:
@@ -70,6 +73,10 @@ def build(source: Source, size: int) -> Parts:
         from tools.sam2 import edgetam
 
         return edgetam.build(source, size)
+    if source.variant == "nano":
+        from tools.sam2 import nano_graphs
+
+        return nano_graphs.build(source, size)
     return _build_sam2(source, size)
 
 

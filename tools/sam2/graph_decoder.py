@@ -29,9 +29,11 @@ class MaskDecoder(nn.Module):  # type: ignore[misc]  # torch is not looked into
         decoder, prompts = model.sam_mask_decoder, model.sam_prompt_encoder
         self.decoder = decoder
         self.pointer = model.obj_ptr_proj
-        self.size = float(model.image_size)
+        self.size, self.side = float(model.image_size), model.image_size // 16
         self.frequencies = prompts.pe_layer.positional_encoding_gaussian_matrix
         self.dense = _DensePrompt(prompts)
+        self.enlarge = _TokensEnlarged(decoder.output_upscaling[0], self.side)
+        self.hyper = _Hyper(decoder.output_hypernetworks_mlps)
         self.transformer = _TwoWay(decoder.transformer, tokens_of(prompts.get_dense_pe().detach()))
         self.register_buffer("no_pointer", model.no_obj_ptr.detach().clone())
         points = [prompts.not_a_point_embed, *prompts.point_embeddings]
@@ -51,7 +53,8 @@ class MaskDecoder(nn.Module):  # type: ignore[misc]  # torch is not looked into
         mask_prompt: Tensor,
         mask_prompt_valid: Tensor,
     ) -> tuple[Tensor, ...]:
-        finer = (high_res_0.index_select(0, frame_index), high_res_1.index_select(0, frame_index))
+        fine = high_res_1.permute(0, 2, 3, 1)
+        finer = (high_res_0.index_select(0, frame_index), fine.index_select(0, frame_index))
         sparse = self._points(point_coords, point_labels)
         features = tokens_of(pix_feat) + self.dense(mask_prompt, mask_prompt_valid)
         masks, ious, mask_tokens, score = self._masks(features, finer, sparse)
@@ -65,7 +68,7 @@ class MaskDecoder(nn.Module):  # type: ignore[misc]  # torch is not looked into
         return low_res, iou, pointer, score, masks, ious, pointers
 
     def _points(self, coords: Tensor, labels: Tensor) -> Tensor:
-        """[N,T,2] pixels and labels → [N,T+1,256]; the package appends a point that is none."""
+        """[N,T,2] pixels and labels → [N,T+1,C]; the package appends a point that is none."""
         angles = (2 * ((coords + 0.5) / self.size) - 1) @ self.frequencies * (2 * torch.pi)
         position = torch.cat([angles.sin(), angles.cos()], -1)
         known = (labels >= 0).to(position.dtype)[..., None]
@@ -77,18 +80,14 @@ class MaskDecoder(nn.Module):  # type: ignore[misc]  # torch is not looked into
         self, features: Tensor, finer: tuple[Tensor, Tensor], sparse: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         decoder = self.decoder
-        rows, side = features.shape[0], finer[0].shape[-1] // 4
+        rows, finest = features.shape[0], finer[0].shape[-1]
         tokens = torch.cat([self.tokens.expand(rows, -1, -1), sparse], 1)
         states, features = self.transformer(tokens, features)
         mask_tokens = states[:, 2 : 2 + _TOKENS]
-        twice, norm, _, again, _ = decoder.output_upscaling
-        features = features.transpose(1, 2).reshape(rows, -1, side, side)
-        features = gelu(channel_norm(norm, twice(features) + finer[1]))
-        features = gelu(again(features) + finer[0])
-        hyper = torch.stack(
-            [decoder.output_hypernetworks_mlps[index](mask_tokens[:, index]) for index in range(_TOKENS)], 1
-        )
-        masks = (hyper @ features.flatten(2)).reshape(rows, _TOKENS, 4 * side, 4 * side)
+        _, norm, mix, again, last = decoder.output_upscaling
+        features = _norm(norm, self.enlarge(features) + finer[1]).permute(0, 3, 1, 2)
+        features = _activate(last, again(_activate(mix, features)) + finer[0])
+        masks = (self.hyper(mask_tokens) @ features.flatten(2)).reshape(rows, _TOKENS, finest, finest)
         ious = decoder.iou_prediction_head(states[:, 1])
         return masks, ious, mask_tokens, decoder.pred_obj_score_head(states[:, 0])
 
@@ -114,11 +113,12 @@ class MaskDecoder(nn.Module):  # type: ignore[misc]  # torch is not looked into
 
 
 class _DensePrompt(nn.Module):  # type: ignore[misc]  # torch is not looked into
-    """mask_prompt [N,1,4r,4r] and its validity [N] → [N,r²,256]: what is added to the picture's tokens."""
+    """mask_prompt [N,1,m,m] and its validity [N] → [N,r²,C]: what is added to the picture's tokens."""
 
     def __init__(self, prompts: Any) -> None:
         super().__init__()
         halve, self.first_norm, _, again, self.second_norm, _, out = prompts.mask_downscaling
+        self.cell = halve.kernel_size[0]
         self.halve = linear(halve.weight.flatten(1), halve.bias)
         # Channels of the four places come one place after the other.
         self.again = linear(again.weight.permute(0, 2, 3, 1).flatten(1), again.bias)
@@ -126,15 +126,55 @@ class _DensePrompt(nn.Module):  # type: ignore[misc]  # torch is not looked into
         self.register_buffer("none", prompts.no_mask_embed.weight.detach().reshape(1, 1, -1).clone())
 
     def forward(self, mask: Tensor, valid: Tensor) -> Tensor:
-        rows, side = mask.shape[0], mask.shape[-1] // 4
-        cells = mask.reshape(rows, side, 2, 2, side, 2, 2).permute(0, 1, 4, 2, 5, 3, 6)
-        x = gelu(_norm(self.first_norm, self.halve(cells.reshape(rows, -1, 4))))
+        rows, cell = mask.shape[0], self.cell
+        side = mask.shape[-1] // (2 * cell)
+        cells = mask.reshape(rows, side, 2, cell, side, 2, cell).permute(0, 1, 4, 2, 5, 3, 6)
+        x = gelu(_norm(self.first_norm, self.halve(cells.reshape(rows, -1, cell * cell))))
         x = gelu(_norm(self.second_norm, self.again(x.reshape(rows, side * side, -1))))
         return torch.where((valid > 0)[:, None, None], apply_flat(self.out, x), self.none)
 
 
+class _TokensEnlarged(nn.Module):  # type: ignore[misc]  # torch is not looked into
+    """A transposed convolution whose stride is its size, of tokens [N,side²,C] → [N,s·side,s·side,C'].
+
+    A linear layer to all pixels of a cell; channels stay last, so that what is put in order are rows of them.
+    """
+
+    def __init__(self, convolution: Any, side: int) -> None:
+        super().__init__()
+        self.side, self.times, self.width = side, convolution.stride[0], convolution.out_channels
+        weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)
+        self.pixels = linear(weight, convolution.bias.repeat(self.times**2))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        rows, side, times = tokens.shape[0], self.side, self.times
+        pixels = apply_flat(self.pixels, tokens).reshape(rows, side, side, times, times, self.width)
+        return pixels.permute(0, 1, 3, 2, 4, 5).reshape(rows, times * side, times * side, self.width)
+
+
+class _Hyper(nn.Module):  # type: ignore[misc]  # torch is not looked into
+    """The networks of all mask tokens [N,4,C] at once → [N,4,C']: a row of a batched product for each."""
+
+    def __init__(self, networks: Any) -> None:
+        super().__init__()
+        layers = list(zip(*(network.layers for network in networks), strict=True))
+        for index, layer in enumerate(layers):
+            weight = torch.stack([each.weight.T for each in layer])
+            bias = torch.stack([each.bias[None] for each in layer])
+            self.register_parameter(f"weight_{index}", nn.Parameter(weight.detach(), requires_grad=False))
+            self.register_parameter(f"bias_{index}", nn.Parameter(bias.detach(), requires_grad=False))
+        self.count = len(layers)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = tokens.transpose(0, 1)
+        for index in range(self.count):
+            x = x @ self.get_parameter(f"weight_{index}") + self.get_parameter(f"bias_{index}")
+            x = functional.relu(x) if index + 1 < self.count else x
+        return x.transpose(0, 1)
+
+
 class _TwoWay(nn.Module):  # type: ignore[misc]  # torch is not looked into
-    """Tokens [N,T,256] and picture [N,L,256] look at each other."""
+    """Tokens [N,T,C] and picture [N,L,C] look at each other."""
 
     def __init__(self, transformer: Any, position: Tensor) -> None:
         super().__init__()
@@ -187,7 +227,7 @@ class _Heads(nn.Module):  # type: ignore[misc]  # torch is not looked into
 
 
 class _TokensToPicture(_Heads):
-    """Attention of few tokens to the picture's: asking [N,T,256], picture [N,L,256] → [N,T,256]."""
+    """Attention of few tokens to the picture's: asking [N,T,C], picture [N,L,C] → [N,T,C]."""
 
     def __init__(self, attention: Any, position: Tensor) -> None:
         super().__init__(attention)
@@ -230,6 +270,11 @@ class _PictureToTokens(_Heads):
         by_head = scores.reshape(scores.shape[0], scores.shape[1], self.heads, keys.shape[1])
         weights = torch.softmax(by_head, -1).reshape(scores.shape)
         return weights @ self.out(self.apart(self.value(values))) + self.bias
+
+
+def _activate(activation: Any, x: Tensor) -> Tensor:
+    """A GELU in the form that is recognised; other activations as they are."""
+    return gelu(x) if isinstance(activation, nn.GELU) else activation(x)
 
 
 def _norm(norm: Any, x: Tensor) -> Tensor:

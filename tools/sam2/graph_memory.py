@@ -32,27 +32,31 @@ from tools.sam2.graph_parts import (
 )
 
 _MASKED = 1e4  # subtracted from scores of bank entries that are not valid; fits into float16
-_WIDTH = 256
-_HALF = 128
 
 
 class MemoryAttention(nn.Module):  # type: ignore[misc]  # torch is not looked into
-    """A frame's features, seen in the light of what is remembered of each object: pix_feat [N,256,r,r]."""
+    """A frame's features, seen in the light of what is remembered of each object: pix_feat [N,C,r,r].
+
+    C = 256 and memories 64 wide in SAM 2; a pointer is split into as many tokens as a memory goes into it.
+    """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         attention = model.memory_attention
-        self.side = model.image_size // 16
-        theta = float(attention.layers[0].self_attn.compute_cis.keywords["theta"])
-        cos, sin = rotary_tables(self.side, theta)
+        self.side, self.memory_width = model.image_size // 16, model.mem_dim
+        self.pointer_tokens = model.hidden_dim // model.mem_dim
+        own = attention.layers[0].self_attn
+        cos, sin = rotary_tables(self.side, float(own.compute_cis.keywords["theta"]), own.internal_dim)
         self.register_buffer("cos", cos)
         self.register_buffer("sin", sin)
-        frame_position = model.image_encoder.neck.position_encoding(torch.zeros(1, 256, self.side, self.side))
+        neck = model.image_encoder.neck
+        frame_position = neck.position_encoding(torch.zeros(1, neck.d_model, self.side, self.side))
         # The package adds a tenth of the position to the features.
         self.register_buffer("frame_position", 0.1 * tokens_of(frame_position))
-        memory_position = model.memory_encoder.position_encoding(torch.zeros(1, 64, self.side, self.side))
+        memory = torch.zeros(1, model.mem_dim, self.side, self.side)
+        memory_position = model.memory_encoder.position_encoding(memory)
         self.register_buffer("memory_position", tokens_of(memory_position)[:, None])
-        self.register_buffer("memory_age", model.maskmem_tpos_enc.detach().reshape(-1, 64).clone())
+        self.register_buffer("memory_age", model.maskmem_tpos_enc.detach().reshape(-1, model.mem_dim).clone())
         self.pointer_age = PointerAge(model)
         self.layers = nn.ModuleList(_Layer(layer) for layer in attention.layers)
         self.norm = attention.norm
@@ -69,19 +73,19 @@ class MemoryAttention(nn.Module):  # type: ignore[misc]  # torch is not looked i
         obj_ptr_valid: Tensor,
     ) -> Tensor:
         rows, slots, length = memory.shape[0], memory.shape[1], memory.shape[2]
-        pointers = obj_ptr.shape[1]
+        pointers, width = obj_ptr.shape[1], self.memory_width
+        remembered = (rows, slots * length, width)
+        pointed = (rows, pointers * self.pointer_tokens, width)
         ages = functional.embedding(memory_tpos, self.memory_age)[:, :, None, :]
-        pointer_tokens = obj_ptr.reshape(rows, pointers, 4, 64)
+        pointer_tokens = obj_ptr.reshape(rows, pointers, self.pointer_tokens, width)
         pointer_keys = pointer_tokens + self.pointer_age(obj_ptr_tdiff)[:, :, None, :]
-        values = torch.cat(
-            [memory.reshape(rows, slots * length, 64), pointer_tokens.reshape(rows, pointers * 4, 64)], 1
-        )
-        memory_keys = (memory + self.memory_position + ages).reshape(rows, slots * length, 64)
+        values = torch.cat([memory.reshape(remembered), pointer_tokens.reshape(pointed)], 1)
+        memory_keys = (memory + self.memory_position + ages).reshape(remembered)
         keys = _Keys(
             memory_keys,
             _mask_column(memory_valid, length),
-            pointer_keys.reshape(rows, pointers * 4, 64),
-            _mask_column(obj_ptr_valid, 4),
+            pointer_keys.reshape(pointed),
+            _mask_column(obj_ptr_valid, self.pointer_tokens),
         )
         tables = (self.cos, self.sin)
         x = tokens_of(image_embed) + self.frame_position
@@ -98,7 +102,7 @@ class MemoryAttention(nn.Module):  # type: ignore[misc]  # torch is not looked i
 
 
 class _Keys(NamedTuple):
-    """What keys are made of, the same in all layers: tokens [N,M·L,64] and [N,4P,64], masks [N,…,1] to be added."""
+    """What keys are made of, the same in all layers: tokens [N,M·L,W] of a memory's width and [N,tP,W], masks [N,…,1]."""
 
     memories: Tensor
     memory_mask: Tensor
@@ -107,13 +111,13 @@ class _Keys(NamedTuple):
 
 
 class PointerAge(nn.Module):  # type: ignore[misc]  # torch is not looked into
-    """obj_ptr_tdiff [N,P], frames → [N,P,64], added to the keys of a pointer's four tokens."""
+    """obj_ptr_tdiff [N,P], frames → [N,P,W] of a memory's width, added to the keys of a pointer's tokens."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.used = bool(model.add_tpos_enc_to_obj_ptrs)  # SAM 2.0 does not
         self.project = model.obj_ptr_tpos_proj
-        width = 256 if model.proj_tpos_enc_in_obj_ptrs else 64
+        width = model.hidden_dim if model.proj_tpos_enc_in_obj_ptrs else model.mem_dim
         steps = torch.arange(width // 2).float()
         exponent = -2 * torch.div(steps, 2, rounding_mode="floor") / (width // 2)
         self.register_buffer("frequency", 10000**exponent)
@@ -132,8 +136,8 @@ class _Layer(nn.Module):  # type: ignore[misc]  # torch is not looked into
     def __init__(self, layer: Any) -> None:
         super().__init__()
         own, cross = layer.self_attn, layer.cross_attn_image
-        order = torch.cat([torch.arange(0, _WIDTH, 2), torch.arange(1, _WIDTH, 2)])
-        scale = _WIDTH**-0.5
+        order = torch.cat([torch.arange(0, own.internal_dim, 2), torch.arange(1, own.internal_dim, 2)])
+        scale = own.internal_dim**-0.5
         self.own_norm, self.cross_norm, self.last_norm = layer.norm1, layer.norm2, layer.norm3
         # With the other sign, to be subtracted: ONNX Runtime joins an addition with the normalisation after it into
         # one operation that takes longer than the two.
@@ -159,14 +163,14 @@ class _Layer(nn.Module):  # type: ignore[misc]  # torch is not looked into
         return x + (weights @ apply_flat(self.own_value, seen) + self.own_bias)
 
     def ask(self, x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
-        """Queries of the cross attention [N,L,257]; the last column is 1 and meets the keys' mask."""
+        """Queries of the cross attention [N,L,K+1]; the last column is 1 and meets the keys' mask."""
         query = self.cross_query(self.cross_norm(x), *tables)
         return functional.pad(query, (0, 1), value=1.0)
 
     def remember(
         self, x: Tensor, query: Tensor, keys: _Keys, values: Tensor, tables: tuple[Tensor, Tensor]
     ) -> Tensor:
-        """Cross attention to keys with values [N,K,64], and what follows it."""
+        """Cross attention to keys with values [N,…,W], and what follows it."""
         pointers = torch.cat([*self.cross_key.still(keys.pointers), keys.pointer_mask], 2)
         key = torch.cat([self.cross_key.of_slots(keys.memories, *tables, keys.memory_mask), pointers], 1)
         weights = torch.softmax(query @ key.transpose(1, 2), -1)
@@ -176,32 +180,33 @@ class _Layer(nn.Module):  # type: ignore[misc]  # torch is not looked into
 
 
 class _Turned(nn.Module):  # type: ignore[misc]  # torch is not looked into
-    """A linear layer to 256 and the rotary embedding of what it gives."""
+    """A linear layer and the rotary embedding of what it gives."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
-        self.first = linear(weight[:_HALF], bias[:_HALF])
-        self.second = linear(weight[_HALF:], bias[_HALF:])
+        self.half = len(weight) // 2
+        self.first = linear(weight[: self.half], bias[: self.half])
+        self.second = linear(weight[self.half :], bias[self.half :])
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         a, b = apply_flat(self.first, x), apply_flat(self.second, x)
         return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
 
     def still(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Without turning: [N,T,64] → the halves [N,T,128]."""
+        """Without turning: [N,T,W] → the halves [N,T,K/2]."""
         return apply_flat(self.first, x), apply_flat(self.second, x)
 
     def of_slots(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
-        """[N,M·L,64], turned alike in every slot → [N,M·L,257] with the mask as the last column."""
+        """[N,M·L,W], turned alike in every slot → [N,M·L,K+1] with the mask as the last column."""
         split = (x.shape[0], -1, *cos.shape)
         a, b = (half.reshape(split) for half in self.still(x))
-        whole = (x.shape[0], x.shape[1], _HALF)
+        whole = (x.shape[0], x.shape[1], self.half)
         turned = (a * cos - b * sin, a * sin + b * cos)
         return torch.cat([turned[0].reshape(whole), turned[1].reshape(whole), mask], 2)
 
 
 class MemoryEncoder(nn.Module):  # type: ignore[misc]  # torch is not looked into
-    """A frame's features and an object's mask → what is remembered of them, [N,L,64]."""
+    """A frame's features and an object's mask → what is remembered of them, [N,L,W]."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -219,7 +224,7 @@ class MemoryEncoder(nn.Module):  # type: ignore[misc]  # torch is not looked int
         out = encoder.out_proj
         self.out = linear(out.weight.flatten(1), out.bias)
         absent = model.no_obj_embed_spatial  # None in SAM 2.0
-        self.register_buffer("absent", torch.zeros(1, 64) if absent is None else absent.detach().clone())
+        self.register_buffer("absent", torch.zeros(1, model.mem_dim) if absent is None else absent.detach().clone())
 
     def forward(
         self,
@@ -246,7 +251,7 @@ class MemoryEncoder(nn.Module):  # type: ignore[misc]  # torch is not looked int
 
 
 class _Mixer(nn.Module):  # type: ignore[misc]  # torch is not looked into
-    """A ConvNeXt block over tokens [N,side²,256]; its layer scale is in the last linear layer."""
+    """A ConvNeXt block over tokens [N,side²,C]; its layer scale is in the last linear layer."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()
@@ -260,18 +265,19 @@ class _Mixer(nn.Module):  # type: ignore[misc]  # torch is not looked into
         return x + apply_flat(self.narrow, gelu(self.widen(seen)))
 
 
-def rotary_tables(side: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Cosine and sine [side²,128] of the angles by which the halves of queries and keys are turned."""
+def rotary_tables(side: int, theta: float, width: int = 256) -> tuple[Tensor, Tensor]:
+    """Cosine and sine [side²,width/2] of the angles by which the halves of queries and keys are turned."""
     tokens = torch.arange(side * side).float()
     columns, rows = tokens % side, torch.div(tokens, side, rounding_mode="floor")
-    frequency = 1.0 / theta ** (torch.arange(0, 256, 4).float() / 256)
+    frequency = 1.0 / theta ** (torch.arange(0, width, 4).float() / width)
     angles = torch.cat([torch.outer(columns, frequency), torch.outer(rows, frequency)], -1)
     return angles.cos(), angles.sin()
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn [..., L, 256] by the angles of its tokens' places."""
-    a, b = x[..., :_HALF], x[..., _HALF:]
+    """Turn [..., L, K] by the angles of its tokens' places."""
+    half = x.shape[-1] // 2
+    a, b = x[..., :half], x[..., half:]
     return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
 
 

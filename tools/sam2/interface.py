@@ -23,6 +23,27 @@ class Interface:
     outputs: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """What of the four graphs differs between variants; the defaults are SAM 2's and EdgeTAM's.
+
+    features      channels of image_embed and pix_feat, width of pointers
+    memory        of a memory's tokens; a pointer is features / memory of them
+    mask_scale    pixels a side of a low-resolution mask for each cell of the grid; high_res_0 has that size
+    finest, fine  channels of high_res_0 and of high_res_1
+    fine_scale    pixels a side of high_res_1 for each cell of the grid
+    """
+
+    features: int = 256
+    memory: int = 64
+    mask_scale: int = 4
+    finest: int = 32
+    fine: int = 64
+    fine_scale: int = 2
+
+
+SAM2_WIDTHS = Widths()
+
 _N = {0: "N"}
 _BANK = {0: "N", 1: "M"}
 _POINTERS = {0: "N", 1: "P"}
@@ -66,7 +87,7 @@ class Counts:
 
 
 def sample_inputs(
-    name: str, size: int, tokens: int, counts: Counts, seed: int = 5
+    name: str, size: int, tokens: int, counts: Counts, seed: int = 5, widths: Widths = SAM2_WIDTHS
 ) -> dict[str, NDArray[Any]]:
     """Inputs of a graph with values of the right kind; some bank entries are not valid."""
     generator = np.random.default_rng(seed)
@@ -75,6 +96,7 @@ def sample_inputs(
         return generator.standard_normal(shape, np.float32)
 
     r = size // 16
+    side, fine_side = widths.mask_scale * r, widths.fine_scale * r
     f, n, m, p, t = counts.frames, counts.rows, counts.memories, counts.pointers, counts.points
     memory_valid, pointer_valid = np.ones((n, m), np.float32), np.ones((n, p), np.float32)
     memory_valid[-1, 1:] = 0
@@ -83,16 +105,18 @@ def sample_inputs(
     labels = {1: [-1], 2: [2, 3]}.get(t, [index % 2 for index in range(t)])
     rows = np.arange(n)
     every = {
-        "image": normal(f, 3, size, size), "image_embed": normal(f, 256, r, r),
-        "high_res_0": normal(f, 32, 4 * r, 4 * r), "high_res_1": normal(f, 64, 2 * r, 2 * r),
-        "frame_index": rows % f, "pix_feat": normal(n, 256, r, r), "memory": normal(n, m, tokens, 64),
-        "memory_tpos": np.tile(np.arange(m) % MEMORY_SLOTS, (n, 1)), "obj_ptr": normal(n, p, 256),
+        "image": normal(f, 3, size, size), "image_embed": normal(f, widths.features, r, r),
+        "high_res_0": normal(f, widths.finest, side, side),
+        "high_res_1": normal(f, widths.fine, fine_side, fine_side),
+        "frame_index": rows % f, "pix_feat": normal(n, widths.features, r, r),
+        "memory": normal(n, m, tokens, widths.memory),
+        "memory_tpos": np.tile(np.arange(m) % MEMORY_SLOTS, (n, 1)), "obj_ptr": normal(n, p, widths.features),
         "obj_ptr_tdiff": np.tile(np.arange(1, p + 1, dtype=np.float32), (n, 1)),
         "memory_valid": memory_valid, "obj_ptr_valid": pointer_valid,
         "point_coords": generator.random((n, t, 2), np.float32) * np.float32(size),
         "point_labels": np.tile(np.array(labels, np.int32), (n, 1)), "multimask": (rows % 2).astype(np.float32),
-        "mask_prompt": 5 * normal(n, 1, 4 * r, 4 * r), "mask_prompt_valid": (rows % 3 == 1).astype(np.float32),
-        "low_res_mask": 3 * normal(n, 1, 4 * r, 4 * r), "object_score": normal(n, 1),
+        "mask_prompt": 5 * normal(n, 1, side, side), "mask_prompt_valid": (rows % 3 == 1).astype(np.float32),
+        "low_res_mask": 3 * normal(n, 1, side, side), "object_score": normal(n, 1),
         "mask_from_points": (rows % 2).astype(np.float32),
     }  # fmt: skip
     return {entry: every[entry] for entry in INTERFACE[name].inputs}

@@ -73,7 +73,7 @@ class LoopParity:
 
 
 def by_official(parts: Parts, size: int) -> F32:
-    """Mask logits (frames, objects, 4r, 4r) of the clip by the official model."""
+    """Mask logits (frames, objects, m, m) of the clip by the official model."""
     frames, boxes = made_up_clip(size, FRAMES, OBJECTS)
     pictures = Pictures(size, np.asarray(MEAN, np.float32), np.asarray(STD, np.float32))
     return official.track(
@@ -128,12 +128,13 @@ def _nv12(picture_rgb: NDArray[np.uint8], index: int) -> FrameNv12:
 
 
 def _track(segmenter: Segmenter, fault: str) -> F32:
-    """Mask logits (frames, objects, 4r, 4r): every object prompted in the first frame, followed in all others."""
+    """Mask logits (frames, objects, m, m): every object prompted in the first frame, followed in all others."""
     frames, boxes = made_up_clip(segmenter.image_size, FRAMES, OBJECTS)
     sidecar = segmenter.sidecar
     bank = _Faulty(
-        OBJECTS, sidecar.memory_tokens, sidecar.memory_slots, sidecar.pointer_slots, segmenter.rows_per_call
-    )
+        OBJECTS, sidecar.memory_tokens, sidecar.memory_slots, sidecar.pointer_slots, segmenter.rows_per_call,
+        (sidecar.memory_width, sidecar.width),
+    )  # fmt: skip
     bank.fault = fault
     rows = np.array([bank.add(("clip", number))[0] for number in range(OBJECTS)])
     first = np.zeros(OBJECTS, np.int64)

@@ -32,7 +32,7 @@ def module_differences(parts: Parts, size: int) -> list[Difference]:
     found: list[Difference] = []
     for name, reference in _REFERENCES.items():
         counts = Counts(2, 3, points=2)
-        inputs = sample_inputs(name, size, parts.memory_tokens, counts)
+        inputs = sample_inputs(name, size, parts.memory_tokens, counts, parts.widths)
         if name == "memory_attention":
             inputs |= _history(counts)
         wanted = reference(parts.official, inputs)
@@ -62,7 +62,7 @@ def _encode_image(model: Any, inputs: Mapping[str, Any]) -> dict[str, F32]:
 
 def _attend(model: Any, inputs: Mapping[str, Any]) -> dict[str, F32]:
     side = model.image_size // 16
-    place = model.image_encoder.neck.position_encoding(torch.zeros(1, 256, side, side))
+    place = model.image_encoder.neck.position_encoding(torch.zeros(1, model.hidden_dim, side, side))
     results = []
     for row, frame in enumerate(inputs["frame_index"].tolist()):
         memories, pointers = inputs["memory"][row], inputs["obj_ptr"][row]
@@ -92,13 +92,13 @@ def _remembered(model: Any, memories: Any, pointers: Any, slot: int) -> dict[str
     side = model.image_size // 16
     height, width = (side, side) if tokens == side * side else (tokens, 1)
     kept = memories[min(slot, len(memories) - 1)]
-    features = kept.transpose(0, 1).reshape(1, 64, height, width)
+    features = kept.transpose(0, 1).reshape(1, -1, height, width)
     place = memory_position(model, features)
     return {"maskmem_features": features, "maskmem_pos_enc": [place], "obj_ptr": pointers[slot][None]}
 
 
 def memory_position(model: Any, features: Any) -> Any:
-    """The positions that the official model keeps beside a memory [1,64,h,w]."""
+    """The positions that the official model keeps beside a memory [1,W,h,w]."""
     own = getattr(model, "memory_position", None)
     return model.memory_encoder.position_encoding(features) if own is None else own()
 

@@ -97,7 +97,7 @@ def graph_differences(
     for name in GRAPHS:
         session = open_graph(folder / f"{name}.onnx")
         for call in COUNTS:
-            inputs = sample_inputs(name, size, parts.memory_tokens, call)
+            inputs = sample_inputs(name, size, parts.memory_tokens, call, parts.widths)
             if pictures and "image" in inputs:
                 chosen = [pictures[index % len(pictures)] for index in range(call.frames)]
                 inputs["image"] = torch.from_numpy(np.concatenate(chosen))

@@ -23,15 +23,20 @@ JUDGED = 3
 class Work:
     """A model of one source at one size."""
 
-    def __init__(self, source: Source, size: int, opset: int) -> None:
+    def __init__(self, source: Source, size: int, opset: int, *, half_weights: bool = False) -> None:
+        """half_weights: weights are rounded to float16 and lie so in the files of the float32 graphs."""
         self._source = source
         self._size = size
         self._opset = opset
+        self._half_weights = half_weights
 
     @cached_property
     def parts(self) -> Parts:
         """The built model."""
-        return build(self._source, self._size)
+        parts = build(self._source, self._size)
+        if self._half_weights:
+            half.round_weights(parts.modules)
+        return parts
 
     @cached_property
     def _graphs(self) -> dict[str, Any]:
@@ -45,14 +50,16 @@ class Work:
 
         compared  "graphs" with torch, "full" = the official model too, module by module and on a clip; "none"
         """
-        graphs = {
-            name: half.to_half(graph) if precision == "fp16" else copied(graph)
-            for name, graph in self._graphs.items()
-        }
+        change = half.to_half if precision == "fp16" else copied
+        if precision == "fp32" and self._half_weights:
+            change = half.store_weights_in_half
+        graphs = {name: change(graph) for name, graph in self._graphs.items()}
         sidecar = self._write(folder, graphs, dict.fromkeys(GRAPHS, precision))
         if compared == "none":
             return
         tolerance = parity.TOLERANCE[precision]
+        # What the rounding of weights costs is in the comparison with the official model, not in that of the graphs.
+        rounding = "fp16" if self._half_weights else precision
         differences = parity.graph_differences(self.parts, folder, self._size)
         figures: dict[str, Any] = {"graphs_against_torch": parity.record(differences)}
         wrong = parity.complaints(differences, tolerance)
@@ -60,11 +67,11 @@ class Work:
         if compared == "full":
             modules = official.module_differences(self.parts, self._size)
             figures["torch_against_official"] = parity.record(modules)
-            wrong += parity.complaints(modules, parity.TOLERANCE["fp32"])
+            wrong += parity.complaints(modules, parity.TOLERANCE["fp16" if self._half_weights else "fp32"])
             print_table(parity.COLUMNS, [item.row() for item in modules])
             loop = self._loop(folder, figures)
-            wrong += loop.complaints(*LOOP_TOLERANCE[precision])
-            if precision == "fp32" and self._source.weights is None:
+            wrong += loop.complaints(*LOOP_TOLERANCE[rounding])
+            if rounding == "fp32" and self._source.weights is None:
                 # Only of made-up weights is it known that everything matters, and rounding hides small errors.
                 wrong += loop.unnoticed()
         sidecar["parity"] = figures
