@@ -62,12 +62,15 @@ def load_run_config(
     cameras_file: Path | None,
     flags: Mapping[str, object],
     environ: Mapping[str, str] | None = None,
+    presets: tuple[Mapping[str, object], str] = ({}, ""),
 ) -> LoadedConfig:
     """Read and check everything.
 
     profile  name of a profile that comes with the engine, or path of a TOML file
     flags    by dotted name (`infer.model`, `duration_s`) the flags that were given, None = not given;
              besides `source` (list of texts), `loop` and `rtsp_transport` for the cameras
+    presets  by dotted name what takes the place of defaults and of profiles that come with the engine, and is beaten
+             by everything that the user has said; and where it is from, in words
 
     Raises `ConfigError`, which names the file, variable or flag, the key, and the nearest valid name.
     """
@@ -75,8 +78,10 @@ def load_run_config(
     path = find_profile(profile)
     values: dict[str, object] = {}
     origins = dict.fromkeys(SETTINGS, "default")
-    layers = (_from_profile(path, read_table(path)), _from_environment(variables), _from_flags(flags))
-    for layer in layers:
+    from_profile, preset = _from_profile(path, read_table(path)), _from_presets(*presets)
+    own_profile = path.parent != configs_dir() / "profiles"
+    lowest = (preset, from_profile) if own_profile else (from_profile, preset)
+    for layer in (*lowest, _from_environment(variables), _from_flags(flags)):
         for key, value, origin in layer:
             values[key], origins[key] = value, origin
     cameras = _cameras(cameras_file, flags, variables, steered=not values.get("offline", False))
@@ -130,6 +135,11 @@ def _from_profile(path: Path, table: Mapping[str, object]) -> Iterator[_Value]:
 def variable_of(key: str) -> str:
     """The environment variable of a setting: `infer.model` → `ENGINE_INFER_MODEL`."""
     return ENVIRONMENT_PREFIX + key.replace(".", "_").upper()
+
+
+def _from_presets(presets: Mapping[str, object], origin: str) -> Iterator[_Value]:
+    for key, value in presets.items():
+        yield key, checked(SETTINGS[key], key, value, origin), origin
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[_Value]:
