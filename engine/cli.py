@@ -24,16 +24,15 @@ if TYPE_CHECKING:
     from engine.config import LoadedConfig
     from engine.supervisor import RunPlan
 
-TEST_PICTURE = "test://"
-
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line of `engine-run`."""
     parser = argparse.ArgumentParser(
         prog="engine-run",
         description="Cameras in; tracked objects as JSON lines and video out, live.",
-        epilog="Sources: a file, a folder of pictures, rtsp://…, http(s)://…, rtmp://…, a webcam number, or test:// "
-        "(a moving test picture; the default). Exit status: 0 ended as asked, 1 something failed, 2 wrong setting.",
+        epilog="Sources: a file, a folder of pictures, rtsp://…, http(s)://…, rtmp://…, a webcam number, test:// "
+        "(a moving test picture), or scene://… (a drawn world; the default: one with a fixed and a PTZ camera, and its "
+        "score at the end). Exit status: 0 ended as asked, 1 something failed, 2 wrong setting.",
     )
     parser.add_argument(
         "--profile", default="m3-cpu", help="profile name or path of a TOML file (default: m3-cpu)"
@@ -138,9 +137,8 @@ def load_config(args: argparse.Namespace) -> LoadedConfig:
 
     if args.no_source and args.offline:
         raise ConfigError("flag --no-source: an offline run has the cameras that it begins with; name them")
-    sources = args.source if args.source or args.cameras or args.no_source else [TEST_PICTURE]
     flags = {
-        "source": sources,
+        "source": args.source or [],
         "loop": args.loop,
         "rtsp_transport": args.rtsp_transport,
         "infer.model": args.model,
@@ -163,7 +161,16 @@ def load_config(args: argparse.Namespace) -> LoadedConfig:
         "duration_s": args.duration,
         "log_level": args.log_level,
     }
+    if is_default(args):
+        from engine.default_run import load_default
+
+        return load_default(args.profile, flags)
     return load_run_config(args.profile, args.cameras, flags)
+
+
+def is_default(args: argparse.Namespace) -> bool:
+    """Nobody has said anything of cameras: the built-in scene takes their place."""
+    return not (args.source or args.cameras or args.no_source)
 
 
 def make_plan(loaded: LoadedConfig, embedded: Path | None = None) -> RunPlan:
@@ -244,22 +251,29 @@ def run(args: argparse.Namespace) -> int:
         return 0
     from engine.clock import SystemClock
     from engine.control.security import OFF
+    from engine.default_run import discard_truth, shown
+    from engine.scene_scores import score_lines
     from engine.supervisor import Supervisor
     from engine.terminal import Terminal, summary_of
 
     raise_descriptor_limit()
     with closing(make_plan(loaded)) as plan, Terminal(loaded.config.log_level) as terminal:
         tell_models(plan, terminal.log)
+        if is_default(args):
+            discard_truth(loaded.config)
+            terminal.log("info", "engine", shown(plan.config))
         if plan.listening is not None:
             host, port = plan.listening.getsockname()[:2]
             scheme = "http" if loaded.config.control.tls_cert == OFF else "https"
-            shown = f"[{host}]" if ":" in host else host
+            address = f"[{host}]" if ":" in host else host
             terminal.log(
-                "info", "engine", f"dashboard, API, health and metrics at {scheme}://{shown}:{port}/"
+                "info", "engine", f"dashboard, API, health and metrics at {scheme}://{address}:{port}/"
             )
         supervisor = Supervisor(plan, SystemClock(), terminal)
         exit_code = supervisor.run()
     print(summary_of(supervisor.status, loaded.config.output.directory))
+    for line in score_lines(supervisor.config):
+        print(line)
     return exit_code
 
 

@@ -69,7 +69,7 @@ class LinesResult(Result):
         found: dict[int, Bools] = {}
         for index, each in enumerate(self._objects[frame]):
             try:
-                pixels = _pixels(each, size_hw)
+                pixels = pixels_of(each, size_hw)
             except (TypeError, ValueError, IndexError) as error:
                 raise ConfigError(f"{self.path}, frame {frame}: {error}") from error
             if pixels is not None:
@@ -134,7 +134,14 @@ def _record(place: str, line: str) -> dict[str, Any]:
     return record
 
 
-def _pixels(each: dict[str, Any], size_hw: tuple[int, int]) -> Bools | None:
+def objects_of_line(line: bytes, place: str) -> list[dict[str, Any]]:
+    """The objects of one record. Raises `ConfigError`, which begins with `place`."""
+    objects: list[dict[str, Any]] = _record(place, line.decode("utf-8", "replace"))["objects"]
+    return objects
+
+
+def pixels_of(each: dict[str, Any], size_hw: tuple[int, int]) -> Bools | None:
+    """bool (height, width) of an object of a record, None where it has no mask. Raises `ValueError`."""
     if each.get("mask") is not None:
         return run_length_pixels(each["mask"])
     if each.get("polygon") is not None:
