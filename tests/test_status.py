@@ -186,6 +186,18 @@ def test_all_is_well(run: Supervisor) -> None:
     assert status(run)["run"]["model"] == "yolo.onnx: 80 classes"
 
 
+def test_models_that_stand_in_are_told_until_they_do_not_any_more(run: Supervisor) -> None:
+    told: list[ModelStatus] = [
+        {"asked": "edgetam_512", "used": "nano_sam", "reason": "stands in", "degraded": "nano_sam because"},
+        {"asked": "edgetam_512", "used": "edgetam_512", "reason": "found", "degraded": ""},
+    ]
+    for each, reasons in zip(told, (["nano_sam because"], []), strict=True):
+        run._handle(run.processes["infer"], {"type": "model", "what": "segmenter", "told": each})
+        found = status(run)
+        assert found["run"]["models"] == {"segmenter": each}
+        assert (found["status"], found["reasons"]) == ("degraded" if reasons else "ok", reasons)
+
+
 def test_inference_before_it_has_said_anything(run: Supervisor) -> None:
     found = status(run)["inference"]
     assert (found["lanes"], found["batches"], found["collect"], found["choices"]) == (0, 0, "adaptive", [])

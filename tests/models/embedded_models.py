@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 from engine.models.embedded import CHECKSUMS, EMBEDDED_DETECTOR, EMBEDDED_SEGMENTER
@@ -28,10 +29,13 @@ def write_segmenter(folder: Path) -> Path:
     return folder
 
 
-def write_embedded(folder: Path, detector: bytes = b"a detector") -> Path:
-    """A folder with both embedded models and their checksums."""
-    write_segmenter(folder / EMBEDDED_SEGMENTER)
-    (folder / f"{EMBEDDED_DETECTOR}.onnx").write_bytes(detector)
+def write_embedded(folder: Path, segmenter: Path | None = None) -> Path:
+    """A folder with both embedded models and their checksums; `segmenter`: a real one that is taken."""
+    if segmenter is None:
+        write_segmenter(folder / EMBEDDED_SEGMENTER)
+    else:
+        shutil.copytree(segmenter, folder / EMBEDDED_SEGMENTER)
+    (folder / f"{EMBEDDED_DETECTOR}.onnx").write_bytes(b"a detector")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n" for path in files

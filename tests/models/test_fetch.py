@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ import pytest
 
 from engine.clock import ManualClock
 from engine.errors import EngineError, ModelCorrupt, ModelError, ModelNotFound
-from engine.models.fetch import Patience, Wanted, _locked, fetch
+from engine.models.fetch import AT_START, Patience, Wanted, _locked, fetch
 
 if TYPE_CHECKING:
     from tests.models.conftest import Site
@@ -172,6 +173,43 @@ def test_a_silent_server_is_given_up(site: Site, target: Path) -> None:
         fetch(site.wanted, target, patience=Patience(timeout_s=0.1, attempts=2), clock=ManualClock())
     assert len(site.requests) == 2
     assert files(target) == []
+
+
+def test_at_a_start_nothing_silent_is_waited_for_or_tried_again(site: Site, target: Path) -> None:
+    """Whatever it is that takes so long: the name, one of many addresses, or the server itself."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/model.onnx"
+        patience = replace(AT_START, answer_s=0.2)
+        with pytest.raises(ModelNotFound, match=r"^127\.0\.0\.1: no answer in 0\.2 s$"):
+            fetch(Wanted(url, "0" * 64, 10), target, patience=patience, clock=ManualClock())
+    site.stall = True
+    with pytest.raises(ModelNotFound, match=r"^127\.0\.0\.1: the server does not answer$"):
+        fetch(site.wanted, target, patience=replace(AT_START, timeout_s=0.2), clock=ManualClock())
+    assert site.requests == [""]
+    site.stall, site.statuses = False, [503]
+    with pytest.raises(ModelNotFound, match="503"):
+        fetch(site.wanted, target, patience=AT_START, clock=ManualClock())
+    assert files(target) == []
+
+
+@pytest.mark.parametrize(("seconds_a_piece", "waits"), [(0.1, True), (4.0, False)])
+def test_what_comes_too_slowly_is_left_for_another_time(
+    site: Site, target: Path, seconds_a_piece: float, waits: bool
+) -> None:
+    clock = ManualClock()
+
+    def pass_time(done: int, total: int) -> None:
+        clock.sleep(seconds_a_piece)
+
+    if waits:
+        fetch(site.wanted, target, pass_time, AT_START, clock)
+        assert target.read_bytes() == site.body
+        return
+    with pytest.raises(ModelNotFound, match=r"^127\.0\.0\.1: only \d+ kB/s, \d+ s more$"):
+        fetch(site.wanted, target, pass_time, AT_START, clock)
+    assert files(target) == ["model.onnx.part"]
+    fetch(site.wanted, target)
+    assert target.read_bytes() == site.body
 
 
 def test_a_refused_connection_is_not_tried_again(target: Path) -> None:

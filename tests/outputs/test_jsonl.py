@@ -70,6 +70,17 @@ def test_the_schema_is_a_schema_and_refuses_what_is_not_a_record() -> None:
         assert not VALIDATOR.is_valid({**good, **change}), change
 
 
+def test_a_stand_in_is_said_on_every_line(path: Path) -> None:
+    why = "embedded model nano_det in use because yolox_nano cannot be fetched"
+    output = JsonlOutput(path)
+    for index in range(2):
+        output.write(replace(make_result(index, [PERSON]), degraded=(why,)))
+    output.close()
+    assert [line["degraded"] for line in read_lines(path)] == [[why], [why]]
+    assert not VALIDATOR.is_valid({**read_lines(path)[0], "degraded": []})
+    assert not VALIDATOR.is_valid({**read_lines(path)[0], "degraded": why})
+
+
 def test_a_line_says_what_was_seen(path: Path) -> None:
     unconfirmed: ObjectRow = (0, 0.33333, (-3.25, 0.04, 12.375, 9.96))
     output = JsonlOutput(path)

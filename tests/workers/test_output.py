@@ -67,6 +67,17 @@ def frames_written(house: House) -> list[int]:
     return [line["frame"] for line in lines(house)]
 
 
+def test_lines_say_which_model_stands_in_as_long_as_one_does(house: House) -> None:
+    worker, camera = start(house)
+    for said in (["nano_det because"], ["nano_det because", "nano_sam because"], []):
+        worker.send({"type": "degraded", "lines": said})
+        worker.context.handle_messages()
+        track(house, 1)
+        assert advance_all(worker.context, camera) == 1
+    told = [line.get("degraded") for line in lines(house)]
+    assert told == [["nano_det because"], ["nano_det because", "nano_sam because"], None]
+
+
 def test_every_result_is_a_line_with_its_object(house: House) -> None:
     worker, camera = start(house)
     track(house, 4)

@@ -14,11 +14,13 @@ from pycocotools import mask as coco
 
 from engine.config import CameraConfig, PoolConfig, RunConfig, SegmentConfig
 from engine.errors import BackendError, ModelError
+from engine.models.embedded import StandIn
 from engine.models.sam2 import Segmenter
 from engine.types import MaskSource
 from engine.workers.segment import Stage, open_stage, report, step
 from engine.workers.segment_commands import seq_of_frame
 from engine.workers.segment_lane import RETRY_S
+from tests.models.embedded_models import write_embedded
 from tests.workers.house import House, Worker, publish_frame, publish_result, until
 from tests.workers.test_segment_camera import results, tracks_of
 
@@ -96,6 +98,29 @@ def start(open_house: OpenHouse) -> Callable[..., Run]:
 
 
 BOX = (60.0, 40.0, 200.0, 180.0)
+
+
+def test_a_segmenter_that_is_wanted_later_is_stood_in_for_and_that_is_told(
+    start: Callable[..., Run], sam2_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGINE_MODELS", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    run = start("edgetam_512", "off", standby=True)
+    run.stage.lane._stand_in = StandIn("", tmp_path)
+    refused = run.ask("segment-mode", mode="track")
+    assert not refused["ok"] and "'edgetam_512' is neither a folder nor in" in refused["error"]
+    run.stage.lane._stand_in = StandIn("nano_sam", write_embedded(tmp_path / "embedded", sam2_folder))
+    assert run.ask("segment-mode", mode="track")["ok"]
+    step(run.stage)
+    (told,) = run.worker.heard("model")
+    assert (told["what"], told["told"]["asked"], told["told"]["used"]) == (
+        "segmenter",
+        "edgetam_512",
+        "nano_sam",
+    )
+    assert told["told"]["degraded"].startswith(
+        "embedded model nano_sam in use because edgetam_512 is in no folder"
+    )
 
 
 def test_records_go_on_while_the_segmenter_works_and_masks_come_when_they_are_there(
