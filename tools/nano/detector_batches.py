@@ -268,11 +268,11 @@ def _scaled(picture: U8, place: np.ndarray, size_wh: tuple[int, int], method: in
 
 def _moved(boxes: F32, place: np.ndarray) -> F32:
     scale, shift = np.diag(place[:, :2]), place[:, 2]
-    return (boxes * np.tile(scale, 2) + np.tile(shift, 2)).astype(np.float32)
+    return np.asarray(boxes * np.tile(scale, 2) + np.tile(shift, 2), np.float32)
 
 
 def _clipped(boxes: F32, size_wh: tuple[int, int]) -> F32:
-    return np.clip(boxes, 0, np.array(size_wh * 2, np.float32)).astype(np.float32)
+    return np.asarray(np.clip(boxes, 0, np.array(size_wh * 2)), np.float32)
 
 
 def _area(boxes: F32) -> F32:
