@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import atexit
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from engine.api_attached import AttachedRun
 from engine.api_reader import Reader
 from engine.api_results import Frame, Result
 from engine.api_run import ProgramRun, load
@@ -44,9 +45,12 @@ class Engine:
 
         frames  whether results carry their frames
         """
-        self._loaded = loaded
         self._reader = Reader(frames)
-        self._run: ProgramRun | None = None
+        self._make_run: Callable[[], ProgramRun | AttachedRun] = lambda: ProgramRun(
+            loaded, self._reader.take, self._reader.give_up
+        )
+        self._end_s = 2 * loaded.config.supervisor.stop_timeout_s
+        self._run: ProgramRun | AttachedRun | None = None
         self._told = False
 
     @classmethod
@@ -73,17 +77,36 @@ class Engine:
         path = None if cameras is None else Path(cameras)
         return cls(load(profile, sources, path, {**(settings or {}), **keywords}), frames=frames)
 
+    @classmethod
+    def attach(cls, path: str | Path, *, frames: bool = True) -> Engine:
+        """A run that somebody else has started, in another process of this user: to read its results and frames, and to
+        ask for things. Leaving it does not end it.
+
+        path    the Unix socket that its setting `output.attach` names
+        frames  whether results carry their frames
+
+        `start` (`with`) raises `CommandError` where no run listens there, or another program is attached to it.
+        """
+        engine = cls.__new__(cls)
+        engine._reader = reader = Reader(frames, late=True)
+        engine._make_run = lambda: AttachedRun(path, reader.take, reader.join)
+        engine._end_s, engine._run, engine._told = _POLL_S, None, False
+        return engine
+
     def start(self) -> None:
         """Start the run; `with` does so. Raises an `EngineError` for what can be known beforehand; a second call does
         nothing.
         """
         if self._run is not None:
             return
-        run = ProgramRun(self._loaded, self._reader.take, self._reader.give_up)
+        run = self._make_run()
+        if isinstance(run, AttachedRun):
+            run.start()  # it may refuse us: then there is nothing to be stopped
         self._run = run
         atexit.register(self.stop)
         self._reader.start()
-        run.start()
+        if isinstance(run, ProgramRun):
+            run.start()
         self._reader.ready.wait()
 
     def results(
@@ -140,7 +163,7 @@ class Engine:
         run = self._run
         if run is None:
             return
-        run.join(2 * self._loaded.config.supervisor.stop_timeout_s)
+        run.join(self._end_s)
         if run.error is not None and not self._told:
             self._told = True
             raise run.error
@@ -175,7 +198,7 @@ class Engine:
 
     def has_head(self, camera: str) -> bool:
         """Whether a camera has a head that can follow somebody."""
-        return any(each.name == camera and each.ptz is not None for each in self._loaded.config.cameras)
+        return any(each.name == camera and each.ptz is not None for each in self._reader.camera_settings())
 
     def lost(self) -> dict[str, dict[str, int]]:
         """By camera, what this program did not get, by reason.
@@ -198,6 +221,8 @@ class Engine:
 
     def health(self) -> EngineStatus:
         """What `/health` tells, at most half a second old. Raises `CommandError` before there is anything to tell."""
+        if isinstance(self._run, AttachedRun):
+            raise CommandError("health(): ask the run itself, at /health", "unavailable")
         status = self._run.terminal.status if self._run is not None else None
         if status is None:
             raise CommandError("health(): the run was not started, or a moment ago", "unavailable")

@@ -18,7 +18,7 @@ from typing import Any
 
 from engine.api_context import CallerContext
 from engine.api_results import Frame, Result, own, own_events
-from engine.config import RunConfig
+from engine.config import CameraConfig, RunConfig
 from engine.errors import CommandError, CommandTimeout
 from engine.topology import FRAMES_OF_PROGRAM, pool_of_outputs
 from engine.types import FrameFlag, FrameMeta, FrameNv12, ResultMeta
@@ -51,7 +51,11 @@ class _Camera:
 class Reader:
     """Reads results, asks for things. `next`, `ask` and `close` may be called by any thread of the program."""
 
-    def __init__(self, frames: bool) -> None:
+    def __init__(self, frames: bool, *, late: bool = False) -> None:
+        """frames  whether results come with their frames
+        late    the run is under way: what came before is none of our business
+        """
+        self._late = late
         self.news = threading.Condition(threading.RLock())
         self.ready = threading.Event()
         self.ended = threading.Event()
@@ -176,7 +180,8 @@ class Reader:
         camera, tracks = self._cameras[name], context.feeds.get(pool_of_outputs(context.config, name))
         if tracks is None:
             return None
-        take = tracks.lease_newest if newest or not wanted else tracks.lease_next
+        first = self._late and camera.last_seq == 0
+        take = tracks.lease_newest if newest or first or not wanted else tracks.lease_next
         lease = take(camera.last_seq)
         if lease is None:
             return None
@@ -187,13 +192,13 @@ class Reader:
             announced = frames is not None and frames.has_come_to(meta.frame_seq)
             if wanted and self._frames and not announced:
                 return None
-            lost = 0 if newest else lease.gap
+            lost = 0 if newest or first else lease.gap
             if meta.flags & FrameFlag.END_OF_STREAM:
                 camera.ended = True
                 context.send("finished", camera=name)
             elif not meta.flags & FrameFlag.NOTICE and wanted:
                 result = self._result(context, camera, name, meta, lease, lost)
-        camera.counts["overrun" if not newest else "passed_over"] += lease.gap if wanted else 0
+        camera.counts["overrun" if not newest else "passed_over"] += lease.gap if wanted and not first else 0
         camera.last_seq, camera.frame_seq = lease.seq, meta.frame_seq
         tracks.acknowledge(lease.seq)
         if result is None or result.frame is None:
@@ -237,9 +242,15 @@ class Reader:
             newest.frame.release()
 
     def leave(self) -> None:
-        """Do not wait for whoever may be reading, once the run stops: the program itself has asked for the end."""
+        """Do not wait for whoever may be reading, once the run stops: the program itself has asked for the end.
+
+        A run that is not the program's goes on, and is left at once.
+        """
         with self.news:
             self._leaving = True
+            if self._late and self._context is not None and not self._closed:
+                self._context.stopping = True
+                self._context.wake.notify()
             self.news.notify_all()
 
     @property
@@ -260,6 +271,11 @@ class Reader:
         """Names of the run's cameras at present."""
         with self.news:
             return list(self._cameras)
+
+    def camera_settings(self) -> tuple[CameraConfig, ...]:
+        """The settings of the run's cameras at present."""
+        context = self._context
+        return () if context is None else context.config.cameras
 
     def _say(self, kind: str, **fields: Any) -> None:
         """Tell the supervisor something; nobody hears it once the run is over."""

@@ -102,6 +102,29 @@ class CallerThread:
         self.channel.hang_up()
 
 
+@dataclass(frozen=True)
+class Visitor:
+    """A program that has attached itself: it is neither started nor killed by us.
+
+    channel  ours, to the program
+    pid      number of its process
+    """
+
+    channel: Channel
+    pid: int
+    stderr: None = None
+
+    def wait(self, timeout: float) -> int:
+        """Wait until it has hung up. Raises `subprocess.TimeoutExpired`."""
+        if not self.channel.hung_up(timeout):
+            raise subprocess.TimeoutExpired("visitor", timeout)
+        return 0
+
+    def kill(self) -> None:
+        """It is not listened to any more, and hears so."""
+        self.channel.hang_up()
+
+
 class WorkerProcess:
     """A worker over all its incarnations, in a process of its own or hosted in another's.
 
@@ -130,7 +153,7 @@ class WorkerProcess:
         self.channel: Channel | None = None
         self.stderr_tail: deque[str] = deque(maxlen=STDERR_LINES_KEPT)
         self._stderr_rest = b""
-        self._life: subprocess.Popen[bytes] | HostedThread | CallerThread | None = None
+        self._life: subprocess.Popen[bytes] | HostedThread | CallerThread | Visitor | None = None
         self._status_memory = PoolMemory(
             f"status:{spec.name}", PoolLayout((1,), STATUS_SLOT_BYTES, 1), lock_path
         )
@@ -275,7 +298,7 @@ class WorkerProcess:
     @property
     def exited(self) -> bool:
         """True when it has ended but its death is not confirmed yet."""
-        if isinstance(self._life, CallerThread):
+        if isinstance(self._life, CallerThread | Visitor):
             return self._life.channel.hung_up(0)
         if isinstance(self._life, HostedThread):
             # Without a word only its process can have ended it, which is confirmed first.
@@ -360,4 +383,30 @@ class CallerWorker(WorkerProcess):
 
     def heartbeat_age_s(self, now_ns: int) -> float:
         """Always fresh: a program that is held up holds the supervisor up as well."""
+        return 0.0
+
+
+class AttachedWorker(WorkerProcess):
+    """The worker that a program is while it is attached (`engine.attach`). Who goes, or never comes, is not missed."""
+
+    def __init__(self, spec: WorkerSpec, policy: RestartPolicy, lock_path: str | None = None) -> None:
+        super().__init__(spec, policy, lock_path)
+        self.wanted = False
+        self.visitor: tuple[Channel, int] | None = None
+        """Who stands in the door: taken in by the next `start`."""
+
+    def start(self, now_ns: int, host: WorkerProcess | None = None) -> Channel:
+        """Take the visitor in."""
+        assert self.visitor is not None, "nobody is there"
+        (channel, pid), self.visitor = self.visitor, None
+        self.incarnation += 1
+        self.ordered = self.incarnation  # each comes because it wants to
+        self.state, self.detail, self.fatal, self.ended = "starting", "", None, False
+        self.started_ns = now_ns
+        channel.set_timeout(CHANNEL_TIMEOUT_S)
+        self.channel, self._life = channel, Visitor(channel, pid)
+        return channel
+
+    def heartbeat_age_s(self, now_ns: int) -> float:
+        """Always fresh: a program that is held up, in a debugger say, is not ours to kill."""
         return 0.0

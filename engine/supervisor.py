@@ -12,12 +12,14 @@ import selectors
 import orjson
 
 from engine import topology
+from engine.attach import Door
 from engine.clock import Clock
+from engine.config.identity import OFF
 from engine.control.status import EngineStatus, ModelStatus, degraded_lines
 from engine.errors import WorkerError
 from engine.live_changes import settled
 from engine.pools import LivePool, Pools
-from engine.process import CallerWorker, RestartPolicy, WorkerProcess
+from engine.process import AttachedWorker, CallerWorker, RestartPolicy, WorkerProcess
 from engine.relay import Relay
 from engine.run_directory import RunDirectory
 from engine.run_plan import CameraRun as CameraRun
@@ -77,6 +79,7 @@ class Supervisor:
 
     def _open(self) -> None:
         config = self.config
+        self._door = Door(config.output.attach) if config.output.attach != OFF else None
         self.pools = Pools({}, self._run_directory)
         for spec in topology.workers(config):
             self.create_worker(spec)
@@ -101,6 +104,8 @@ class Supervisor:
         lock_file = self._lock_file(f"status-{spec.name}")
         if spec.kind == "api" and self.plan.caller is not None:
             process: WorkerProcess = CallerWorker(spec, policy, lock_file, self.plan.caller)
+        elif spec.kind == "api":
+            process = AttachedWorker(spec, policy, lock_file)
         else:
             process = WorkerProcess(spec, policy, lock_file)
         self.processes[spec.name] = process
@@ -122,7 +127,9 @@ class Supervisor:
         return {
             name
             for name, process in self.processes.items()
-            if process.spec.kind in ("output", "stream", "api") and process.spec.camera in ("", camera)
+            if process.spec.kind in ("output", "stream", "api")
+            and process.spec.camera in ("", camera)
+            and not isinstance(process, AttachedWorker)
         }
 
     def _lock_file(self, label: str) -> str | None:
@@ -133,7 +140,10 @@ class Supervisor:
         with StopSignals(self._selector) as signals:
             try:
                 for process in self.processes.values():
-                    self.start(process)
+                    if isinstance(process, AttachedWorker) and self._door is not None:
+                        self._selector.register(self._door, selectors.EVENT_READ, (process, "door"))
+                    else:
+                        self.start(process)
                 while not self._stop_reason:
                     self._tick(signals)
                 self.terminal.log("info", "engine", f"stopping: {self._stop_reason}")
@@ -156,6 +166,8 @@ class Supervisor:
             process, stream = key.data
             if stream == "stderr":
                 self._read_stderr(process)
+            elif stream == "door":
+                self._let_in(process)
             else:
                 self._receive(process)
         now_ns = self.clock.now_ns()
@@ -217,6 +229,14 @@ class Supervisor:
         self._selector.register(channel, selectors.EVENT_READ, (process, "channel"))
         if process.has_stderr:
             self._selector.register(process.stderr_fd, selectors.EVENT_READ, (process, "stderr"))
+
+    def _let_in(self, process: AttachedWorker) -> None:
+        """Somebody knocks who wants to read this run."""
+        assert self._door is not None
+        process.visitor = self._door.let_in(taken=process.pid is not None)
+        if process.visitor is not None:
+            self.terminal.log("info", "engine", f"process {process.visitor[1]} is attached and reads results")
+            self.start(process)
 
     def known_of_cameras(self) -> Message:
         """What workers are told of cameras besides their configuration."""
@@ -454,5 +474,7 @@ class Supervisor:
         self.pools.close()
         self._status_pool.memory.close()
         self._selector.close()
+        if self._door is not None:
+            self._door.close()
         if self._run_directory is not None:
             self._run_directory.remove()

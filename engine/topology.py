@@ -7,6 +7,8 @@ With segmentation (`has_segmentation`) a stage more, which sees the frames, too:
 
     … track ──tracks──► segment ──masks──► results, stream:<camera>
 
+`record` reads what `stream:<camera>` reads, of all cameras.
+
 What `stream:<camera>` has encoded goes to those who show it:
 
     stream:<camera> ──packets──► control, publish:<camera>
@@ -25,16 +27,19 @@ import os
 from dataclasses import dataclass, field
 
 from engine.config import RunConfig
+from engine.config.identity import OFF
 from engine.config.segment import DETECTOR_AS_SEGMENTER
 from engine.config.settings import MOST_FRAMES_HELD
 from engine.types import Embeddings, nv12_geometry
 from ipc.pool import PoolLayout
 
 # Consumer rows. A row is never reassigned, so nothing changes when a worker restarts.
-FRAMES_INFER, FRAMES_STREAM, FRAMES_TRACK, FRAMES_SEGMENT, FRAMES_API = range(5)
+FRAMES_INFER, FRAMES_STREAM, FRAMES_TRACK, FRAMES_SEGMENT, FRAMES_API, FRAMES_RECORD = range(6)
 DETECTIONS_TRACK = 0
-TRACKS_RESULTS, TRACKS_STREAM, TRACKS_SEGMENT, TRACKS_CONTROL, TRACKS_PTZ, TRACKS_BUS, TRACKS_API = range(7)
-MASKS_RESULTS, MASKS_STREAM, MASKS_CONTROL, MASKS_PTZ, MASKS_BUS, MASKS_API = 0, 1, 3, 4, 5, 6
+(
+    TRACKS_RESULTS, TRACKS_STREAM, TRACKS_SEGMENT, TRACKS_CONTROL, TRACKS_PTZ, TRACKS_BUS, TRACKS_API, TRACKS_RECORD,
+) = range(8)  # fmt: skip
+MASKS_RESULTS, MASKS_STREAM, MASKS_CONTROL, MASKS_PTZ, MASKS_BUS, MASKS_API, MASKS_RECORD = 0, 1, 3, 4, 5, 6, 7
 POSE_DECODE = 0
 PACKETS_CONTROL, PACKETS_PUBLISH = 0, 1
 ONLOOKERS = ("control", "ptz", "bus")
@@ -65,6 +70,7 @@ _STAGES = (
     "segment",
     "output",
     "stream",
+    "record",
     "publish",
     "bus",
     "api",
@@ -114,7 +120,7 @@ def workers(config: RunConfig) -> list[WorkerSpec]:
     if config.control.enabled:
         specs.append(WorkerSpec("control", "control"))
     specs.append(WorkerSpec("results", "output"))
-    if config.api:
+    if has_program(config):
         specs.append(WorkerSpec("api", "api"))
     if has_bus(config):
         specs.append(WorkerSpec("bus", "bus"))
@@ -123,6 +129,8 @@ def workers(config: RunConfig) -> list[WorkerSpec]:
             specs.append(WorkerSpec(f"publish:{camera.name}", "publish", camera.name))
         if has_stream(config):
             specs.append(WorkerSpec(f"stream:{camera.name}", "stream", camera.name))
+    if has_record(config):
+        specs.append(WorkerSpec("record", "record"))
     if has_segmentation(config):
         specs.append(WorkerSpec("segment", "segment"))
     if heads(config):
@@ -148,12 +156,23 @@ def has_stream(config: RunConfig) -> bool:
     return config.output.overlay or has_live_video(config)
 
 
+def has_program(config: RunConfig) -> bool:
+    """Whether a program reads results: the one that has started the run, or one that attaches itself."""
+    return config.api or config.output.attach != OFF
+
+
+def has_record(config: RunConfig) -> bool:
+    """Whether all cameras are recorded as one video."""
+    return config.output.record != OFF
+
+
 def shows_masks(config: RunConfig) -> bool:
     """Whether somebody has a use for the masks of a detector that gives any."""
     in_records = config.output.masks != "none" and (
         config.output.jsonl or config.control.enabled or has_bus(config)
     )
-    return has_stream(config) or config.api or in_records or config.output.save_masks != "off"
+    shown = has_stream(config) or has_record(config)
+    return shown or has_program(config) or in_records or config.output.save_masks != "off"
 
 
 def publishes(config: RunConfig) -> bool:
@@ -236,7 +255,8 @@ def frames_in_flight(config: RunConfig) -> int:
         needed = max(calls, most_batch(config), share)
     if config.reid.enabled:
         needed += FRAMES_EMBEDDED
-    most = MOST_FRAMES_HELD - config.pool.history - (FRAMES_OF_PROGRAM + 1 if config.api else 0)
+    most = MOST_FRAMES_HELD - config.pool.history - (FRAMES_OF_PROGRAM + 1 if has_program(config) else 0)
+    most -= 4 if has_record(config) else 0
     return min(needed, max(0, most)) + 1
 
 
@@ -255,8 +275,10 @@ def result_pools(config: RunConfig, camera: str) -> list[PoolSpec]:
         outputs[f"stream:{camera}"] = MASKS_STREAM if masks else TRACKS_STREAM
     if has_bus(config):
         outputs["bus"] = MASKS_BUS if masks else TRACKS_BUS
-    if config.api:
+    if has_program(config):
         outputs["api"] = MASKS_API if masks else TRACKS_API
+    if has_record(config):
+        outputs["record"] = MASKS_RECORD if masks else TRACKS_RECORD
     if config.control.enabled:
         outputs["control"] = MASKS_CONTROL if masks else TRACKS_CONTROL
     if camera in watched_for_heads(config):
@@ -292,8 +314,10 @@ def _frame_readers(config: RunConfig, camera: str) -> dict[str, int]:
         readers[f"stream:{camera}"] = FRAMES_STREAM
     if has_segmentation(config):
         readers["segment"] = FRAMES_SEGMENT
-    if config.api:
+    if has_program(config):
         readers["api"] = FRAMES_API
+    if has_record(config):
+        readers["record"] = FRAMES_RECORD
     return readers
 
 
@@ -315,7 +339,7 @@ def _packet_pool(config: RunConfig, camera: str) -> PoolSpec:
 def _result_pool(
     config: RunConfig, what: str, camera: str, producer: str, readers: dict[str, int]
 ) -> PoolSpec:
-    rows = 2 if what == "detections" else 7
+    rows = 2 if what == "detections" else 8
     slot_bytes = config.pool.result_slot_kib * 1024
     if what == "detections":
         slot_bytes += embedding_room_bytes(config)
@@ -338,8 +362,10 @@ def frame_pool(
     leases: tuple[int, ...] = (frames_in_flight(config), 2, 1)
     if has_segmentation(config):
         leases += (2,)  # the frame that masks are moved to, and the one that is segmented meanwhile
-    if config.api:
+    if has_program(config):
         leases += (1,) * (FRAMES_API - len(leases)) + (FRAMES_OF_PROGRAM,)
+    if has_record(config):
+        leases += (1,) * (FRAMES_RECORD - len(leases)) + (2,)
     layout = PoolLayout(
         leases=leases,
         slot_bytes=nv12_geometry(width, height)[2],

@@ -85,7 +85,7 @@ def test_a_tracker_that_cannot_be_used_is_said_in_one_line(
 def test_a_tracker_of_ones_own_gets_what_others_get(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
-        "from engine.tracking.base import Tracker\n\n\nclass Mine(Tracker):\n    def update(self, *given):\n        ...\n"
+        "from engine.tracking.base import Tracker\nclass Mine(Tracker):\n    def update(self, *given): ...\n"
     )
     tracker = create_tracker(f"{file}:Mine", 7, 0.4)
     assert isinstance(tracker, Tracker) and tracker.next_track_id == 7 and tracker.show_score == 0.4

@@ -189,6 +189,7 @@ def check_together(config: RunConfig, origins: Mapping[str, str]) -> None:
             f"({origins['pool.result_slot_kib']})"
         )
     _check_frames_held(config, origins)
+    _check_attach(config, origins)
     _check_segmenter(config, origins)
     _check_guides(config, origins)
     _check_recording(config, origins)
@@ -251,4 +252,21 @@ def _check_frames_held(config: RunConfig, origins: Mapping[str, str]) -> None:
         raise ConfigError(
             f"{' × '.join(keys)} + pool.history may be {MOST_FRAMES_HELD} at most, which is what a pool of "
             f"frames holds; found {' × '.join(map(str, keys.values()))} + {history} ({', '.join(where)})"
+        )
+
+
+def _check_attach(config: RunConfig, origins: Mapping[str, str]) -> None:
+    """Who attaches itself is never waited for, and holds a frame more."""
+    if config.output.attach == OFF:
+        return
+    if config.offline:
+        raise ConfigError(
+            f"{origins['output.attach']}: nobody can attach to an offline run, which would have to wait for him; "
+            "read such a run by the program that starts it (docs/python_api.md)"
+        )
+    most = MOST_FRAMES_HELD - 2  # the frame that a program holds, and room for it
+    if config.pool.history > most:
+        raise ConfigError(
+            f"{origins['pool.history']}: pool.history may be {most} at most with output.attach, found "
+            f"{config.pool.history}"
         )

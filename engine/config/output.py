@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.config.identity import OFF
 from engine.config.overlay import DEFAULT_OVERLAY_STYLE, OVERLAY_STYLES
 from engine.config.values import setting
 
@@ -28,6 +29,11 @@ class OutputConfig:
     )
     coasting: bool = setting(
         False, "also write and draw objects that are not seen at the moment, where they are expected"
+    )
+    record: str = setting(
+        "off",
+        "one mp4 of all cameras side by side, with everything drawn in; replaces the file that is there; `off` = none",
+        flag="--record",
     )
     overlay: bool = setting(True, "write `<camera>.mp4` with boxes drawn in", flag="--no-overlay")
     style: str = setting(
@@ -67,4 +73,9 @@ class OutputConfig:
         "0 = as much as there is",
         unit="GiB",
         bounds=(0.0, 1048576.0),
+    )
+    attach: str = setting(
+        OFF,
+        "path of a Unix socket at which one program of the same user may read results and frames while the run goes on "
+        "(docs/python_api.md); `off` = none",
     )
