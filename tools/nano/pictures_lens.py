@@ -91,7 +91,7 @@ class Shots:
 
 def shots(rng: np.random.Generator, first: Lens, frames: int) -> Shots:
     """How the camera moves in a clip that begins with this lens."""
-    step_s = float(rng.uniform(0.03, 0.3)) if rng.random() < 0.8 else float(rng.uniform(0.3, 0.7))
+    step_s = float(rng.uniform(0.04, 0.22)) if rng.random() < 0.85 else float(rng.uniform(0.22, 0.6))
     times = np.arange(frames) * step_s
     view_rad = 2 * math.atan(first.width / 2 / first.focal_px)
     kind = rng.random()

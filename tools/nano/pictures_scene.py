@@ -44,7 +44,7 @@ def scene_footage(rng: np.random.Generator, frames: int, width: int, height: int
     away_m = min(max(away_m, 0.5 * mount.z_m + 1.0), 22.0)
     tilt_deg = -math.degrees(math.atan2(mount.z_m - 0.9, away_m)) + float(rng.uniform(-0.12, 0.12)) * hfov_deg
     zoom_s = float(rng.normal(0, 0.1)) if rng.random() < 0.2 else 0.0
-    people = 0 if rng.random() < 0.1 else 1 + int(rng.geometric(0.25) - 1) % 10
+    people = 0 if rng.random() < 0.1 else 1 + int(rng.geometric(0.22) - 1) % 10
     actors = tuple(
         _actor(rng, number, (mount, pan_deg, hfov_deg), away_m, step_s * frames)
         for number in range(1, people + 1)

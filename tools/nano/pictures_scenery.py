@@ -50,9 +50,9 @@ def scenery(rng: np.random.Generator, lens: Lens, stage: Stage) -> Still:
         painter.room(stage)
     else:
         still.picture[:] = textures.formless(rng, lens.width, lens.height)
-    crowd = int(rng.choice((0, 2, 5, 9, 14), p=(0.15, 0.25, 0.3, 0.2, 0.1)))
+    crowd = int(rng.choice((0, 2, 4, 8, 14), p=(0.15, 0.3, 0.3, 0.17, 0.08)))
     painter.things(stage, crowd)
-    if rng.random() < 0.12:
+    if rng.random() < 0.08:
         painter.polygons(stage)
     return still
 
@@ -69,6 +69,7 @@ class _Painter:
         if rng.random() < 0.6:
             self.strip(str(rng.choice(textures.GROUNDS[:6])), stage)
         self.markings(stage)
+        self.shade(stage)
         self.sky()
         if rng.random() < 0.5:
             self.treeline(stage.farthest_m * 2.5 + 30)
@@ -91,6 +92,7 @@ class _Painter:
         if rng.random() < 0.5:
             self.strip(str(rng.choice(("asphalt", "paving", "sand", "grass"))), stage)
         self.markings(stage)
+        self.shade(stage)
         self.sky()
         for _ in range(int(rng.integers(1, 4))):
             self.treeline(stage.farthest_m * rng.uniform(1.2, 3) + 5)
@@ -171,6 +173,26 @@ class _Painter:
                 lambda points, colour=colour: cv2.fillConvexPoly(picture, points, colour, cv2.LINE_AA),  # type: ignore[misc]  # lambda
                 stage, rng.uniform(0.08, 0.5),
             )  # fmt: skip
+
+    def shade(self, stage: Stage) -> None:
+        """Shadows of houses and trees on the ground."""
+        rng, picture = self.rng, self.still.picture
+        if rng.random() < 0.55:
+            return
+        mask = np.zeros(self.still.ahead_m.shape, np.uint8)
+        for _ in range(int(rng.integers(1, 4))):
+            self._band(lambda points: cv2.fillConvexPoly(mask, points, 255), stage, rng.uniform(1, 25))
+        if rng.random() < 0.4:
+            leaves = textures.noise(rng, self.lens.height // 3, self.lens.width // 3, 16) > rng.uniform(
+                0.45, 0.65
+            )
+            spots = np.asarray(cv2.resize(leaves.astype(np.uint8) * 255, (self.lens.width, self.lens.height)))
+            mask = np.asarray(cv2.bitwise_and(mask, spots), np.uint8)
+        soft = int(rng.choice((1, 3, 7)))
+        light = 1 - np.asarray(cv2.blur(mask, (soft, soft)), np.float32) * np.float32(
+            rng.uniform(0.25, 0.65) / 255
+        )
+        picture[:] = cv2.multiply(picture, cv2.merge([light, light, light]), dtype=cv2.CV_8U)
 
     def _band(self, fill: Callable[[np.ndarray], object], stage: Stage, width_m: float) -> None:
         rng = self.rng
@@ -332,7 +354,7 @@ class _Painter:
         left, top, side = box
         low = np.maximum(np.floor([left, top]), 0).astype(int)
         high = np.minimum(np.ceil([left + side, top + side]), (self.lens.width, self.lens.height)).astype(int)
-        if (high - low < 2).any() or side > 3000:
+        if (high - low < 2).any() or side > 0.9 * self.lens.height:
             return
         while crown.shape[0] > 1.7 * side and crown.shape[0] > 8:
             crown = np.asarray(
@@ -354,15 +376,15 @@ class _Painter:
         half_view = self.lens.width / 2 / self.lens.focal_px
         placed = list(stage.things)
         for _ in range(count):
-            low, high = math.log(max(1.2, 0.6 * stage.nearest_m)), math.log(1.8 * stage.farthest_m + 4)
+            low, high = math.log(max(1.8, 0.65 * stage.nearest_m)), math.log(1.8 * stage.farthest_m + 4)
             away, kind = float(np.exp(rng.uniform(low, high))), str(rng.choice(KINDS))
-            if kind in LARGE and away < stage.farthest_m and rng.random() < 0.75:
+            if kind in LARGE and away < stage.farthest_m and rng.random() < 0.85:
                 away = stage.farthest_m * float(rng.uniform(1.0, 2.0)) + 2
             placed.append(draw_thing(rng, (float(rng.uniform(-1.1, 1.1)) * half_view * away, away), kind))
         trees = [
             (rng.uniform(-1.1, 1.1) * half_view * away, away)
             for away in rng.uniform(
-                stage.nearest_m * 0.8, stage.farthest_m * 1.6 + 3, int(rng.choice((0, 0, 1, 3)))
+                stage.nearest_m * 0.9 + 1, stage.farthest_m * 2 + 6, int(rng.choice((0, 0, 1, 3)))
             )
         ]
         jobs: list[tuple[float, Thing | None]] = [(thing.y_m, thing) for thing in placed]

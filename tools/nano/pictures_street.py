@@ -27,6 +27,8 @@ def street_footage(rng: np.random.Generator, frames: int, width: int, height: in
     moves = shots(rng, lens, frames)
     lasts_s = moves.step_s * max(frames - 1, 0)
     people = _people(rng, lens, away_m, lasts_s)
+    if frames > 1 and len(people) > 1 and rng.random() < 0.5:
+        people = _crossing(rng, people, lasts_s)
     distances = [math.hypot(*person.place(lasts_s / 2)) for person in people] or [away_m]
     hiding = _hiding(rng, people, lasts_s)
     still = scenery(rng, moves.wide, Stage(min(distances), max(distances), hiding))
@@ -34,9 +36,11 @@ def street_footage(rng: np.random.Generator, frames: int, width: int, height: in
     return _Camera(rng, moves, still, (width, height)).film(people, traffic)
 
 
-def _how_many(rng: np.random.Generator) -> int:
+def _how_many(rng: np.random.Generator, *, moving: bool) -> int:
     if rng.random() < NOBODY:
         return 0
+    if moving and rng.random() < 0.6:
+        return int(rng.integers(3, 9))
     if rng.random() < 0.72:
         return int(rng.integers(1, 7))
     return int(rng.integers(6, MOST_PEOPLE + 1))
@@ -45,7 +49,7 @@ def _how_many(rng: np.random.Generator) -> int:
 def _people(rng: np.random.Generator, lens: Lens, away_m: float, lasts_s: float) -> list[Person]:
     """Alone and in groups; in the field of view in the middle of the clip."""
     people: list[Person] = []
-    wanted = _how_many(rng)
+    wanted = _how_many(rng, moving=lasts_s > 0)
     half_view = 0.5 * lens.width / lens.focal_px
     spread = float(rng.uniform(0.05, 0.6))
     while len(people) < wanted:
@@ -69,17 +73,32 @@ def _there(person: Person, lasts_s: float) -> Person:
     return replace(person, start_xy_m=way)
 
 
+def _crossing(rng: np.random.Generator, people: list[Person], lasts_s: float) -> list[Person]:
+    """The first two, or three, walk across the picture and past each other in the middle of the clip."""
+    moved = list(people)
+    x_m, y_m = people[0].place(lasts_s / 2)
+    for index in range(min(len(people), int(rng.integers(2, 4)))):
+        heading = (1 - 2 * (index % 2)) * math.pi / 2 + float(rng.normal(0, 0.25))
+        doing = replace(people[index].doing, action="walk" if rng.random() < 0.85 else "run")
+        speed = float(rng.uniform(0.8, 1.8) if doing.action == "walk" else rng.uniform(2, 4))
+        there = (x_m + float(rng.normal(0, 0.3)), max(0.6, y_m + 0.7 * index + float(rng.normal(0, 0.2))))
+        person = replace(people[index], doing=doing, speed_m_s=speed, heading_rad=heading, start_xy_m=there)
+        moved[index] = _there(person, lasts_s)
+    return moved
+
+
 def _hiding(rng: np.random.Generator, people: list[Person], lasts_s: float) -> tuple[Thing, ...]:
     """Something right before somebody, so that they go behind it."""
-    if not people or rng.random() > 0.3:
+    if not people or rng.random() > (0.6 if lasts_s else 0.3):
         return ()
     things = []
     for _ in range(int(rng.integers(1, 3))):
         x_m, y_m = people[int(rng.integers(len(people)))].place(lasts_s * float(rng.uniform(0.3, 0.7)))
-        share = float(rng.uniform(0.55, 0.93))
-        kind = str(
-            rng.choice(("pillar", "box", "cabinet", "car", "van", "fence", "trunk", "bench", "sign", "bin"))
-        )
+        share = float(rng.uniform(0.7, 0.95))
+        kinds = ("pillar", "trunk", "bench", "sign", "bin", "post", "fence", "lamp", "stand", "chair")
+        if math.hypot(x_m, y_m) > 7 and rng.random() < 0.4:
+            kinds = ("box", "cabinet", "car", "van", "fence", "table")
+        kind = str(rng.choice(kinds))
         things.append(draw_thing(rng, (x_m * share, y_m * share), kind))
     return tuple(things)
 
@@ -115,6 +134,7 @@ class _Camera:
         self.contact = float(rng.uniform(0.0, 0.5))
         self.exposed_s = float(rng.uniform(0.0, 0.03))
         self.brightness = float(np.exp(rng.normal(0, 0.15)))
+        self.gain = _lamps(rng, size) if rng.random() < 0.3 else None
 
     def film(self, people: list[Person], traffic: list[tuple[Thing, tuple[float, float]]]) -> Footage:
         count, (width, height) = len(self.moves.lenses), self.size
@@ -149,6 +169,8 @@ class _Camera:
                     self._drive(with_it, lens, (picture, ids[number], ahead_m), ahead)
                 moved_px = self._moved_px(person, lens, time_s)
                 _paste(found, moved_px, index + 1, (picture, ids[number], ahead_m), self.brightness)
+            if self.gain is not None:
+                picture = np.asarray(cv2.multiply(picture, self.gain, dtype=cv2.CV_8U), np.uint8)
             frames[number] = picture
         return Footage(frames, ids, boxes, body_px)
 
@@ -224,6 +246,13 @@ class _Camera:
         window = picture[area]
         light = 1 - np.asarray(mask, np.float32) * np.float32(share / 255)
         picture[area] = cv2.multiply(window, cv2.merge([light, light, light]), dtype=cv2.CV_8U)
+
+
+def _lamps(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """float32 (H, W, 3): brighter here, darker there, as lamps, windows and clouds make it."""
+    cells = np.exp(rng.normal(0, rng.uniform(0.08, 0.35), (int(rng.integers(2, 6)), int(rng.integers(2, 8)))))
+    gain = np.clip(cv2.resize(cells.astype(np.float32), size, interpolation=cv2.INTER_CUBIC), 0.2, 2.0)
+    return np.asarray(cv2.merge([gain, gain, gain]), np.float32)
 
 
 def _paste(

@@ -14,7 +14,7 @@ GROUNDS = ("asphalt", "paving", "cobbles", "grass", "tiles", "sand", "wood", "ca
 GROUND_M = 6.0
 """Side of a ground's tile, 512 pixels."""
 WALLS = ("windows", "windows", "shops", "bricks", "plaster", "glass", "panels", "room", "shelves")
-VARIANTS = 5
+VARIANTS = 8
 
 
 def noise(rng: np.random.Generator, height: int, width: int, coarsest: int = 4) -> np.ndarray:
@@ -71,11 +71,12 @@ def _slabs(rng: np.random.Generator, count: int, kind: str) -> np.ndarray:
     return shade
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=96)
 def wall(kind: str, variant: int) -> U8:
     """uint8 (256, 384, 3): a piece of a wall, upright."""
     rng = np.random.default_rng((variant, len(kind), ord(kind[0]), 91))
-    hsv = np.array([[[rng.integers(180), rng.uniform(0, 90), rng.uniform(70, 225)]]], np.uint8)
+    hue = rng.normal(14, 6) % 180 if rng.random() < 0.7 else rng.integers(180)
+    hsv = np.array([[[hue, rng.uniform(0, 100), rng.uniform(60, 225)]]], np.uint8)
     colour = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR), np.float32)[0, 0]
     shade = 0.88 + 0.22 * noise(rng, 256, 384, 4) + rng.normal(0, 0.02, (256, 384)).astype(np.float32)
     picture = np.clip(shade[..., None] * colour, 0, 255).astype(np.uint8)
@@ -89,7 +90,22 @@ def wall(kind: str, variant: int) -> U8:
         _room_things(rng, picture)
     elif kind == "shelves":
         _shelves(rng, picture)
+    if kind not in ("plaster", "panels") and variant % 2:
+        _clutter(rng, picture)
     return picture
+
+
+def _clutter(rng: np.random.Generator, picture: U8) -> None:
+    """Boards, pipes, balconies, stains: small and anywhere."""
+    for _ in range(int(rng.integers(5, 45))):
+        x, y = int(rng.integers(384)), int(rng.integers(256))
+        wide, high = int(np.exp(rng.uniform(0.5, 3.5))), int(np.exp(rng.uniform(0.5, 3.5)))
+        colour = (rng.uniform(0, 245) + rng.normal(0, 25, 3)).clip(0, 255).tolist()
+        if rng.random() < 0.7:
+            cv2.rectangle(picture, (x, y), (x + wide, y + high), colour, cv2.FILLED)
+        else:
+            end = (x, y + 4 * high) if rng.random() < 0.5 else (x + 4 * wide, y)
+            cv2.line(picture, (x, y), end, colour, int(rng.integers(1, 4)))
 
 
 def _windows(rng: np.random.Generator, picture: U8, shops: int) -> None:
