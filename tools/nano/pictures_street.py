@@ -41,7 +41,7 @@ def _how_many(rng: np.random.Generator, *, moving: bool) -> int:
         return 0
     if moving and rng.random() < 0.6:
         return int(rng.integers(3, 9))
-    if rng.random() < 0.72:
+    if rng.random() < 0.6:
         return int(rng.integers(1, 7))
     return int(rng.integers(6, MOST_PEOPLE + 1))
 
