@@ -180,26 +180,24 @@ def default_footage() -> Path | None:
 
 def main(args: argparse.Namespace) -> int:
     """Print the figures of the detectors side by side. Raises an `EngineError`."""
+    footage = args.footage or default_footage()
+    sequences = annotated_sequences(footage) if footage else []
     models = args.model or [Path(__file__).resolve().parents[2] / EMBEDDED]
     for model in models:
         if not model.is_file():
             raise ConfigError(
                 f"{model}: there is no such file; train it first (tools/train_nano.py detector)"
             )
-    footage = args.footage or default_footage()
+    beside = footage / "weights" / f"{BESIDE}.onnx" if footage else None
     rows: list[tuple[str, str, Figures]] = []
     for model in models:
-        rows += [
-            (model.stem, name, figures_of(judged))
-            for name, judged in judged_scene(model, args.frames).items()
-        ]
-    if footage is None:
+        for name, judged in judged_scene(model, args.frames).items():
+            rows.append((model.stem, name, figures_of(judged)))
+    for sequence in sequences:
+        for model in [*models, *([beside] if beside and beside.is_file() and beside not in models else [])]:
+            rows.append((model.stem, sequence.name, figures_of(judged_sequence(model, sequence))))
+    if not footage:
         print("no real footage (--footage, $ENGINE_TEST_DATA): rendered frames only")
-    else:
-        beside = footage / "weights" / f"{BESIDE}.onnx"
-        for sequence in annotated_sequences(footage):
-            for model in [*models, *([beside] if beside.is_file() else [])]:
-                rows.append((model.stem, sequence.name, figures_of(judged_sequence(model, sequence))))
     print_table(
         ("detector", "pictures of", "frames", "people", "AP50", "AP50:95", f"recall at {SHOWN_SCORE}", "precision"),
         [(model, where, one.pictures, one.people, f"{one.ap50:.3f}", f"{one.ap:.3f}", f"{one.recall:.3f}",

@@ -33,7 +33,7 @@ def frame_with(full: tuple[float, ...], visible: tuple[float, ...], visibility: 
 
 def colour_in(picture: U8, box: F32) -> U8:
     left, top, right, bottom = np.round(box).astype(int)
-    return np.median(picture[top:bottom, left:right].reshape(-1, 3), axis=0).astype(np.uint8)
+    return np.asarray(np.median(picture[top:bottom, left:right].reshape(-1, 3), axis=0), np.uint8)
 
 
 def test_a_cut_moves_boxes_with_the_pixels() -> None:
@@ -111,7 +111,9 @@ def test_pasting_hides_whoever_is_behind() -> None:
 def test_same_seed_and_step_same_batch() -> None:
     clips = [drawn_clip(seed, 3, frames=2) for seed in range(4)]
     one, same, other = (batch(clips, 7, step, 4, SIZE_WH) for step in (5, 5, 6))
-    assert np.array_equal(one.images_rgb, same.images_rgb) and np.array_equal(one.wanted_xyxy, same.wanted_xyxy)
+    assert np.array_equal(one.images_rgb, same.images_rgb) and np.array_equal(
+        one.wanted_xyxy, same.wanted_xyxy
+    )
     assert not np.array_equal(one.images_rgb, other.images_rgb)
     assert one.images_rgb.shape == (4, 96, 128, 3) and one.images_rgb.dtype == np.uint8
 
@@ -133,7 +135,9 @@ def test_samples_keep_boxes_in_the_picture_and_on_the_people() -> None:
 
 
 def test_a_batch_is_filled_up_with_zeros() -> None:
-    some = together([whole(frame_of(drawn_clip(seed, people), 0), SIZE_WH) for seed, people in ((0, 1), (1, 3))])
+    some = together(
+        [whole(frame_of(drawn_clip(seed, people), 0), SIZE_WH) for seed, people in ((0, 1), (1, 3))]
+    )
     assert some.counts.sum(axis=1).tolist() == [1, 3]
     assert not some.wanted_xyxy[~some.counts].any()
 

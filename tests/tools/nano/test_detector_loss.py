@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ MIDDLES, STRIDES = cells(SIZE_WH)
 NOTHING = torch.zeros(1, 1, 4)
 
 
-def wanted(*people: tuple[float, float, float, float], ignored: object = NOTHING) -> Wanted:
+def wanted(*people: tuple[float, float, float, float], ignored: Any = NOTHING) -> Wanted:
     rows = torch.tensor([people]) if people else torch.zeros(1, 0, 4)
     filled = torch.cat([rows, torch.zeros(1, 1, 4)], 1)
     counts = torch.tensor([[True] * len(people) + [False]])
@@ -71,7 +72,7 @@ def test_raw_answers_become_boxes() -> None:
     assert found[0, -1].tolist() == pytest.approx([48 - 32, 48 - 64, 48 + 96, 48 + 128])
 
 
-def perfect(person: tuple[float, float, float, float]) -> torch.Tensor:
+def perfect(person: tuple[float, float, float, float]) -> Any:
     return torch.tensor(person).expand(1, len(MIDDLES), 4)
 
 
@@ -101,7 +102,9 @@ def test_better_cells_are_chosen_and_asked_for_more() -> None:
 
 def test_a_cell_that_two_want_answers_for_the_one_it_overlaps_more() -> None:
     left, right = (0.0, 0.0, 20.0, 16.0), (10.0, 0.0, 30.0, 16.0)
-    assigned = assign(torch.full((1, len(MIDDLES)), 0.5), perfect(right), wanted(left, right), MIDDLES, STRIDES)
+    assigned = assign(
+        torch.full((1, len(MIDDLES)), 0.5), perfect(right), wanted(left, right), MIDDLES, STRIDES
+    )
     # Both want the two cells at 12 and the one of stride 32; the left one keeps those at 4 and one of stride 16.
     assert assigned.person[0][assigned.answers[0] & (MIDDLES[:, 0] == 12)].tolist() == [1, 1]
     assert assigned.person[0][assigned.answers[0] & (STRIDES == 32)].tolist() == [1]
@@ -112,14 +115,19 @@ def test_a_cell_that_two_want_answers_for_the_one_it_overlaps_more() -> None:
 
 def test_somebody_smaller_than_a_cell_has_cells() -> None:
     person = (17.0, 17.0, 19.0, 23.0)
-    assigned = assign(torch.full((1, len(MIDDLES)), 0.01), torch.zeros(1, len(MIDDLES), 4), wanted(person), MIDDLES, STRIDES)
+    assigned = assign(
+        torch.full((1, len(MIDDLES)), 0.01), torch.zeros(1, len(MIDDLES), 4), wanted(person), MIDDLES, STRIDES
+    )
     assert assigned.answers.any()
 
 
 def test_ignored_regions_neither_ask_nor_punish() -> None:
     everywhere = torch.tensor([[[0.0, 0.0, 64.0, 32.0]]])
     raw = torch.zeros(1, 1 + 4 * BINS, len(MIDDLES))
-    none, upper = losses(raw, wanted(), MIDDLES, STRIDES), losses(raw, wanted(ignored=everywhere), MIDDLES, STRIDES)
+    none, upper = (
+        losses(raw, wanted(), MIDDLES, STRIDES),
+        losses(raw, wanted(ignored=everywhere), MIDDLES, STRIDES),
+    )
     assert float(upper.score) == pytest.approx(float(none.score) / 2, rel=1e-5)
     # 84 cells that say one half where nobody is, each log 2, with the weight 0.5.
     assert float(none.score) == pytest.approx(0.5 * 84 * math.log(2), rel=1e-4)
@@ -129,7 +137,9 @@ def test_ignored_regions_neither_ask_nor_punish() -> None:
 def test_people_in_ignored_regions_are_asked_for() -> None:
     person = (8.0, 8.0, 24.0, 40.0)
     beside = torch.tensor([[[0.0, 0.0, 64.0, 64.0]]])
-    assigned = assign(torch.full((1, len(MIDDLES)), 0.5), perfect(person), wanted(person, ignored=beside), MIDDLES, STRIDES)
+    assigned = assign(
+        torch.full((1, len(MIDDLES)), 0.5), perfect(person), wanted(person, ignored=beside), MIDDLES, STRIDES
+    )
     assert (assigned.weights[assigned.answers] == 1).all() and not assigned.weights[~assigned.answers].any()
 
 

@@ -23,7 +23,6 @@ from tools.nano.detector_training import (  # noqa: E402
     Settings,
     Training,
     learning_rate,
-    trained_network,
     whole_samples,
 )
 
@@ -51,7 +50,6 @@ def test_thirty_steps_learn_two_pictures_by_heart() -> None:
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 0.5  # thirty steps are few for statistics that follow slowly
     losses = [training.learn(together(samples)).total.item() for _ in range(30)]
-    print(losses)
     assert losses[-1] < 0.4 * losses[0]
     assert average_precision(training.judge(samples)) > 0.95
 
