@@ -94,6 +94,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", metavar="DIR", help="folder for output files")
     parser.add_argument(
+        "--record",
+        metavar="FILE.mp4",
+        help="one video of all cameras side by side, with masks, boxes and IDs",
+    )
+    parser.add_argument(
         "--offline", action="store_true", default=None, help="every frame, as fast as it goes"
     )
     parser.add_argument("--loop", action="store_true", default=None, help="start files again at their end")
@@ -152,6 +157,7 @@ def load_config(args: argparse.Namespace) -> LoadedConfig:
         "bus.urls": args.bus,
         "stream.publish": args.publish,
         "output.directory": args.out,
+        "output.record": args.record,
         "output.overlay": False if args.no_overlay else None,
         "output.style": args.style,
         "control.host": args.host,
@@ -178,6 +184,7 @@ def make_plan(loaded: LoadedConfig, embedded: Path | None = None) -> RunPlan:
 
     embedded  folder of embedded models, None = the package's
     """
+    from engine.config.identity import OFF
     from engine.control.listen import bind_socket
     from engine.control.security import read_security
     from engine.model_setup import choose_models
@@ -187,6 +194,10 @@ def make_plan(loaded: LoadedConfig, embedded: Path | None = None) -> RunPlan:
     config = loaded.config
     if config.control.enabled:
         read_security(config.control)
+    if config.output.record != OFF:
+        from engine.outputs.mosaic_file import check_record
+
+        check_record(Path(config.output.record).expanduser(), loaded.origins["output.record"])
     with ExitStack() as undo:
         output_lock_fd = claim_directory(Path(config.output.directory))
         undo.callback(os.close, output_lock_fd)

@@ -127,7 +127,7 @@ class Supervisor:
         return {
             name
             for name, process in self.processes.items()
-            if process.spec.kind in ("output", "stream", "api")
+            if process.spec.kind in ("output", "stream", "record", "api")
             and process.spec.camera in ("", camera)
             and not isinstance(process, AttachedWorker)
         }

@@ -39,7 +39,15 @@ DETECTIONS_TRACK = 0
 (
     TRACKS_RESULTS, TRACKS_STREAM, TRACKS_SEGMENT, TRACKS_CONTROL, TRACKS_PTZ, TRACKS_BUS, TRACKS_API, TRACKS_RECORD,
 ) = range(8)  # fmt: skip
-MASKS_RESULTS, MASKS_STREAM, MASKS_CONTROL, MASKS_PTZ, MASKS_BUS, MASKS_API, MASKS_RECORD = 0, 1, 3, 4, 5, 6, 7
+MASKS_RESULTS, MASKS_STREAM, MASKS_CONTROL, MASKS_PTZ, MASKS_BUS, MASKS_API, MASKS_RECORD = (
+    0,
+    1,
+    3,
+    4,
+    5,
+    6,
+    7,
+)
 POSE_DECODE = 0
 PACKETS_CONTROL, PACKETS_PUBLISH = 0, 1
 ONLOOKERS = ("control", "ptz", "bus")
@@ -58,6 +66,8 @@ FRAMES_EMBEDDED = 2
 """Frames of one camera that may wait for the re-identification network while detection goes on."""
 FRAMES_OF_PROGRAM = 1
 """Frames of one camera that the program which has started the run holds at a time."""
+FRAMES_OF_RECORD = 3
+"""Slots that one video of all cameras takes of the room of inference: its own, and those of rows before it."""
 MOST_MEASURED_BATCH = 8
 """Above this a CPU gains nothing any more; a device that does has its batch configured."""
 
@@ -256,7 +266,7 @@ def frames_in_flight(config: RunConfig) -> int:
     if config.reid.enabled:
         needed += FRAMES_EMBEDDED
     most = MOST_FRAMES_HELD - config.pool.history - (FRAMES_OF_PROGRAM + 1 if has_program(config) else 0)
-    most -= 4 if has_record(config) else 0
+    most -= FRAMES_OF_RECORD if has_record(config) else 0
     return min(needed, max(0, most)) + 1
 
 
@@ -365,7 +375,7 @@ def frame_pool(
     if has_program(config):
         leases += (1,) * (FRAMES_API - len(leases)) + (FRAMES_OF_PROGRAM,)
     if has_record(config):
-        leases += (1,) * (FRAMES_RECORD - len(leases)) + (2,)
+        leases += (1,) * (FRAMES_RECORD + 1 - len(leases))
     layout = PoolLayout(
         leases=leases,
         slot_bytes=nv12_geometry(width, height)[2],

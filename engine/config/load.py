@@ -193,6 +193,7 @@ def check_together(config: RunConfig, origins: Mapping[str, str]) -> None:
     _check_segmenter(config, origins)
     _check_guides(config, origins)
     _check_recording(config, origins)
+    _check_record(config, origins)
     if (
         config.identity.file != OFF
         and config.identity.scope == OFF
@@ -214,6 +215,16 @@ def _check_recording(config: RunConfig, origins: Mapping[str, str]) -> None:
             raise ConfigError(
                 f"{origins[key]}: {key} = {kept:g} needs output.segment_s: one file for the whole run cannot go in part"
             )
+
+
+def _check_record(config: RunConfig, origins: Mapping[str, str]) -> None:
+    """One video of all cameras holds a frame of each."""
+    most = MOST_FRAMES_HELD - 3
+    if config.output.record != OFF and config.pool.history > most:
+        raise ConfigError(
+            f"{origins['pool.history']}: pool.history may be {most} at most with output.record "
+            f"({origins['output.record']}), found {config.pool.history}"
+        )
 
 
 def _check_guides(config: RunConfig, origins: Mapping[str, str]) -> None:
