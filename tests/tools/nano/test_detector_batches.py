@@ -43,9 +43,9 @@ def test_a_cut_moves_boxes_with_the_pixels() -> None:
     assert len(made.wanted_xyxy) == 2 and made.picture_bgr.shape == (96, 128, 3)
     for box, before in zip(made.wanted_xyxy, clip.full_boxes_xyxy[0], strict=True):
         assert box == pytest.approx(before * [0.8, 0.9, 0.8, 0.9] + [-4, 3, -4, 3], abs=1e-3)
-        inside = box + [1, 1, -1, -1]
-        assert colour_in(made.picture_bgr, inside) == pytest.approx(
-            colour_in(clip.frames_bgr[0], before + [1, 1, -1, -1]), abs=2
+        inner = np.array([1, 1, -1, -1])
+        assert colour_in(made.picture_bgr, box + inner) == pytest.approx(
+            colour_in(clip.frames_bgr[0], before + inner), abs=2
         )
 
 
