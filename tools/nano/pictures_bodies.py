@@ -1,7 +1,7 @@
 """Bodies as tapered limbs: somebody's build, what they do, and the joints that follow from both at a moment.
 
-Joints are metres forward, right and up from the point of the ground below the hips; proportions are shares of the height,
-near those of common anthropometric tables. A limb is (start, end, radius at the start, radius at the end).
+Joints are metres forward, right and up from the point of the ground below the hips; proportions are shares of the
+height, near those of common anthropometric tables. A limb is (start, end, radius at the start, radius at the end).
 """
 
 from __future__ import annotations

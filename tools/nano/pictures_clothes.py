@@ -96,23 +96,23 @@ def draw_clothes(rng: np.random.Generator) -> Clothes:
 
 def _near(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float) -> np.ndarray:
     colour = np.array(colours[int(rng.integers(len(colours)))]) * rng.uniform(0.8, 1.15)
-    return np.clip(colour + rng.normal(0, spread, 3), 8, 250)
+    return np.asarray(np.clip(colour + rng.normal(0, spread, 3), 8, 250))
 
 
 def _cloth(rng: np.random.Generator, shares: tuple[float, ...] = (0.35, 0.17, 0.15, 0.13, 0.2)) -> np.ndarray:
     """Black and dark, grey, white, blue and navy, anything."""
     kind = int(rng.choice(5, p=np.array(shares) / sum(shares)))
     if kind == 0:
-        return np.clip(rng.uniform(14, 58) + rng.normal(0, 6, 3), 6, 90)
+        return np.asarray(np.clip(rng.uniform(14, 58) + rng.normal(0, 6, 3), 6, 90))
     if kind == 1:
-        return np.clip(rng.uniform(60, 170) + rng.normal(0, 8, 3) - (12, 3, 0), 20, 210)
+        return np.asarray(np.clip(rng.uniform(60, 170) + rng.normal(0, 8, 3) - (12, 3, 0), 20, 210))
     if kind == 2:
-        return np.clip(rng.uniform(180, 245) + rng.normal(0, 7, 3), 120, 252)
+        return np.asarray(np.clip(rng.uniform(180, 245) + rng.normal(0, 7, 3), 120, 252))
     if kind == 3:
         level = rng.uniform(0.35, 1.1)
-        return np.clip(np.array([135, 92, 62]) * level + rng.normal(0, 9, 3), 8, 240)
+        return np.asarray(np.clip(np.array([135, 92, 62]) * level + rng.normal(0, 9, 3), 8, 240))
     hsv = np.array([[[rng.integers(180), rng.uniform(60, 240), rng.uniform(50, 235)]]], np.uint8)
-    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR), float)[0, 0]
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR), float).reshape(3)
 
 
 @lru_cache(maxsize=64)

@@ -37,7 +37,7 @@ class Lens:
         return _axes(self.pan_rad, self.tilt_rad, self.roll_rad)
 
     def project(self, points_xyz_m: np.ndarray) -> np.ndarray:
-        """World points (…, 3) as pixels right, pixels down, metres ahead (…, 3); too near ones are put at `NEAREST_M`."""
+        """World points (…, 3) as (…, 3): pixels right and down, drawn no nearer than `NEAREST_M`; metres ahead."""
         seen = (points_xyz_m - (0.0, 0.0, self.height_m)) @ self.axes().T
         ahead = np.maximum(seen[..., 2:], NEAREST_M)
         pixels = seen[..., :2] * (self.focal_px / ahead) + (self.width / 2, self.height / 2)
@@ -56,7 +56,7 @@ class Lens:
 
     def to_ground(self) -> np.ndarray:
         """(3, 3): homogeneous pixels to homogeneous (x, y) of the ground; valid below the horizon."""
-        return np.diag([-self.height_m, -self.height_m, 1.0]) @ self.to_rays()
+        return np.asarray(np.diag([-self.height_m, -self.height_m, 1.0]) @ self.to_rays())
 
     def seen_from(self, other: Lens) -> np.ndarray:
         """(3, 3): pixels of this lens to pixels of another one at the same place."""
@@ -77,7 +77,7 @@ def _axes(pan_rad: float, tilt_rad: float, roll_rad: float) -> np.ndarray:
     forward = np.array([math.sin(pan_rad) * flat, math.cos(pan_rad) * flat, math.sin(tilt_rad)])
     down = np.cross(forward, right)
     cosine, sine = math.cos(roll_rad), math.sin(roll_rad)
-    return np.stack([cosine * right + sine * down, cosine * down - sine * right, forward])
+    return np.asarray(np.stack([cosine * right + sine * down, cosine * down - sine * right, forward]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def shots(rng: np.random.Generator, first: Lens, frames: int) -> Shots:
     times = np.arange(frames) * step_s
     view_rad = 2 * math.atan(first.width / 2 / first.focal_px)
     kind = rng.random()
-    pan, tilt, roll, zoom = (np.zeros(frames) for _ in range(4))
+    pan, tilt, roll, zoom = _axes_of(frames)
     if frames > 1 and kind > 0.5:
         if kind < 0.75:
             pan = times * rng.normal(0, 0.25) * view_rad
@@ -128,6 +128,10 @@ def shots(rng: np.random.Generator, first: Lens, frames: int) -> Shots:
         for frame in range(frames)
     )
     return Shots(lenses, _wide(first, lenses), step_s)
+
+
+def _axes_of(frames: int) -> list[np.ndarray]:
+    return [np.zeros(frames) for _ in range(4)]
 
 
 def _wide(first: Lens, lenses: tuple[Lens, ...]) -> Lens:

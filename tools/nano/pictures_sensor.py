@@ -1,4 +1,4 @@
-"""What light, lens, sensor and codec do to a picture: tone, tint, blur, noise, small sizes, compression, time stamps."""
+"""What light, lens, sensor and codec do to a picture: tone, tint, blur, noise, small size, compression, time stamp."""
 
 from __future__ import annotations
 
@@ -100,23 +100,9 @@ def _tone(rng: np.random.Generator, much: float) -> U8:
 def expose(sensor: Sensor, picture: U8, rng: np.random.Generator) -> U8:
     """One frame (H, W, 3) as the camera hands it out; the noise is this frame's own."""
     height, width = picture.shape[:2]
-    frame = np.asarray(cv2.LUT(picture, sensor.tone), np.uint8)
-    if sensor.haze:
-        veil = np.empty_like(frame)
-        veil[:] = sensor.haze_bgr
-        frame = np.asarray(cv2.addWeighted(frame, 1 - sensor.haze, veil, sensor.haze, 0), np.uint8)
-    if sensor.vignette:
-        frame = np.asarray(
-            cv2.multiply(frame, _vignette(width, height, round(sensor.vignette, 1)), dtype=cv2.CV_8U),
-            np.uint8,
-        )
-    if sensor.smear_px != (1, 1):
-        frame = np.asarray(cv2.blur(frame, sensor.smear_px), np.uint8)
-    if sensor.defocus_px:
-        frame = np.asarray(cv2.GaussianBlur(frame, (0, 0), sensor.defocus_px), np.uint8)
-    size = (width, height)
+    frame = _through_lens(sensor, np.asarray(cv2.LUT(picture, sensor.tone), np.uint8))
     if sensor.smaller < 1:
-        size = (max(8, round(width * sensor.smaller)), max(8, round(height * sensor.smaller)))
+        size = max(8, round(width * sensor.smaller)), max(8, round(height * sensor.smaller))
         frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
     if sensor.noise >= 0.5:
         frame = _noisy(sensor, frame, rng)
@@ -124,23 +110,42 @@ def expose(sensor: Sensor, picture: U8, rng: np.random.Generator) -> U8:
         soft = cv2.blur(frame, (3, 3))
         frame = np.asarray(cv2.addWeighted(frame, 1 + sensor.sharpen, soft, -sensor.sharpen, 0), np.uint8)
     if sensor.grey:
-        frame = np.asarray(
-            cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR), np.uint8
-        )
+        grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+        frame = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8)
     if sensor.stamp:
-        across, down, large = sensor.stamp_at
-        where = (round(across * size[0]), round(down * size[1]))
-        scale = large * size[1] / 360 + 0.15
-        cv2.putText(frame, sensor.stamp, where, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 3, cv2.LINE_AA)
-        cv2.putText(
-            frame, sensor.stamp, where, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA
-        )
+        _stamp(sensor, frame)
     if sensor.quality:
         _, packed = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, sensor.quality])
         frame = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
-    if size != (width, height):
+    if sensor.smaller < 1:
         frame = np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
     return frame
+
+
+def _through_lens(sensor: Sensor, frame: U8) -> U8:
+    height, width = frame.shape[:2]
+    if sensor.haze:
+        veil = np.empty_like(frame)
+        veil[:] = sensor.haze_bgr
+        frame = np.asarray(cv2.addWeighted(frame, 1 - sensor.haze, veil, sensor.haze, 0), np.uint8)
+    if sensor.vignette:
+        corners = _vignette(width, height, round(sensor.vignette, 1))
+        frame = np.asarray(cv2.multiply(frame, corners, dtype=cv2.CV_8U), np.uint8)
+    if sensor.smear_px != (1, 1):
+        frame = np.asarray(cv2.blur(frame, sensor.smear_px), np.uint8)
+    if sensor.defocus_px:
+        frame = np.asarray(cv2.GaussianBlur(frame, (0, 0), sensor.defocus_px), np.uint8)
+    return frame
+
+
+def _stamp(sensor: Sensor, frame: U8) -> None:
+    """Date and time over the picture, white with a dark rim."""
+    across, down, large = sensor.stamp_at
+    height, width = frame.shape[:2]
+    where, scale = (round(across * width), round(down * height)), large * height / 360 + 0.15
+    for level, thick in ((0, 3), (255, 1)):
+        colour = (level, level, level)
+        cv2.putText(frame, sensor.stamp, where, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thick, cv2.LINE_AA)
 
 
 @lru_cache(maxsize=16)
@@ -154,9 +159,11 @@ def _vignette(width: int, height: int, amount: float) -> np.ndarray:
 def _noise() -> tuple[U8, U8]:
     """uint8 noise of luma (n, n, 3) with equal channels, and of colour, around 128; standard deviation 32."""
     rng = np.random.default_rng(93)
-    luma = np.clip(rng.normal(128, 32, (_NOISE_PX, _NOISE_PX, 1)), 0, 255).astype(np.uint8)
-    colour = np.asarray(cv2.blur(rng.normal(0, 64, (_NOISE_PX, _NOISE_PX, 3)).astype(np.float32), (2, 2)))
-    colour = np.clip(128 + colour, 0, 255).astype(np.uint8)
+    luma: U8 = np.clip(rng.normal(128, 32, (_NOISE_PX, _NOISE_PX, 1)), 0, 255).astype(np.uint8)
+    blots: np.ndarray = np.asarray(
+        cv2.blur(rng.normal(0, 64, (_NOISE_PX, _NOISE_PX, 3)).astype(np.float32), (2, 2))
+    )
+    colour: U8 = np.clip(128 + blots, 0, 255).astype(np.uint8)
     return np.ascontiguousarray(np.repeat(luma, 3, axis=2)), colour
 
 
@@ -164,9 +171,9 @@ def _noisy(sensor: Sensor, frame: U8, rng: np.random.Generator) -> U8:
     height, width = frame.shape[:2]
     luma, colour = _noise()
     if height >= _NOISE_PX or width >= _NOISE_PX:
-        grain = rng.normal(0, sensor.noise, frame.shape).astype(np.float32)
-        return np.asarray(cv2.add(frame, grain, dtype=cv2.CV_8U), np.uint8)
-    out = frame
+        own = rng.normal(0, sensor.noise, frame.shape).astype(np.float32)
+        return np.asarray(cv2.add(frame, own, dtype=cv2.CV_8U), np.uint8)
+    out: U8 = frame
     for tile, share in ((luma, 1.0), (colour, sensor.chroma_noise)):
         if share * sensor.noise < 0.5:
             continue

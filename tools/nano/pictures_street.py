@@ -12,8 +12,10 @@ from engine.sources.scene_figures import outlines
 from engine.types import U8
 from tools.nano.footage import MOST_PEOPLE, Footage
 from tools.nano.pictures_lens import NEAREST_M, Lens, Shots, first_lens, shots
-from tools.nano.pictures_people import Light, Person, Sprite, draw_person, sprite
-from tools.nano.pictures_scenery import Stage, Still, scenery
+from tools.nano.pictures_painting import Light, Sprite, sprite
+from tools.nano.pictures_people import Person, draw_person
+from tools.nano.pictures_scenery import scenery
+from tools.nano.pictures_surfaces import Stage, Still
 from tools.nano.pictures_things import Thing, draw_thing, paint, ridden
 
 NOBODY = 0.13
@@ -95,7 +97,18 @@ def _hiding(rng: np.random.Generator, people: list[Person], lasts_s: float) -> t
     for _ in range(int(rng.integers(1, 3))):
         x_m, y_m = people[int(rng.integers(len(people)))].place(lasts_s * float(rng.uniform(0.3, 0.7)))
         share = float(rng.uniform(0.7, 0.95))
-        kinds = ("pillar", "trunk", "bench", "sign", "bin", "post", "fence", "lamp", "stand", "chair")
+        kinds: tuple[str, ...] = (
+            "pillar",
+            "trunk",
+            "bench",
+            "sign",
+            "bin",
+            "post",
+            "fence",
+            "lamp",
+            "stand",
+            "chair",
+        )
         if math.hypot(x_m, y_m) > 7 and rng.random() < 0.4:
             kinds = ("box", "cabinet", "car", "van", "fence", "table")
         kind = str(rng.choice(kinds))
@@ -162,7 +175,7 @@ class _Camera:
                 found = sprites[index]
                 assert found is not None
                 boxes[number, index] = found.full_box_xyxy
-                body_px[number, index] = cv2.countNonZero(cv2.compare(found.opacity, 127, cv2.CMP_GT))
+                body_px[number, index] = np.count_nonzero(found.opacity > 127)
                 person = people[index]
                 with_it = ridden(person.doing.action, person.place(time_s), person.heading_rad, person.seed)
                 if with_it is not None:

@@ -1,4 +1,4 @@
-"""Surfaces: grounds, walls with and without windows, foliage, formless noise. Each is a pure function of its variant."""
+"""Textures: grounds, walls with and without windows, foliage, formless noise; each a pure function of its variant."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _slabs(rng: np.random.Generator, count: int, kind: str) -> np.ndarray:
     side = 512 // count
     rows = count if kind != "wood" else 4
     each = rng.normal(1, 0.05, (rows, count)).astype(np.float32)
-    shade = np.asarray(cv2.resize(each, (512, 512), interpolation=cv2.INTER_NEAREST))
+    shade = np.asarray(cv2.resize(each, (512, 512), interpolation=cv2.INTER_NEAREST), np.float32)
     joint = 1 if side < 20 else 2
     for start in range(0, 512, side):
         shade[:, start : start + joint] *= 0.8
@@ -79,7 +79,7 @@ def wall(kind: str, variant: int) -> U8:
     hsv = np.array([[[hue, rng.uniform(0, 100), rng.uniform(60, 225)]]], np.uint8)
     colour = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR), np.float32)[0, 0]
     shade = 0.88 + 0.22 * noise(rng, 256, 384, 4) + rng.normal(0, 0.02, (256, 384)).astype(np.float32)
-    picture = np.clip(shade[..., None] * colour, 0, 255).astype(np.uint8)
+    picture: U8 = np.clip(shade[..., None] * colour, 0, 255).astype(np.uint8)
     if kind in ("windows", "shops"):
         _windows(rng, picture, 0 if kind == "windows" else 1)
     elif kind == "bricks":
