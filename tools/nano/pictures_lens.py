@@ -156,10 +156,10 @@ def first_lens(
 ) -> tuple[Lens, float]:
     """A camera that shows somebody 1.7 m tall about `person_px` tall near its middle, and how far away that is."""
     kind = rng.random()
-    if kind < 0.45:
+    if kind < 0.38:
         height_m = float(rng.uniform(1.1, 2.2))
-    elif kind < 0.8:
-        height_m = float(rng.uniform(2.2, 6.0))
+    elif kind < 0.85:
+        height_m = float(rng.uniform(2.2, 8.0))
     else:
         height_m = float(np.exp(rng.uniform(np.log(6.0), np.log(20.0))))
     view_rad = math.radians(float(np.exp(rng.uniform(np.log(22), np.log(95)))))

@@ -23,11 +23,11 @@ def scenery(rng: np.random.Generator, lens: Lens, stage: Stage) -> Still:
     )
     painter = _Painter(rng, lens, still)
     kind = rng.random()
-    if kind < 0.52:
+    if kind < 0.64:
         painter.street(stage)
-    elif kind < 0.68:
+    elif kind < 0.79:
         painter.field(stage)
-    elif kind < 0.84:
+    elif kind < 0.91:
         painter.room(stage)
     else:
         still.picture[:] = textures.formless(rng, lens.width, lens.height)
@@ -61,6 +61,20 @@ class _Painter(SurfacePainter):
                     (side * side_m * rng.uniform(0.9, 1.5), end_m * 1.5),
                     rng.uniform(4, 20),
                 )
+        if rng.random() < 0.4:
+            self.parked(stage)
+
+    def parked(self, stage: Stage) -> None:
+        """Cars one behind the other, or side by side."""
+        rng = self.rng
+        x_m = float(rng.choice((-1, 1))) * float(rng.uniform(0.1, 0.7)) * stage.farthest_m
+        y_m = stage.farthest_m * float(rng.uniform(0.8, 1.6)) + 3
+        heading = float(rng.choice((0.0, math.pi / 2))) + float(rng.normal(0, 0.1))
+        step = (5.6, 0.0) if rng.random() < 0.5 else (0.0, 5.6)
+        for number in range(int(rng.integers(2, 7)) - 1, -1, -1):
+            kind = str(rng.choice(("car", "car", "car", "van", "bus"), p=(0.35, 0.25, 0.2, 0.15, 0.05)))
+            place = (x_m + number * step[0], y_m + number * step[1])
+            self._thing(draw_thing(rng, place, kind, heading), hides=True)
 
     def field(self, stage: Stage) -> None:
         """Grass, sand or a square, trees around."""

@@ -85,8 +85,8 @@ def _tone(rng: np.random.Generator, much: float) -> U8:
     bright = float(rng.normal(0, 0.05 * much))
     tint = np.exp(rng.normal(0, 0.04 * much, 3))
     kind = rng.random()
-    if kind < 0.07 * much:
-        bright, contrast, tint = bright - 0.16, contrast * 0.65, tint * (0.8, 0.95, 1.15)
+    if kind < 0.05 * much:
+        bright, contrast, tint = bright - 0.1, contrast * 0.65, tint * (0.8, 0.95, 1.15)
     elif kind < 0.12 * much:
         bright, tint = bright + 0.12, tint * rng.uniform(0.9, 1.1, 3)
     elif kind < 0.2 * much:

@@ -24,7 +24,7 @@ NOBODY = 0.13
 
 def street_footage(rng: np.random.Generator, frames: int, width: int, height: int) -> Footage:
     """A clip."""
-    person_px = height * float(np.exp(rng.normal(math.log(0.26), 0.7)))
+    person_px = height * float(np.exp(rng.normal(math.log(0.25), 0.65)))
     lens, away_m = first_lens(rng, (width, height), float(np.clip(person_px, 0.045 * height, 1.6 * height)))
     moves = shots(rng, lens, frames)
     lasts_s = moves.step_s * max(frames - 1, 0)
@@ -59,7 +59,7 @@ def _people(rng: np.random.Generator, lens: Lens, away_m: float, lasts_s: float)
         right = float(rng.uniform(-1.02, 1.02)) * half_view * math.hypot(ahead, lens.height_m)
         person = _there(draw_person(rng, (right, ahead)), lasts_s)
         people.append(person)
-        group = int(rng.choice((0, 1, 2, 4), p=(0.62, 0.22, 0.1, 0.06)))
+        group = int(rng.choice((0, 1, 2, 4), p=(0.52, 0.26, 0.14, 0.08)))
         for _ in range(min(group, wanted - len(people))):
             beside = (right + float(rng.normal(0, 0.55)), max(0.6, ahead + float(rng.normal(0, 0.5))))
             friend = draw_person(rng, beside)
@@ -263,7 +263,7 @@ class _Camera:
 
 def _lamps(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     """float32 (H, W, 3): brighter here, darker there, as lamps, windows and clouds make it."""
-    cells = np.exp(rng.normal(0, rng.uniform(0.08, 0.35), (int(rng.integers(2, 6)), int(rng.integers(2, 8)))))
+    cells = np.exp(rng.normal(0, rng.uniform(0.08, 0.3), (int(rng.integers(2, 6)), int(rng.integers(2, 8)))))
     gain = np.clip(cv2.resize(cells.astype(np.float32), size, interpolation=cv2.INTER_CUBIC), 0.2, 2.0)
     return np.asarray(cv2.merge([gain, gain, gain]), np.float32)
 

@@ -240,6 +240,8 @@ def formless(rng: np.random.Generator, width: int, height: int) -> U8:
     field = noise(rng, height // 2, width // 2, int(rng.choice((2, 4, 8, 16))))
     field = np.clip((field - 0.5) * rng.uniform(0.8, 3.0) + 0.5, 0, 1)
     first, second = rng.uniform(10, 245, 3), rng.uniform(10, 245, 3)
+    if rng.random() < 0.7:
+        first, second = 0.8 * first.mean() + 0.2 * first, 0.8 * second.mean() + 0.2 * second
     small = field[..., None] * first + (1 - field[..., None]) * second
     picture = np.asarray(cv2.resize(small.astype(np.uint8), (width, height)), np.uint8)
     for _ in range(int(rng.integers(0, 30))):

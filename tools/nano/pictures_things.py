@@ -67,9 +67,15 @@ def paint(thing: Thing, lens: Lens, picture: U8, covered: U8 | None = None) -> N
                 cv2.fillConvexPoly(target, fixed, value, cv2.LINE_AA, 3)
 
 
-def draw_thing(rng: np.random.Generator, place_xy_m: tuple[float, float], kind: str = "") -> Thing:
-    """Something at this place, turned anyhow."""
-    maker = _Maker(rng, place_xy_m, float(rng.uniform(-math.pi, math.pi)))
+def draw_thing(
+    rng: np.random.Generator,
+    place_xy_m: tuple[float, float],
+    kind: str = "",
+    heading_rad: float | None = None,
+) -> Thing:
+    """Something at this place, turned anyhow unless told."""
+    turned = float(rng.uniform(-math.pi, math.pi)) if heading_rad is None else heading_rad
+    maker = _Maker(rng, place_xy_m, turned)
     maker.make(kind or str(rng.choice(KINDS)))
     return maker.thing
 
@@ -113,6 +119,10 @@ class _Maker:
         }  # fmt: skip
         sides, heights = boxes.get(kind, ((1.0, 0.8), (0.3, 2.2)))
         scale = rng.uniform(0.7, 1.5)
+        if kind == "trunk":
+            self.colour = np.array([50.0, 68, 85]) * rng.uniform(0.4, 1.4)
+        elif kind in ("post", "lamp", "pillar") and rng.random() < 0.75:
+            self.colour = rng.uniform(20, 200) * np.array([1.0, 1.0, 1.0]) + rng.normal(0, 6, 3)
         self.box((0, 0, 0), (sides[0] * scale, sides[1] * scale, rng.uniform(*heights)), self.colour)
 
     def face(self, corners: list[tuple[float, float, float]], colour: np.ndarray) -> None:
