@@ -51,7 +51,9 @@ def build_parser() -> argparse.ArgumentParser:
         default=None,
         help="no embedded model in place of one that cannot be had: end with an error instead",
     )
-    parser.add_argument("--tracker", metavar="NAME", help="tracker: botsort (default), bytetrack or sort")
+    parser.add_argument(
+        "--tracker", metavar="NAME", help="botsort (default), bytetrack, sort, or FILE.py:CLASS"
+    )
     parser.add_argument(
         "--reid",
         metavar="NAME|PATH",

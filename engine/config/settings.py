@@ -251,7 +251,11 @@ class InferConfig:
 class TrackConfig:
     """Giving objects their identity."""
 
-    tracker: str = setting("botsort", "registered name of the tracker", flag="--tracker")
+    tracker: str = setting(
+        "botsort",
+        "registered name of the tracker; or `file.py:Class`, `package.module:Class` of one of your own (docs/tracking.md)",
+        flag="--tracker",
+    )
     camera_motion: str = setting(
         "auto",
         "how the camera's own motion is found: `flow` = sparse optical flow of the background; `ecc` = alignment of "
