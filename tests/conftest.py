@@ -46,7 +46,7 @@ MUST_BE_THERE = frozenset(
 """Fixtures that stand for real data and real peers."""
 MAY_BE_ABSENT = frozenset({"small_disk", "load_on_device", "nvdec_here", "gpu_here"})
 """Fixtures that stand for what a machine cannot do at all."""
-EXPORTED = frozenset({"sam2_folder", "edgetam_folder"})
+EXPORTED = frozenset({"sam2_folder", "edgetam_folder", "nano_sam_folder"})
 """Fixtures that export a model, once."""
 WITHOUT_EFFECT_ON_GRAPHS = frozenset(
     f"{name}.py"
@@ -110,13 +110,21 @@ def edgetam_folder(request: pytest.FixtureRequest) -> Path:
     return exported_segmenter(request.config, "edgetam")
 
 
+@pytest.fixture(scope="session")
+def nano_sam_folder(request: pytest.FixtureRequest) -> Path:
+    """The same of nano-sam: narrower, masks of 128 × 128, weights that lie in the files as float16."""
+    return exported_segmenter(request.config, "nano")
+
+
 def exported_segmenter(config: pytest.Config, variant: str) -> Path:
     """The folder of a variant with random weights at 256 × 256; skips without the packages that export."""
     if find_spec("torch") is None or find_spec("sam2") is None:
         pytest.skip("torch or sam2 is missing: make test installs them (docs/export.md)")
     code = hashlib.sha256()
     for path in sorted((REPOSITORY / "tools/sam2").glob("*.py")):
-        if path.name not in WITHOUT_EFFECT_ON_GRAPHS and (variant == "edgetam" or "edgetam" not in path.name):
+        anothers = any(family in path.name for family in ("edgetam", "nano") if family != variant)
+        stored = variant == "nano" and path.name == "half.py"
+        if stored or not (anothers or path.name in WITHOUT_EFFECT_ON_GRAPHS):
             code.update(path.read_bytes())
     assert config.cache is not None
     folder = config.cache.mkdir("sam2") / f"{variant}-{code.hexdigest()[:16]}"

@@ -36,7 +36,7 @@ from tools.command_line import needs
 from tools.onnx_graph import metadata, one_line, read_model, to_bytes
 from tools.sam2 import graph_check, half
 from tools.sam2.graph_edit import copied
-from tools.sam2.interface import INTERFACE
+from tools.sam2.interface import INTERFACE, Widths
 from tools.trt_build import Shapes
 from tools.trt_check import graph_problems, tensor_of
 from tools.trt_plan import PACKAGES
@@ -75,6 +75,7 @@ class GraphPlan:
     axes          those of its inputs that vary
     profiles      sizes of all axes, by name
     size, tokens  side of the picture in pixels, tokens of a memory
+    widths        channels and sizes that differ between variants
     facts         what was looked at, one line each; complete once `problems` was asked
     """
 
@@ -93,8 +94,12 @@ class GraphPlan:
         self.axes = {axis for axes in INTERFACE[name].inputs.values() for axis in axes.values()}
         self.size, self.tokens = sidecar.image_size, sidecar.memory_tokens
         self._made_in = sidecar.precision[name]
-        self._model = read_model(self.path)
+        self._model = half.widen_weights(read_model(self.path))
         sidecar.check_set_id(name, metadata(self._model))
+        self.widths = Widths(
+            sidecar.width, sidecar.memory_width, sidecar.mask_scale, fine_scale=sidecar.mask_scale // 2,
+            finest=self._channels("high_res_0"), fine=self._channels("high_res_1"),
+        )  # fmt: skip
         precision = wish.precision or "fp16"
         options = {"level": str(wish.level), "workspace_mib": str(wish.workspace_mib)}
         options |= {axis: str(self.profiles[axis]) for axis in sorted(self.axes)}
@@ -156,6 +161,11 @@ class GraphPlan:
         """Remove an engine that turned out to be no good."""
         for unwanted in (path, record_path(path)):
             unwanted.unlink(missing_ok=True)
+
+    def _channels(self, entry: str) -> int:
+        """Of an input of the mask decoder; 0 in other graphs, which do not have it."""
+        shapes = {tensor.name: tensor.shape for tensor in map(tensor_of, self._model.graph.input)}
+        return int(shapes[entry][1] or 0) if entry in shapes else 0
 
     def _corner(self, which: str) -> dict[str, int]:
         return {axis: getattr(profile, which) for axis, profile in self.profiles.items()}

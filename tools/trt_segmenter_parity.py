@@ -26,7 +26,7 @@ def compare(plan: GraphPlan, device: int, tolerance: float | None) -> tuple[list
     try:
         for sizes in compared_calls(plan):
             counts = Counts(sizes["F"], sizes["N"], sizes["M"], sizes["P"], sizes["T"])
-            feeds = sample_inputs(plan.name, plan.size, plan.tokens, counts)
+            feeds = sample_inputs(plan.name, plan.size, plan.tokens, counts, widths=plan.widths)
             wanted, found = reference.run(feeds), judged.run(feeds)
             call = " ".join(f"{axis}={sizes[axis]}" for axis in sorted(plan.axes))
             for name, values in wanted.items():

@@ -22,7 +22,15 @@ from tools.command_line import write_whole
 from tools.sam2 import interface
 from tools.sam2.families import GRAPHS, Parts, Source
 from tools.sam2.graph_edit import tidy
-from tools.sam2.interface import DIMENSIONS, INTERFACE, MEMORY_SLOTS, POINTER_SLOTS, SAM2_WIDTHS, Counts, Widths
+from tools.sam2.interface import (
+    DIMENSIONS,
+    INTERFACE,
+    MEMORY_SLOTS,
+    POINTER_SLOTS,
+    SAM2_WIDTHS,
+    Counts,
+    Widths,
+)
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)

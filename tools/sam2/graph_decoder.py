@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tools.sam2.graph_parts import Tensor, apply_flat, channel_norm, gelu, linear, negated, tokens_of
+from tools.sam2.graph_parts import Tensor, apply_flat, gelu, linear, negated, tokens_of
 
 NO_OBJECT_SCORE = -1024.0
 """Logit of every pixel of an object that is absent."""

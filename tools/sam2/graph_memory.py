@@ -102,7 +102,7 @@ class MemoryAttention(nn.Module):  # type: ignore[misc]  # torch is not looked i
 
 
 class _Keys(NamedTuple):
-    """What keys are made of, the same in all layers: tokens [N,M·L,W] of a memory's width and [N,tP,W], masks [N,…,1]."""
+    """What keys are made of, the same in all layers: tokens [N,M·L,W] and [N,tP,W], masks [N,…,1]."""
 
     memories: Tensor
     memory_mask: Tensor
@@ -224,7 +224,9 @@ class MemoryEncoder(nn.Module):  # type: ignore[misc]  # torch is not looked int
         out = encoder.out_proj
         self.out = linear(out.weight.flatten(1), out.bias)
         absent = model.no_obj_embed_spatial  # None in SAM 2.0
-        self.register_buffer("absent", torch.zeros(1, model.mem_dim) if absent is None else absent.detach().clone())
+        self.register_buffer(
+            "absent", torch.zeros(1, model.mem_dim) if absent is None else absent.detach().clone()
+        )
 
     def forward(
         self,

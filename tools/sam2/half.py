@@ -70,7 +70,9 @@ def store_weights_in_half(model: Any) -> Any:
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(halved, name + _STORED))
-        casts.append(helper.make_node("Cast", [name + _STORED], [name], f"{name}_widened", to=onnx.TensorProto.FLOAT))
+        casts.append(
+            helper.make_node("Cast", [name + _STORED], [name], f"{name}_widened", to=onnx.TensorProto.FLOAT)
+        )
     nodes = list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend([*casts, *nodes])
@@ -78,7 +80,10 @@ def store_weights_in_half(model: Any) -> Any:
 
 
 def widen_weights(model: Any) -> Any:
-    """The graph of `store_weights_in_half`, a copy, as it was before: for what does not carry out casts at once."""
+    """The graph of `store_weights_in_half`, a copy, as it was before: for what does not carry out casts at once.
+
+    A graph without such casts comes back as it is.
+    """
     model = copied(model)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in list(model.graph.node):

@@ -21,10 +21,10 @@ from sam2.modeling.backbones.image_encoder import ImageEncoder
 from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
 from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
-from sam2.modeling.sam2_utils import MLP, LayerNorm2d
 from sam2.modeling.sam.mask_decoder import MaskDecoder
 from sam2.modeling.sam.prompt_encoder import PromptEncoder
 from sam2.modeling.sam.transformer import RoPEAttention, TwoWayTransformer
+from sam2.modeling.sam2_utils import MLP, LayerNorm2d
 from sam2.sam2_video_predictor import SAM2VideoPredictor
 from torch import nn
 
@@ -55,7 +55,9 @@ def nano_model(size: int = 256, seed: int = 0) -> NanoSam:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return NanoSam(size).train()
+        model = NanoSam(size)
+        model.train()
+        return model
 
 
 class NanoSam(SAM2VideoPredictor):  # type: ignore[misc]  # sam2 has no types

@@ -70,7 +70,32 @@ def randomise(model: Any, seed: int) -> None:
     random_weights.randomise(model, seed)
     generator = torch.Generator().manual_seed(seed + 2)
     with torch.no_grad():
-        for module in model.image_encoder.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.copy_(0.1 * torch.randn(module.running_mean.shape, generator=generator))
-                module.running_var.copy_(0.1 + 0.1 * torch.rand(module.running_var.shape, generator=generator))
+        # Else memories would be so large beside pointers and ages that nobody looks at these.
+        model.memory_encoder.out_proj.weight.div_(4)
+        model.obj_ptr_proj.layers[-1].weight.mul_(4)
+        model.maskmem_tpos_enc.mul_(20)
+        # Narrow as it is, with attention as peaky as the large models' rounding would grow from frame to frame.
+        for layer in model.memory_attention.layers:
+            for attention in (layer.self_attn, layer.cross_attn_image):
+                attention.q_proj.weight.mul_(0.7)
+                attention.k_proj.weight.mul_(0.7)
+        for name, parameter in model.sam_mask_decoder.named_parameters():
+            if name.endswith("_proj.weight"):
+                parameter.mul_(0.7)
+        _settle(model.image_encoder, generator)
+
+
+def _settle(encoder: Any, generator: Any) -> None:
+    """Normalisations take the statistics of what passes through for a coarse and noisy picture."""
+    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    coarse, fine = (
+        nn.functional.interpolate(torch.randn(4, 3, side, side, generator=generator), size=(128, 128))
+        for side in (8, 64)
+    )
+    encoder.train()
+    encoder(coarse + 0.3 * fine)
+    encoder.eval()
+    for norm in norms:
+        norm.momentum = 0.1
