@@ -130,7 +130,14 @@ class PodmanImage(Image):
     """Built and run by podman, with a store of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self._store = ["--root", str(folder / "store"), "--runroot", str(folder / "run"), "--storage-driver", "overlay"]
+        self._store = [
+            "--root",
+            str(folder / "store"),
+            "--runroot",
+            str(folder / "run"),
+            "--storage-driver",
+            "overlay",
+        ]
         self._folder = folder
         if os.environ.get("CAMRING_TEST_IMAGES") == "chroot":
             raise Unusable("CAMRING_TEST_IMAGES asks for it")
@@ -146,7 +153,15 @@ class PodmanImage(Image):
         for here, there in pip_settings(self._folder):
             options += ["--volume", f"{here}:{there}"]
         options += ["--build-arg", "PYTHON_IMAGE=localhost/base:test", "--build-arg", "REVISION=test"]
-        command = ["build", *options, "--file", str(ROOT / "docker/Dockerfile"), "--tag", "camring:test", str(ROOT)]
+        command = [
+            "build",
+            *options,
+            "--file",
+            str(ROOT / "docker/Dockerfile"),
+            "--tag",
+            "camring:test",
+            str(ROOT),
+        ]
         _checked(self._command(*command), timeout_s=600)
 
     def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> Running:
@@ -169,7 +184,11 @@ class PodmanImage(Image):
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The same, whatever comes of it; error output first, as logs have both."""
         return subprocess.run(
-            self._command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120
+            self._command(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
         )
 
     def _command(self, *arguments: str) -> list[str]:
@@ -291,7 +310,14 @@ class ChrootImage(Image):
     def confined(self, command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
         """The command as the image's user, in a read-only root."""
         user, group = self._user.split(":")
-        dropped = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "--no-new-privs", "--bounding-set=-all"]
+        dropped = [
+            "setpriv",
+            f"--reuid={user}",
+            f"--regid={group}",
+            "--clear-groups",
+            "--no-new-privs",
+            "--bounding-set=-all",
+        ]
         there = {**self._environment, **environment}
         return self._inside(self._folder / "runtime", [], [*dropped, *command], there, read_only=True)
 
