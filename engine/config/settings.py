@@ -253,7 +253,7 @@ class TrackConfig:
 
     tracker: str = setting(
         "botsort",
-        "registered name of the tracker; or one of your own: `file.py:Class`, `package.module:Class` (docs/tracking.md)",
+        "registered name of the tracker; or one of your own: `file.py:Class`, `a.module:Class` (docs/tracking.md)",
         flag="--tracker",
     )
     camera_motion: str = setting(
