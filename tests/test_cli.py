@@ -20,6 +20,9 @@ from engine.supervisor import RunPlan
 from tests.models.embedded_models import write_embedded
 
 
+PICTURE = ("--source", "test://")
+
+
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -32,10 +35,12 @@ def load(*arguments: str) -> LoadedConfig:
     return load_config(build_parser().parse_args(arguments))
 
 
-def test_without_flags_there_is_the_test_picture() -> None:
+def test_without_flags_there_is_the_built_in_scene() -> None:
     config = load().config
-    assert [(camera.name, camera.source) for camera in config.cameras] == [("cam0", "test://")]
-    assert (config.profile, config.offline, config.duration_s) == ("m3-cpu", False, None)
+    assert [camera.name for camera in config.cameras] == ["overview", "ptz"]
+    assert all(camera.source.startswith("scene://court?") for camera in config.cameras)
+    assert (config.profile, config.offline, config.infer.model) == ("m3-cpu", False, "nano_det")
+    assert load("--no-source").config.cameras == ()
 
 
 def test_every_flag_reaches_its_setting() -> None:
@@ -64,7 +69,7 @@ def test_flags_that_are_not_given_leave_the_settings_alone(tmp_path: Path) -> No
     assert (config.offline, config.output.overlay, config.output.directory) == (True, False, "there")
 
 
-def test_a_cameras_file_takes_the_place_of_the_test_picture(tmp_path: Path) -> None:
+def test_a_cameras_file_takes_the_place_of_the_built_in_scene(tmp_path: Path) -> None:
     cameras = tmp_path / "cameras.json"
     cameras.write_text(json.dumps({"camera": [{"name": "gate", "source": "rtsp://camera/1"}]}))
     assert [camera.name for camera in load("--cameras", str(cameras)).config.cameras] == ["gate"]
@@ -136,7 +141,7 @@ def taken_port() -> Iterator[int]:
 
 def plan_of(*arguments: str) -> RunPlan:
     """A plan, whose lock and socket are given back at once."""
-    plan = make_plan(load("--out", "out", *arguments))
+    plan = make_plan(load(*PICTURE, "--out", "out", *arguments))
     plan.close()
     return plan
 
@@ -155,7 +160,7 @@ def test_without_the_http_side_there_is_no_socket(monkeypatch: pytest.MonkeyPatc
 
 def test_a_port_that_is_taken_is_known_before_anything_starts(taken_port: int) -> None:
     with pytest.raises(ConfigError, match="in use"):
-        make_plan(load("--model", "motion", "--port", str(taken_port)))
+        make_plan(load(*PICTURE, "--model", "motion", "--port", str(taken_port)))
 
 
 def profile_with(tmp_path: Path, text: str) -> str:
@@ -186,7 +191,7 @@ def test_the_embedded_model_stands_in_unless_the_model_is_required(
     monkeypatch.setenv("no_proxy", "")
     embedded = write_embedded(tmp_path / "embedded")
     plan = make_plan(
-        load("--out", "out", "--port", "0", "--model", "yolox_s", "--segment", "track"), embedded
+        load(*PICTURE, "--out", "out", "--port", "0", "--model", "yolox_s", "--segment", "track"), embedded
     )
     plan.close()
     assert plan.model == str(embedded / "nano_det.onnx")
@@ -201,9 +206,9 @@ def test_the_embedded_model_stands_in_unless_the_model_is_required(
     tell_models(plan, lambda *line: told.append(line))
     assert told[0] == ("info", "engine", "detector nano_det: stands in for yolox_s")
     assert told[2] == ("warning", "engine", f"degraded: {detector}")
-    status, line = refused(capsys, "--port", "0", "--model", "yolox_s", "--require-model")
+    status, line = refused(capsys, *PICTURE, "--port", "0", "--model", "yolox_s", "--require-model")
     assert status == 1 and "yolox_s could not be fetched" in line
-    wanted = ("--port", "0", "--model", "motion", "--segment", "track", "--require-model")
+    wanted = (*PICTURE, "--port", "0", "--model", "motion", "--segment", "track", "--require-model")
     status, line = refused(capsys, *wanted)
     assert status == 1 and "edgetam_512" in line
 
@@ -220,15 +225,15 @@ def test_a_reidentification_model_is_found_or_the_end(
         ("motion", "known"),
         ("yolox_s", "infer.model"),
     ):
-        status, line = refused(capsys, "--model", "motion", "--port", "0", "--reid", wrong)
+        status, line = refused(capsys, *PICTURE, "--model", "motion", "--port", "0", "--reid", wrong)
         assert status == 1 and wrong in line and said in line
     plan_of("--model", "motion", "--port", "0")  # the folder is free again
 
 
 def test_one_run_per_folder(tmp_path: Path) -> None:
-    plan = make_plan(load("--out", "out", "--model", "motion", "--port", "0"))
+    plan = make_plan(load(*PICTURE, "--out", "out", "--model", "motion", "--port", "0"))
     with pytest.raises(OutputError, match="another run"):
-        make_plan(load("--out", "out", "--model", "motion", "--port", "0"))
+        make_plan(load(*PICTURE, "--out", "out", "--model", "motion", "--port", "0"))
     plan.close()
     plan_of("--model", "motion", "--port", "0")
 

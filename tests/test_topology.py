@@ -214,7 +214,7 @@ EXTREMES = {key: limits(key) for key in ("infer.lanes", "infer.batch", "pool.his
     cores=st.integers(1, 512),
 )
 @example(lanes=0, batch=1, history=4, offline=False, cameras=1, result_history=24, cores=256)
-@example(lanes=0, batch=56, history=0, offline=True, cameras=1, result_history=55, cores=2)
+@example(lanes=0, batch=56, history=0, offline=True, cameras=1, result_history=54, cores=2)
 @example(lanes=56, batch=1, history=0, offline=False, cameras=3, result_history=2, cores=1)
 @example(lanes=1, batch=1, history=55, offline=True, cameras=8, result_history=2, cores=1)
 def test_what_loading_accepts_fits_into_pools(

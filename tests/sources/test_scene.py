@@ -159,6 +159,36 @@ def test_the_truth_of_a_run_is_written_beside_it(tmp_path: Path) -> None:
     assert rows.min() == pytest.approx(top, abs=2) and rows.max() + 1 == pytest.approx(bottom, abs=2)
 
 
+def test_truth_of_every_so_many_pictures_also_when_some_are_left_out(tmp_path: Path) -> None:
+    clock = ManualClock()
+    source = opened(f"{SMALL}&truth={tmp_path}&name=gate&truth_every=4&masks=8", clock)
+    numbers = []
+    for _ in range(12):
+        numbers.append(round(picture_of(source)[0].pts_ns / 1e8))
+        clock.advance(0.21)  # every other picture is missed
+    source.close()
+    lines = [json.loads(line) for line in (tmp_path / "gate.truth").read_text().splitlines()]
+    assert 2 <= np.diff(numbers).mean() < 3
+    assert [line["number"] // 4 for line in lines] == list(range(len(lines))) and len(lines) > 4
+    assert [line["number"] // 8 for line in lines if "masks" in line] == list(range((len(lines) + 1) // 2))
+    assert {line["camera"] for line in lines} == {"gate"} and lines[0]["scene"] == "walk_across"
+    assert lines[0]["head"] is False and lines[0]["targets"] == []
+
+
+def test_no_more_truth_is_kept_than_is_wanted(tmp_path: Path) -> None:
+    source = opened(f"{SMALL}&truth={tmp_path}&name=gate&truth_s=1&masks=5", ManualClock())
+    for _ in range(35):
+        picture_of(source)
+    source.close()
+    now, before = (
+        [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+        for name in ("gate.truth", "gate.before.truth")
+    )
+    assert [line["number"] for line in (*before, *now)] == list(range(20, 35))
+    masks = sorted(path.name for path in (tmp_path / "gate.masks").iterdir())
+    assert masks == [f"{number:08d}.png" for number in (20, 25, 30)]
+
+
 def test_truth_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SourceError, match="cannot be written"):

@@ -90,3 +90,39 @@ def test_scenes_end_where_they_begin(name: str) -> None:
     assert end.ids.tolist() == start.ids.tolist()
     # The one who jumps does so at this moment, too.
     assert name == "step_teleport" or np.abs(end.feet_xyz_m - start.feet_xyz_m).max() < 1.0
+
+
+def test_the_court_begins_anew_without_a_jump() -> None:
+    """Places, turns, steps and the sway of who stands: all of it."""
+    world = World(SCENES["court"])
+    length_s = world.scene.duration_s
+    end, start = world.people(length_s - 1e-6), world.people(0.0)
+    assert np.abs(end.feet_xyz_m - start.feet_xyz_m).max() < 1e-4
+    assert np.abs((end.heading_deg - start.heading_deg + 180) % 360 - 180).max() < 1e-3
+    moving = start.speed_m_s > 0.3
+    assert moving.any()
+    assert np.abs((end.phase - start.phase + 0.5) % 1 - 0.5)[moving].max() < 1e-3
+    assert 0.9 * length_s % (2 * np.pi) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_court_is_seen_from_near_and_people_keep_apart() -> None:
+    world = World(SCENES["court"])
+    camera = world.scene.cameras[0]
+    view = View(640, 360, camera.pan_deg, camera.tilt_deg, camera.hfov_wide_deg)
+    hidden = np.zeros(5)
+    for time_s in np.arange(0.0, world.scene.duration_s, 0.25):
+        shown = truth(world, camera, view, float(time_s))
+        heights = shown.full_boxes_xyxy[:, 3] - shown.full_boxes_xyxy[:, 1]
+        assert shown.fully_in_frame.all() and heights.min() > 95 and heights.max() < 220
+        hidden += 0.25 * (shown.visibility < 0.5)
+        feet = world.people(float(time_s)).feet_xyz_m[:, :2]
+        apart = np.linalg.norm(feet[:, None] - feet[None], axis=-1) + 9 * np.eye(5)
+        assert apart.min() > 0.5
+    assert ((hidden > 0.2) & (hidden < 12)).all(), hidden
+
+
+def test_the_jogger_of_the_court_is_the_fastest_all_the_time() -> None:
+    world = World(SCENES["court"])
+    speeds = np.array([world.people(float(t)).speed_m_s for t in np.arange(0.0, world.scene.duration_s, 0.5)])
+    assert (speeds[:, 0] > 1.3 * speeds[:, 1:].max(axis=1)).all()
+    assert world.scene.target_ids == (1,) and world.scene.policy == "runner"
