@@ -73,12 +73,14 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError("--steps, --batch, --check and --threads are at least 1")
     out = check_output(args.out or args.work / "nano_det.onnx", ".onnx")
     with needs("export"):
+        import cv2
         import torch
 
         from tools.nano import detector_export, detector_training
     checkpoint = args.work / CHECKPOINT
     if not args.export_only:
         torch.set_num_threads(args.threads)
+        cv2.setNumThreads(args.threads)
         settings = detector_training.Settings(
             seed=args.seed, steps=args.steps, batch=args.batch, bfloat16=args.precision == "bfloat16"
         )
