@@ -42,7 +42,7 @@ class Settings:
     """
 
     seed: int = 0
-    steps: int = 6000
+    steps: int = 5400
     batch: int = 16
     size_wh: tuple[int, int] = INPUT_WH
     peak: float = 2e-3

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "nano_det.pt"
 DESCRIPTION = "nano-det: people, trained on rendered pictures"
-STEPS = 6000
+STEPS = 5400
 VAL_FRAMES = (0, 5)
 
 
