@@ -1,0 +1,118 @@
+"""What nano-sam is trained for: masks, their predicted quality, and whether the object is there at all.
+
+Of the four candidates of a decoder the single one and the best of the other three are drawn towards the truth, so that
+either can be the answer; all four learn to say how good they are. Masks of absent objects say nothing. The truth of a
+mask is the covered share of each cell: an outline then lies where the logits between two cells are zero, which is where
+the engine, which interpolates them, finds it.
+
+Source: Ravi et al., arXiv 2408.00714, appendix: losses; Li et al., "Generalized Focal Loss", arXiv 2006.04388: focal
+loss for shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tools.nano.segmenter_rollout import Decoded, Features
+
+Tensor = Any
+FOCUS = 1.0
+"""Exponent of the focal loss: how much less cells count that are nearly right."""
+_SMOOTH_CELLS = 20.0
+"""Added to areas, so that the smallest people do not outweigh all others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Means over rows, each a scalar tensor; `total` is what is minimised."""
+
+    mask: Tensor
+    iou: Tensor
+    score: Tensor
+    people: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """The weighted sum."""
+        return self.mask + self.iou + 0.5 * self.score + 0.5 * self.people
+
+
+class People(nn.Module):  # type: ignore[misc]  # torch is not looked into
+    """Where anybody is, read from the encoder's finer features: for training alone.
+
+    What a mask says reaches the encoder only through a decoder that, at first, looks anywhere. This does at once.
+    """
+
+    def __init__(self, finest: int, fine: int) -> None:
+        super().__init__()
+        self.finest, self.fine = nn.Conv2d(finest, 1, 1), nn.Conv2d(fine, 1, 1)
+
+    def forward(self, features: Features, truth: Tensor) -> Tensor:
+        """The loss; truth (F, 8r, 8r): covered share of each cell."""
+        logits = self.finest(features.high_res_0) + functional.interpolate(
+            self.fine(features.high_res_1), scale_factor=2.0, mode="nearest"
+        )
+        logits = logits[:, 0].float()
+        weight = 1 + 4 * truth
+        entropy = functional.binary_cross_entropy_with_logits(logits, truth, weight, reduction="mean")
+        return 2 * entropy
+
+
+def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """(n,): focal loss over the object's area plus dice loss.
+
+    logits  (n, m, m); truth (n, m, m) shares 0..1
+    """
+    logits, truth = logits.flatten(1), truth.flatten(1)
+    chance = torch.sigmoid(logits)
+    entropy = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    area = truth.sum(1)
+    focal = ((chance - truth).abs() ** FOCUS * entropy).sum(1) / (area + _SMOOTH_CELLS)
+    both = 2 * (chance * truth).sum(1) + _SMOOTH_CELLS
+    dice = 1 - both / ((chance**2).sum(1) + (truth**2).sum(1) + _SMOOTH_CELLS)
+    return focal + dice
+
+
+def overlaps(logits: Tensor, truth: Tensor) -> Tensor:
+    """(n, k): overlap of masks, logits (n, k, m, m) above zero, with truth (n, m, m) above one half; no gradient."""
+    with torch.no_grad():
+        found, wanted = logits > 0, (truth > 0.5)[:, None]
+        both = (found & wanted).flatten(2).sum(2).float()
+        either = (found | wanted).flatten(2).sum(2).float()
+        return torch.where(either > 0, both / either.clamp(min=1), torch.ones_like(both))
+
+
+def losses(decoded: Decoded, truth: Tensor, present: Tensor) -> Losses:
+    """Of n rows with truth (n, m, m) and present bool (n,)."""
+    there = present.float()
+    count = there.sum().clamp(min=1)
+    fine = decoded.masks
+    quality = overlaps(fine, truth)
+    iou = ((decoded.ious - quality).abs().mean(1) * there).sum() / count
+    with torch.no_grad():
+        candidates = torch.stack([mask_loss(fine[:, at].detach(), truth) for at in (1, 2, 3)], 1)
+        best = candidates.argmin(1) + 1
+    rows = torch.arange(len(best))
+    single, several = mask_loss(fine[:, 0], truth), mask_loss(fine[rows, best], truth)
+    mask = (0.5 * (single + several) * there).sum() / count
+    score = functional.binary_cross_entropy_with_logits(decoded.score, there)
+    return Losses(mask, iou, score, torch.zeros(()))
+
+
+def mean(parts: Sequence[tuple[Losses, int]], people: Tensor) -> Losses:
+    """Of several decodings of so many rows each, and what `People` says."""
+    counts = torch.tensor([float(count) for _, count in parts])
+    shares = counts / counts.sum()
+    mask, iou, score = (
+        (torch.stack([getattr(each, name) for each, _ in parts]) * shares).sum() for name in _OF_ROWS
+    )
+    return Losses(mask, iou, score, people)
+
+
+_OF_ROWS = ("mask", "iou", "score")

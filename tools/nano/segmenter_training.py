@@ -1,0 +1,142 @@
+"""The course of nano-sam's training: optimiser, running average of the weights, checkpoints, lines of progress."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tools.nano.pictures import Clip
+from tools.nano.segmenter_batches import BatchSettings, draw
+from tools.nano.segmenter_losses import Losses, People
+from tools.nano.segmenter_speed import quickened
+from tools.nano.segmenter_steps import clip_step, picture_step
+from tools.nano.segmenter_validation import Validation, fixed_batches, validate
+from tools.nano.train_segmenter import CHECKPOINT, WEIGHTS, Plan
+from tools.sam2.nano import nano_model
+
+_SAID_EVERY = 25
+_SAVED_EVERY = 100
+_HELD_OUT_CLIPS = 24
+_HELD_OUT_FRAMES = 9
+_LONGEST_GRADIENT = 1.0
+
+
+class Training:
+    """A model on its way. `step` is how many steps are done; all randomness of a step comes from seed and step."""
+
+    def __init__(self, plan: Plan, seed: int, *, bfloat16: bool = True, model: Any = None) -> None:
+        """model: another than nano-sam, for tests."""
+        self.plan, self.seed, self.bfloat16 = plan, seed, bfloat16
+        self.model = quickened(nano_model(seed=seed) if model is None else model)
+        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        decoder = self.model.sam_mask_decoder
+        torch.manual_seed(seed)
+        self.people = People(decoder.conv_s0.out_channels, decoder.conv_s1.out_channels)
+        groups = [
+            *_groups(self.model, plan.decay),
+            {"params": list(self.people.parameters()), "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=plan.rate, betas=(0.9, 0.98))
+        self.step = 0
+
+    def resume(self, path: Path) -> None:
+        """Go on where the checkpoint was written."""
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        self.model.load_state_dict(saved["model"])
+        self.average.load_state_dict(saved["average"])
+        self.people.load_state_dict(saved["people"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.step = int(saved["step"])
+
+    def save(self, folder: Path) -> None:
+        """The checkpoint to go on from, and the averaged weights as the exporter takes them."""
+        content = {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "people": self.people.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+        }
+        for name, each in ((CHECKPOINT, content), (WEIGHTS, {"model": self.average.state_dict()})):
+            beside = folder / f"{name}.part"
+            torch.save(each, beside)
+            beside.replace(folder / name)
+
+    def once(self, data: Sequence[Clip]) -> Losses:
+        """One step."""
+        plan = self.plan
+        rng = np.random.default_rng((self.seed, self.step))
+        self.model.train()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            if self.step < plan.picture_steps:
+                settings = BatchSettings(plan.pictures, 1, plan.picture_objects, self.model.image_size)
+                found = picture_step(self.model, self.people, draw(rng, data, settings), rng)
+            else:
+                frames = int(rng.integers(plan.frames[0], plan.frames[1] + 1))
+                settings = BatchSettings(plan.clips, frames, plan.clip_objects, self.model.image_size)
+                found = clip_step(self.model, self.people, draw(rng, data, settings), rng)
+        self.optimizer.zero_grad(set_to_none=True)
+        found.total.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), _LONGEST_GRADIENT)
+        for group in self.optimizer.param_groups:
+            group["lr"] = plan.rate_at(self.step)
+        self.optimizer.step()
+        self.step += 1
+        self._follow()
+        return found
+
+    def run(
+        self, data: Sequence[Clip], held_out: Sequence[Clip], folder: Path, stop: Callable[[], bool]
+    ) -> Validation:
+        """All steps that are left, or until `stop` says so; a checkpoint now and then and at the end."""
+        batches = fixed_batches(held_out, _HELD_OUT_FRAMES, self.model.image_size, _HELD_OUT_CLIPS)
+        began, sums = time.monotonic(), np.zeros(4)
+        while self.step < self.plan.steps and not stop():
+            found = self.once(data)
+            sums += [float(each.detach()) for each in (found.mask, found.iou, found.score, found.people)]
+            if self.step % _SAID_EVERY == 0:
+                mask, iou, score, people = sums / _SAID_EVERY
+                minutes = (time.monotonic() - began) / 60
+                print(
+                    f"step {self.step}/{self.plan.steps}, {minutes:.1f} min: mask {mask:.3f}, iou {iou:.3f}, "
+                    f"score {score:.3f}, people {people:.3f}, rate {self.plan.rate_at(self.step):.1e}",
+                    flush=True,
+                )
+                sums[:] = 0
+            if self.step % _SAVED_EVERY == 0:
+                self.save(folder)
+                print(f"  held out: {validate(self.average, batches).line()}", flush=True)
+        self.save(folder)
+        judged = validate(self.average, batches)
+        print(f"held out at the end: {judged.line()}", flush=True)
+        return judged
+
+    def _follow(self) -> None:
+        """The average moves towards the weights; faster at first, when they are worth nothing yet."""
+        share = 1 - min(self.plan.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            averages, values = list(self.average.parameters()), list(self.model.parameters())
+            torch._foreach_lerp_(averages, values, share)
+            for average, value in zip(self.average.buffers(), self.model.buffers(), strict=True):
+                if average.is_floating_point():
+                    average.lerp_(value, share)
+                else:
+                    average.copy_(value)
+
+
+def _groups(model: Any, decay: float) -> list[dict[str, Any]]:
+    """Matrices and kernels decay; biases, scales and embeddings do not."""
+    matrices = [
+        p
+        for name, p in model.named_parameters()
+        if p.ndim >= 2 and "embed" not in name and "token" not in name
+    ]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if id(p) not in chosen]
+    return [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]

@@ -1,0 +1,94 @@
+"""Train nano-sam from nothing on rendered clips: first single pictures, then clips with memory.
+
+What is trained is `tools.sam2.nano`'s model; the checkpoint that comes out is what `tools/export_onnx.py sam2` takes.
+Two runs with the same seed, data and torch give the same weights; one that was interrupted goes on at its last
+checkpoint. Torch is imported in `main`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+CHECKPOINT = "nano_sam_training.pt"
+WEIGHTS = "nano_sam.pt"
+_WARM_UP = 100
+_SMALLEST_SHARE = 0.02  # of the learning rate, at the end
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is trained on for how long.
+
+    picture_steps, clip_steps        steps of either kind, the pictures first
+    pictures, picture_objects        of a step on pictures
+    clips, clip_objects, frames      of a step on clips; frames: fewest and most
+    rate, decay                      AdamW's
+    average                          share of the old weights in their running average, at each step
+    """
+
+    picture_steps: int = 450
+    clip_steps: int = 1150
+    pictures: int = 24
+    picture_objects: int = 2
+    clips: int = 6
+    clip_objects: int = 2
+    frames: tuple[int, int] = (4, 8)
+    rate: float = 1e-3
+    decay: float = 0.02
+    average: float = 0.995
+
+    @property
+    def steps(self) -> int:
+        """Of both kinds."""
+        return self.picture_steps + self.clip_steps
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate: linear warm-up, then half a cosine."""
+        if step < _WARM_UP:
+            return self.rate * (step + 1) / _WARM_UP
+        done = (step - _WARM_UP) / max(1, self.steps - _WARM_UP)
+        return self.rate * (_SMALLEST_SHARE + (1 - _SMALLEST_SHARE) * 0.5 * (1 + float(np.cos(np.pi * done))))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `tools/train_nano.py segmenter` can be told, beside --data, --work and --seed."""
+    plan = Plan()
+    parser.add_argument(
+        "--picture-steps", type=int, default=plan.picture_steps, help="steps on single pictures"
+    )
+    parser.add_argument("--clip-steps", type=int, default=plan.clip_steps, help="steps on clips, with memory")
+    parser.add_argument("--rate", type=float, default=plan.rate, help="highest learning rate")
+    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument("--float32", action="store_true", help="no bfloat16: for machines without it")
+    parser.add_argument("--resume", action="store_true", help="go on at the last checkpoint in --work")
+    parser.add_argument(
+        "--minutes", type=float, default=0.0, help="save and stop after so long; 0 = at the end"
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Train, save WORK/nano_sam.pt; 0, or 1 where no data is there."""
+    import torch
+
+    from tools.nano.dataset import open_set
+    from tools.nano.segmenter_training import Training
+
+    torch.set_num_threads(args.threads)
+    try:
+        train, held_out = open_set(args.data / "train"), open_set(args.data / "val")
+    except ValueError as error:
+        print(f"train_nano: {error}")
+        return 1
+    args.work.mkdir(parents=True, exist_ok=True)
+    plan = Plan(picture_steps=args.picture_steps, clip_steps=args.clip_steps, rate=args.rate)
+    training = Training(plan, args.seed, bfloat16=not args.float32)
+    if args.resume and (args.work / CHECKPOINT).is_file():
+        training.resume(args.work / CHECKPOINT)
+        print(f"goes on at step {training.step}", flush=True)
+    stop_at = time.monotonic() + 60 * args.minutes if args.minutes else float("inf")
+    training.run(train, held_out, args.work, lambda: time.monotonic() > stop_at)
+    return 0
