@@ -22,7 +22,7 @@ from engine.evaluation.mot_sequence import Sequence, find_sequences
 from engine.models.base import BatchItem, DetectorOptions
 from engine.models.detector import create_detector
 from engine.types import F32, FrameNv12
-from tools.command_line import print_table
+from tools.command_line import check_output, print_table, write_whole
 from tools.nano.average_precision import (
     Judged,
     average_precision,
@@ -180,6 +180,10 @@ def default_footage() -> Path | None:
 
 def main(args: argparse.Namespace) -> int:
     """Print the figures of the detectors side by side. Raises an `EngineError`."""
+    if args.json is not None:
+        check_output(args.json, ".json")
+    if args.frames < 1:
+        raise ConfigError("--frames is at least 1")
     footage = args.footage or default_footage()
     sequences = annotated_sequences(footage) if footage else []
     models = args.model or [Path(__file__).resolve().parents[2] / EMBEDDED]
@@ -205,5 +209,5 @@ def main(args: argparse.Namespace) -> int:
     )  # fmt: skip
     if args.json is not None:
         document = [{"detector": model, "where": where, **asdict(one)} for model, where, one in rows]
-        args.json.write_text(json.dumps(document, indent=1) + "\n")
+        write_whole(args.json, (json.dumps(document, indent=1) + "\n").encode())
     return 0

@@ -35,6 +35,8 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["render", "--data", "a_file"], 1, "a_file/val: cannot be written"),
         (["evaluate", "--model", "nowhere.onnx"], 2, "nowhere.onnx: there is no such file; train it first"),
         (["evaluate", "--footage", "nowhere"], 2, "nowhere: no folder mot in it"),
+        (["evaluate", "--json", "a_file/figures.json"], 1, "a_file: cannot be written"),
+        (["evaluate", "--frames", "0"], 2, "--frames is at least 1"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else None,
 )
