@@ -65,6 +65,12 @@ def test_what_it_says_is_read(folder: Path) -> None:
         ("mean", [0.5, 0.5, float("nan")], ModelCorrupt, "not finite"),
         ("mean", ["a", "b", "c"], ModelCorrupt, "holds what is no number"),
         ("std", [0.2, 0.0, 0.2], ModelCorrupt, "has to be positive"),
+        ("width", 0, ModelCorrupt, "width is 0"),
+        ("width", 128, ModelCorrupt, "no_mem_embed is not of shape (128,)"),
+        ("memory_width", 48, ModelCorrupt, "is 48, of which no pointer of 256 is made"),
+        ("mask_scale", 3, ModelCorrupt, "mask_scale is 3, no divisor of 16"),
+        ("mask_scale", 32, ModelCorrupt, "mask_scale is 32, no divisor of 16"),
+        ("mask_scale", 8, ModelCorrupt, "mask_downsample.weight is not of shape (2, 2)"),
         ("no_mem_embed", [0.0] * 255, ModelCorrupt, "no_mem_embed is not of shape (256,)"),
         ("no_mem_embed", [[0.0] * 255, 1], ModelCorrupt, "no_mem_embed holds what is no number"),
         ("mask_downsample", {"weight": [[0.1] * 4] * 4}, ModelCorrupt, "mask_downsample.bias"),
@@ -86,6 +92,17 @@ def test_what_is_wrong_is_named(
         load(folder)
     message = str(caught.value)
     assert says in message and str(folder / FILE_NAME) in message and "\n" not in message
+
+
+def test_folders_of_official_models_need_not_name_their_widths(folder: Path, tmp_path: Path) -> None:
+    plain = load(folder)
+    assert (plain.width, plain.memory_width, plain.mask_scale, plain.pointer_tokens) == (256, 64, 4, 4)
+    changes: dict[str, Any] = {
+        "width": 128, "memory_width": 64, "mask_scale": 8, "no_mem_embed": [0.5] * 128,
+        "mask_downsample": {"weight": [[0.1] * 2] * 2, "bias": -0.5},
+    }  # fmt: skip
+    nano = load(write(tmp_path / "nano", copy.deepcopy(CONTENT) | changes))
+    assert (nano.mask_side, nano.pointer_tokens, nano.no_mem_embed.shape) == (128, 2, (128,))
 
 
 def test_edgetam_remembers_the_same_number_of_tokens_at_any_size(tmp_path: Path) -> None:

@@ -54,6 +54,22 @@ def test_a_dry_run_checks_all_four(sam2_folder: Path, tmp_path: Path, capsys: Ca
     assert "int64 inputs frame_index, memory_tpos" in out and "not checked: parity" in out
 
 
+def test_narrower_graphs_are_checked_with_their_weights_widened(
+    nano_sam_folder: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    assert main([str(nano_sam_folder), "--dry-run", "--out", str(tmp_path)]) == 0
+    assert "checked: mask_decoder: graph in fp16 is sound" in capsys.readouterr().out
+    plan = GraphPlan(load(nano_sam_folder), "mask_decoder", SegmenterWish(precision="fp32", out=tmp_path))
+    assert plan.shapes()["mask_prompt"] == tuple((rows, 1, 128, 128) for rows in (1, 4, 16))
+    assert (plan.widths.features, plan.widths.finest, plan.widths.fine, plan.widths.fine_scale) == (
+        128, 16, 32, 4
+    )  # fmt: skip
+    import onnx
+
+    weights = onnx.load_from_string(plan.onnx_bytes()).graph.initializer
+    assert not any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in weights)
+
+
 def test_shapes_and_names_of_an_engine(sam2_folder: Path, tmp_path: Path) -> None:
     wish = SegmenterWish(rows="1:2:6", frames="2", out=tmp_path)
     plan = GraphPlan(load(sam2_folder), "memory_attention", wish)
