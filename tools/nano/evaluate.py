@@ -192,22 +192,40 @@ def main(args: argparse.Namespace) -> int:
             raise ConfigError(
                 f"{model}: there is no such file; train it first (tools/train_nano.py detector)"
             )
-    beside = footage / "weights" / f"{BESIDE}.onnx" if footage else None
-    rows: list[tuple[str, str, Figures]] = []
-    for model in models:
-        for name, judged in judged_scene(model, args.frames).items():
-            rows.append((model.stem, name, figures_of(judged)))
-    for sequence in sequences:
-        for model in [*models, *([beside] if beside and beside.is_file() and beside not in models else [])]:
-            rows.append((model.stem, sequence.name, figures_of(judged_sequence(model, sequence))))
-    if not footage:
+    rows = [
+        (model.stem, name, figures_of(judged))
+        for model in models for name, judged in judged_scene(model, args.frames).items()
+    ]  # fmt: skip
+    if footage:
+        beside = footage / "weights" / f"{BESIDE}.onnx"
+        models = [*models, *([beside] if beside.is_file() and beside not in models else [])]
+    else:
         print("no real footage (--footage, $ENGINE_TEST_DATA): rendered frames only")
-    print_table(
-        ("detector", "pictures of", "frames", "people", "AP50", "AP50:95", f"recall at {SHOWN_SCORE}", "precision"),
-        [(model, where, one.pictures, one.people, f"{one.ap50:.3f}", f"{one.ap:.3f}", f"{one.recall:.3f}",
-          f"{one.precision:.3f}") for model, where, one in rows],
-    )  # fmt: skip
-    if args.json is not None:
-        document = [{"detector": model, "where": where, **asdict(one)} for model, where, one in rows]
-        write_whole(args.json, (json.dumps(document, indent=1) + "\n").encode())
+    rows += [
+        (model.stem, sequence.name, figures_of(judged_sequence(model, sequence)))
+        for sequence in sequences for model in models
+    ]  # fmt: skip
+    _tell(rows, args.json)
     return 0
+
+
+def _tell(rows: list[tuple[str, str, Figures]], out: Path | None) -> None:
+    columns = (
+        "detector",
+        "pictures of",
+        "frames",
+        "people",
+        "AP50",
+        "AP50:95",
+        f"recall at {SHOWN_SCORE}",
+        "precision",
+    )
+    cells = [
+        (model, where, one.pictures, one.people, *(f"{figure:.3f}" for figure in
+                                                   (one.ap50, one.ap, one.recall, one.precision)))
+        for model, where, one in rows
+    ]  # fmt: skip
+    print_table(columns, cells)
+    if out is not None:
+        document = [{"detector": model, "where": where, **asdict(one)} for model, where, one in rows]
+        write_whole(out, (json.dumps(document, indent=1) + "\n").encode())
