@@ -356,8 +356,9 @@ class ChrootRunning(Running):
         )
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
+        enter = ["nsenter", "--target", str(self._first()), "--mount", "--pid", "--root", "--wd=/"]
         return subprocess.run(
-            ["nsenter", "--target", str(self._first()), "--mount", "--pid", "--root", "--wd=/", *self._as_user(command)],
+            [*enter, *self._as_user(command)],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
         )  # fmt: skip
 

@@ -133,7 +133,7 @@ def test_every_container_has_a_user_a_version_and_a_check(name: str) -> None:
 def test_what_is_mounted_is_there() -> None:
     for name, service in services().items():
         for volume in service.get("volumes", ()):
-            source, target, *mode = volume.split(":")
+            source, _, *mode = volume.split(":")
             if source.startswith("./"):
                 assert (DOCKER / source).exists(), f"{name}: {volume}"
                 assert mode == ["ro"], f"{name} may write to {source}"

@@ -132,8 +132,10 @@ def test_the_gpu_image_can_run_on_the_torch_that_sam2_needs() -> None:
 
 def test_the_parser_reads_the_format(tmp_path: Path) -> None:
     file = tmp_path / "Dockerfile"
-    file.write_text('ARG A=b:1\nFROM ${A} AS x\n# no\nRUN --mount=type=bind,source=s,target=/t \\\n    # no\n    one \\\n'
-                    '    && two\nENV P=/v:$P Q="a b"\nCMD ["a", "b c"]\nFROM x\nCOPY --from=x /a /b\n')  # fmt: skip
+    file.write_text(
+        "ARG A=b:1\nFROM ${A} AS x\n# no\nRUN --mount=type=bind,source=s,target=/t \\\n    # no\n    one \\\n"
+        '    && two\nENV P=/v:$P Q="a b"\nCMD ["a", "b c"]\nFROM x\nCOPY --from=x /a /b\n'
+    )
     parsed = dockerfile.read(file)
     first, last = parsed.stages
     assert (parsed.arguments, first.name, first.base, last.base) == ({"A": "b:1"}, "x", "${A}", "x")
