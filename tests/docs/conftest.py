@@ -16,5 +16,5 @@ def segmenter(request: pytest.FixtureRequest) -> Path:
     folder = embedded_folder() / "nano_sam"
     if (folder / "segmenter.json").is_file():
         return folder
-    exported: Path = request.getfixturevalue("sam2_folder")
+    exported: Path = request.getfixturevalue("nano_sam_folder")
     return exported

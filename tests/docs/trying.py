@@ -150,7 +150,7 @@ def try_program(words: list[str], folder: Path) -> None:
 
 def try_python(words: list[str], folder: Path) -> None:
     """A tool, an example, or a module that is run."""
-    if words[1] == "-m" and words[2] in ("venv", "pip"):
+    if words[1] == "-m" and words[2] in ("venv", "pip", "hatchling"):
         return
     if words[1] == "-m":
         name = words[2]
