@@ -39,9 +39,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineRun]:
     sources = ("--source", "a=test://?width=320&height=240", "--source", "b=test://?width=640&height=360")
     environ = {"ENGINE_OUTPUT_ATTACH": str(folder / "run.sock"), "ENGINE_OUTPUT_JSONL": "false"}
     started = EngineRun(folder / "out", *sources, "--model", "motion", "--no-overlay", environ=environ)
-    until(lambda: (health(started) or {}).get("status") == "ok", 30, "two cameras")
-    yield started
-    assert started.stop() == 0
+    try:
+        until(lambda: (health(started) or {}).get("status") == "ok", 60, "two cameras")
+        yield started
+    finally:
+        started.process.terminate()
+        status = started.wait()
+    assert status == 0
     assert not (folder / "run.sock").exists()
 
 

@@ -1,7 +1,7 @@
 """Every `curl` of the documents, really sent by curl to one running engine: each must be answered with 2xx.
 
-The cameras that the pages speak of are there: `gate`, `front` and `cam0` show the test picture, `yard` has a simulated
-head. Before each request, what it speaks of is put back in place (a page before may have removed or replaced it).
+The cameras that the pages speak of are there and show the test picture; where a head is meant, it is a simulated
+one. Before each request, what it speaks of is put back in place (a page before may have removed or replaced it).
 Numbers of objects and frames are those of this run.
 """
 
@@ -23,7 +23,9 @@ from tests.docs.trying import path_of, urls_of
 from tests.e2e.engine import EngineRun, free_port, until
 
 CURLS = [(command, step) for command in commands() for step in command.steps if step[0] == "curl"]
-PICTURE = "test://?width=1280&height=720&fps=5"
+PICTURE = "test://?width=1280&height=720&fps=4"
+HEAD = "head"
+"""The camera that has one, whatever the page calls it."""
 SECRETS = {"YARD_LOGIN": "me:secret", "YARD_USER": "me", "YARD_PASSWORD": "secret"}
 
 
@@ -32,24 +34,23 @@ class Asked:
 
     def __init__(self, folder: Path, segmenter: Path) -> None:
         head = free_port()
-        scene = f"scene://court?camera=2&width=1280&height=720&fps=5&http={head}"
+        scene = f"scene://court?camera=2&width=320&height=180&fps=4&http={head}"
         ptz = {"driver": "hikvision", "url": f"http://127.0.0.1:{head}", "hfov_deg": 59.8}
-        names = ("gate", "front", "cam0")
+        names = ("gate", "front", "cam0", "yard")
         self.cameras: dict[str, dict[str, Any]] = {name: {"name": name, "source": PICTURE} for name in names}
-        self.cameras["yard"] = {"name": "yard", "source": scene, "ptz": ptz}
+        self.cameras[HEAD] = {"name": HEAD, "source": scene, "ptz": ptz}
         self.replaced: set[str] = set()
         file = folder / "cameras.json"
         file.write_text(json.dumps({"camera": list(self.cameras.values())}))
         words = ("--cameras", str(file), "--model", "motion", "--no-overlay")
         masks = ("--segment", "prompt", "--segment-model", str(segmenter))
         self.run = EngineRun(folder / "out", *words, *masks, environ=SECRETS)
-        until(self.is_ready, 90, "all cameras, and a head that moves")
 
     def is_ready(self) -> bool:
         told = self.run.health()
         if told is None:
             return False
-        heads = told.get("ptz", {}).get("yard", {}).get("state") in ("ready", "moving", "degraded")
+        heads = told.get("ptz", {}).get(HEAD, {}).get("state") in ("ok", "degraded")
         return heads and all(self.newest_frame(name) is not None for name in self.cameras)
 
     def newest_frame(self, name: str) -> int | None:
@@ -76,7 +77,7 @@ class Asked:
         before = self.newest_frame(name)
         self.ask("POST", "/cameras", self.cameras[name])
         self.replaced.discard(name)
-        until(lambda: self.newest_frame(name) not in (None, before), 30, f"a picture of {name}")
+        until(lambda: self.newest_frame(name) not in (None, before), 90, f"a picture of {name}")
 
     def object_of(self, name: str) -> int:
         """Somebody who is pointed at."""
@@ -89,8 +90,13 @@ def asked(tmp_path_factory: pytest.TempPathFactory, segmenter: Path) -> Iterator
     if shutil.which("curl") is None:
         pytest.skip("curl is missing: apt-get install curl")
     engine = Asked(tmp_path_factory.mktemp("curl"), segmenter)
-    yield engine
-    engine.run.stop()
+    try:
+        until(engine.is_ready, 120, "all cameras, and a head that answers")
+        yield engine
+    finally:
+        engine.run.process.terminate()
+        status = engine.run.wait()
+    assert status == 0
 
 
 def body_of(words: list[str]) -> dict[str, Any]:
@@ -119,6 +125,9 @@ def prepared(asked: Asked, words: list[str]) -> list[str]:
             f"127.0.0.1:{asked.run.port}{path}",
             *words[words.index(url) + 1 :],
         ]
+    path = re.sub(r"^/ptz/[\w-]+", f"/ptz/{HEAD}", path)
+    if "/ptz/" in path and "point" in body:
+        body["point"] = [160, 90]
     names = spoken_of(path, body)
     for name in names:
         asked.put_back(name)

@@ -121,9 +121,12 @@ def run(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
     )
     environ = {"ENGINE_OUTPUT_ATTACH": str(folder / "run.sock")}
     started = EngineRun(folder / "out", *words, "--no-overlay", environ=environ)
-    until(lambda: keyframes_possible(started), 60, "a segmenter that is ready")
-    yield started
-    started.stop()
+    try:
+        until(lambda: keyframes_possible(started), 60, "a segmenter that is ready")
+        yield started
+    finally:
+        started.process.terminate()
+        started.wait()
 
 
 def keyframes_possible(run: EngineRun) -> bool:
