@@ -18,10 +18,11 @@ from tools.nano.segmenter_looks import Looks, looks
 
 MASK_STRIDE = 2
 """Pixels of the model's picture a side of a mask's cell: those of nano-sam's own masks."""
-LEAST_PX = 24
+LEAST_PX = 120
 """Somebody with fewer pixels in the model's picture is not begun with."""
 ABSENT_PX = 6
 """Somebody with fewer is absent."""
+_WHOLE = 0.15  # of the pieces are whole pictures, in which most people are small
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,22 @@ class BatchSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """T frames of one clip, picture side S.
+
+    frames_bgr  uint8 (T, S, S, 3)
+    ids         uint8 (T, 2S, 2S)
+    people      int64 (K,): who is asked for, numbers in `ids`
+    full_boxes  float32 (K, 4): of their whole bodies in the first frame, in the picture's pixels, cut at its edges
+    """
+
+    frames_bgr: U8
+    ids: U8
+    people: I64
+    full_boxes: F32
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """T frames of B clips, N people, picture side S, mask side m.
 
@@ -50,6 +67,7 @@ class Batch:
     ids           uint8 (T, B, S, S)
     clip_index    int64 (N,): the clip of each person
     person        int64 (N,): the number in `ids`
+    full_boxes    float32 (N, 4): of the whole body in the first frame, cut at the picture's edges
     masks         float32 (T, N, m, m): covered share of each cell
     present       bool (T, N)
     """
@@ -58,6 +76,7 @@ class Batch:
     ids: U8
     clip_index: I64
     person: I64
+    full_boxes: F32
     masks: F32
     present: Bools
 
@@ -81,7 +100,7 @@ class Batch:
 
 def draw(rng: np.random.Generator, data: Sequence[Clip], settings: BatchSettings) -> Batch:
     """A batch of pieces of clips drawn from the data. Raises ValueError where no clip has anybody in it."""
-    pieces: list[tuple[U8, U8, I64]] = []
+    pieces: list[Piece] = []
     for _ in range(200 * settings.clips):
         if len(pieces) == settings.clips:
             break
@@ -93,20 +112,21 @@ def draw(rng: np.random.Generator, data: Sequence[Clip], settings: BatchSettings
     return assembled(pieces, settings.size)
 
 
-def assembled(pieces: Sequence[tuple[U8, U8, I64]], size: int) -> Batch:
-    """A batch of pieces: frames (T, S, S, 3), IDs (T, 2S, 2S) and the people that are asked for."""
-    frames = np.stack([piece[0] for piece in pieces], 1)
-    people = [piece[2] for piece in pieces]
+def assembled(pieces: Sequence[Piece], size: int) -> Batch:
+    """A batch of pieces with as many frames each."""
+    frames = np.stack([piece.frames_bgr for piece in pieces], 1)
+    people = [piece.people for piece in pieces]
     clip_index = np.repeat(np.arange(len(pieces)), [len(each) for each in people])
     person = np.concatenate(people)
     side = size // MASK_STRIDE
     masks = np.empty((frames.shape[0], len(person), side, side), np.float32)
     for row, (clip, number) in enumerate(zip(clip_index, person, strict=True)):
-        for frame, ids in enumerate(pieces[int(clip)][1]):
+        for frame, ids in enumerate(pieces[int(clip)].ids):
             masks[frame, row] = covered(ids == number, side)
-    ids = np.stack([piece[1][:, ::2, ::2] for piece in pieces], 1)
+    ids = np.stack([piece.ids[:, ::2, ::2] for piece in pieces], 1)
     present = masks.sum((2, 3)) * (size / side) ** 2 >= ABSENT_PX
-    return Batch(frames, ids, clip_index, person.astype(np.int64), masks, present)
+    full_boxes = np.concatenate([piece.full_boxes for piece in pieces])
+    return Batch(frames, ids, clip_index, person.astype(np.int64), full_boxes, masks, present)
 
 
 def covered(mask_hw: Bools, side: int) -> F32:
@@ -116,7 +136,7 @@ def covered(mask_hw: Bools, side: int) -> F32:
     return shares
 
 
-def piece_of(rng: np.random.Generator, clip: Clip, settings: BatchSettings) -> tuple[U8, U8, I64] | None:
+def piece_of(rng: np.random.Generator, clip: Clip, settings: BatchSettings) -> Piece | None:
     """Frames, IDs and people of one piece; None where nobody is to be seen well in its first frame."""
     order = _frames(rng, len(clip.ids), settings)
     first = order[0]
@@ -140,7 +160,18 @@ def piece_of(rng: np.random.Generator, clip: Clip, settings: BatchSettings) -> t
     there = np.flatnonzero(counts >= LEAST_PX) + 1
     if not len(there):
         return None
-    return frames, ids, _chosen(rng, ids, there, settings.objects)
+    people = _chosen(rng, ids, there, settings.objects)
+    return Piece(frames, ids, people, _moved(clip.full_boxes_xyxy[first, people - 1], windows[0], size, flip))
+
+
+def _moved(boxes_xyxy: F32, window: tuple[int, int, int, int], size: int, flip: bool) -> F32:
+    """Boxes of a frame in the pixels of its part that was stretched to a square, cut at the edges of that."""
+    left, top, right, bottom = window
+    corners = (boxes_xyxy.reshape(-1, 2, 2) - (left, top)) * (size / (right - left), size / (bottom - top))
+    if flip:
+        corners[..., 0] = size - corners[:, ::-1, 0]
+    moved: F32 = corners.clip(0, size).reshape(-1, 4).astype(np.float32)
+    return moved
 
 
 def _chosen(rng: np.random.Generator, ids: U8, there: I64, most: int) -> I64:
@@ -170,7 +201,7 @@ def _windows(
 ) -> list[tuple[int, int, int, int]]:
     """For each frame the part of it that is stretched to the square, (x0, y0, x1, y1)."""
     height, width = clip.ids.shape[1:]
-    if not settings.augment or rng.random() < 0.3:
+    if not settings.augment or rng.random() < _WHOLE:
         return [(0, 0, width, height)] * len(order)
     box = clip.visible_boxes_xyxy[order[0], person - 1]
     first = _window(rng, box, width, height)
@@ -178,7 +209,7 @@ def _windows(
     if rng.random() < 0.5:
         # As if the camera turned and zoomed a little.
         size = np.tile(first[2:] - first[:2], 2)
-        last = first + rng.normal(0, 0.08, 4) * size
+        last = (first + rng.normal(0, 0.08, 4) * size).astype(np.float32)
     shares = np.linspace(0, 1, len(order))[:, None]
     shake = rng.normal(0, 0.6 if rng.random() < 0.3 else 0.0, (len(order), 2))
     drifting = (1 - shares) * first + shares * last + np.tile(shake, 2)
@@ -186,9 +217,9 @@ def _windows(
 
 
 def _window(rng: np.random.Generator, box_xyxy: F32, width: int, height: int) -> F32:
-    """A part of the picture in which somebody is 10 to 90 % tall, of the shape of some camera's picture."""
+    """A part of the picture in which somebody is 18 to 95 % tall, of the shape of some camera's picture."""
     tall = max(float(box_xyxy[3] - box_xyxy[1]), 4.0)
-    share = float(np.exp(rng.uniform(np.log(0.1), np.log(0.9))))
+    share = float(np.exp(rng.uniform(np.log(0.18), np.log(0.95))))
     aspect = float(rng.choice([16 / 9, 4 / 3, 1.0, 9 / 16], p=[0.5, 0.2, 0.15, 0.15]))
     aspect *= float(np.exp(rng.normal(0, 0.12)))
     down = min(max(tall / share, 48.0), float(height))

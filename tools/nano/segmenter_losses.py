@@ -30,11 +30,12 @@ _SMOOTH_CELLS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Means over rows, each a scalar tensor; `total` is what is minimised."""
+    """Means over rows, each a scalar tensor; `total` is what is minimised. `overlap` is that of the answers."""
 
     mask: Tensor
     iou: Tensor
     score: Tensor
+    overlap: Tensor
     people: Tensor
 
     @property
@@ -59,21 +60,26 @@ class People(nn.Module):  # type: ignore[misc]  # torch is not looked into
             self.fine(features.high_res_1), scale_factor=2.0, mode="nearest"
         )
         logits = logits[:, 0].float()
-        weight = 1 + 4 * truth
+        weight = 1 + 8 * truth
         entropy = functional.binary_cross_entropy_with_logits(logits, truth, weight, reduction="mean")
         return 2 * entropy
 
 
-def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
+def mask_loss(logits: Tensor, truth: Tensor, background: float = 1.0) -> Tensor:
     """(n,): focal loss over the object's area plus dice loss.
 
-    logits  (n, m, m); truth (n, m, m) shares 0..1
+    logits      (n, m, m); truth (n, m, m) shares 0..1
+    background  weight of cells beside the object: 1 = as those on it; less, but never less than that all of them
+                together weigh as much as the object. Of people, who are small, a network that knows nothing yet
+                would otherwise learn first that there is nobody anywhere, and stay with it for long
     """
     logits, truth = logits.flatten(1), truth.flatten(1)
     chance = torch.sigmoid(logits)
     entropy = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     area = truth.sum(1)
-    focal = ((chance - truth).abs() ** FOCUS * entropy).sum(1) / (area + _SMOOTH_CELLS)
+    beside = (area / (truth.shape[1] - area).clamp(min=1)).clamp(min=background, max=1.0)[:, None]
+    weight = beside + (1 - beside) * truth
+    focal = (weight * (chance - truth).abs() ** FOCUS * entropy).sum(1) / (area + _SMOOTH_CELLS)
     both = 2 * (chance * truth).sum(1) + _SMOOTH_CELLS
     dice = 1 - both / ((chance**2).sum(1) + (truth**2).sum(1) + _SMOOTH_CELLS)
     return focal + dice
@@ -88,31 +94,33 @@ def overlaps(logits: Tensor, truth: Tensor) -> Tensor:
         return torch.where(either > 0, both / either.clamp(min=1), torch.ones_like(both))
 
 
-def losses(decoded: Decoded, truth: Tensor, present: Tensor) -> Losses:
-    """Of n rows with truth (n, m, m) and present bool (n,)."""
+def losses(decoded: Decoded, truth: Tensor, present: Tensor, background: float = 1.0) -> Losses:
+    """Of n rows with truth (n, m, m) and present bool (n,); background as in `mask_loss`."""
     there = present.float()
     count = there.sum().clamp(min=1)
     fine = decoded.masks
     quality = overlaps(fine, truth)
     iou = ((decoded.ious - quality).abs().mean(1) * there).sum() / count
     with torch.no_grad():
-        candidates = torch.stack([mask_loss(fine[:, at].detach(), truth) for at in (1, 2, 3)], 1)
+        candidates = torch.stack([mask_loss(fine[:, at].detach(), truth, background) for at in (1, 2, 3)], 1)
         best = candidates.argmin(1) + 1
     rows = torch.arange(len(best))
-    single, several = mask_loss(fine[:, 0], truth), mask_loss(fine[rows, best], truth)
+    single = mask_loss(fine[:, 0], truth, background)
+    several = mask_loss(fine[rows, best], truth, background)
     mask = (0.5 * (single + several) * there).sum() / count
     score = functional.binary_cross_entropy_with_logits(decoded.score, there)
-    return Losses(mask, iou, score, torch.zeros(()))
+    overlap = (quality[rows, decoded.chosen] * there).sum() / count
+    return Losses(mask, iou, score, overlap, torch.zeros(()))
 
 
 def mean(parts: Sequence[tuple[Losses, int]], people: Tensor) -> Losses:
     """Of several decodings of so many rows each, and what `People` says."""
     counts = torch.tensor([float(count) for _, count in parts])
     shares = counts / counts.sum()
-    mask, iou, score = (
+    mask, iou, score, overlap = (
         (torch.stack([getattr(each, name) for each, _ in parts]) * shares).sum() for name in _OF_ROWS
     )
-    return Losses(mask, iou, score, people)
+    return Losses(mask, iou, score, overlap, people)
 
 
-_OF_ROWS = ("mask", "iou", "score")
+_OF_ROWS = ("mask", "iou", "score", "overlap")

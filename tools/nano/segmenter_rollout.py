@@ -104,9 +104,10 @@ class Decoded:
 
 
 def _repeated(level: Tensor, counts: I64) -> Tensor:
-    """Like `repeat_interleave`, whose gradient takes many times longer."""
+    """Like `repeat_interleave`, whose gradient, as that of single slices, takes many times longer."""
+    apart = level.unbind(0)
     return torch.cat(
-        [level[at : at + 1].expand(int(count), -1, -1, -1) for at, count in enumerate(counts) if count]
+        [each[None].expand(int(count), -1, -1, -1) for each, count in zip(apart, counts, strict=True)]
     )
 
 

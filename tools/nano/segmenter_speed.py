@@ -1,4 +1,4 @@
-"""The same nano-sam, written so that it trains faster on a CPU; nothing of it is in the exported graphs."""
+"""What makes nano-sam learn faster: where it begins, and operations that are cheap on a CPU. Graphs show none of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 Tensor = Any
+_ALIGNED_GAIN = 2.0
 
 
 class ChannelNorm(nn.Module):  # type: ignore[misc]  # torch is not looked into
@@ -24,6 +25,25 @@ class ChannelNorm(nn.Module):  # type: ignore[misc]  # torch is not looked into
         return functional.layer_norm(last, last.shape[-1:], self.weight, self.bias, self.eps).permute(
             0, 3, 1, 2
         )
+
+
+def aligned(model: Any) -> Any:
+    """The model itself, in whose decoder prompts and picture find each other from the first step on.
+
+    Queries and keys are projected alike, so that what lies at the same place is similar; at random they would be
+    unrelated, and it would take hundreds of steps until a prompt says anything.
+    """
+    transformer = model.sam_mask_decoder.transformer
+    meeting = [transformer.final_attn_token_to_image]
+    for layer in transformer.layers:
+        meeting += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
+    with torch.no_grad():
+        for attention in meeting:
+            attention.q_proj.weight.mul_(_ALIGNED_GAIN)
+            attention.k_proj.weight.copy_(attention.q_proj.weight)
+            attention.q_proj.bias.zero_()
+            attention.k_proj.bias.zero_()
+    return model
 
 
 def quickened(model: Any) -> Any:

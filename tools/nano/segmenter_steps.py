@@ -40,8 +40,10 @@ TRUTH_LOGIT = 10.0
 """A mask that is the answer has logits of plus and minus this."""
 
 _ALWAYS_REMEMBERS = 0.15  # rows whose memory takes in frames that are not sure, or without the object
+_WHOLE_BODIES = 0.4  # boxes of bodies as far as they are in the picture, hidden or not: what nano-det gives
 _TRUTH_REMEMBERED = 0.1  # frames whose true mask is remembered instead of the answer
 _CORRECTED_CLIPS = 0.15
+_KINDS_ON_PICTURES = (0.7, 0.15, 0.15)  # a box, a click, a box and a click
 _BOXES_CORRECTED = 0.35  # of the boxes on a picture; clicks always are, once
 _LONGEST_AGE = 300.0
 _SHARPER = 8.0  # logits of prompted frames, for memory: the engine binarises them, which has no gradient
@@ -55,35 +57,24 @@ def as_input(pictures_bgr: Any) -> Tensor:
     return ((pictures - mean_rgb) / std_rgb).contiguous(memory_format=torch.channels_last)
 
 
-def picture_step(model: Any, people: People, batch: Batch, rng: np.random.Generator) -> Losses:
-    """Losses over prompts and corrections on the first frames of a batch."""
+def picture_step(
+    model: Any, people: People, batch: Batch, rng: np.random.Generator, background: float = 1.0
+) -> Losses:
+    """Losses over prompts of one kind, and corrections, on the first frames of a batch."""
     features = encode(model, as_input(batch.pictures_bgr[0]))
-    rows = np.arange(len(batch.person))
-    kinds = rng.choice(3, len(rows), p=[0.7, 0.15, 0.15])
-    found: list[tuple[Losses, int]] = []
-    for kind in range(3):
-        members = rows[kinds == kind]
-        if len(members):
-            found += [(each, len(members)) for each in _corrected(model, batch, features, members, kind, rng)]
-    return mean(found, people(features, torch.from_numpy(batch.anybody(0))))
-
-
-def _corrected(
-    model: Any, batch: Batch, features: Features, members: I64, kind: int, rng: np.random.Generator
-) -> list[Losses]:
-    """Rows with the same kind of prompt: 0 a box, 1 a click, 2 a box and clicks; then corrections."""
-    truth, present = torch.from_numpy(batch.masks[0, members]), torch.from_numpy(batch.present[0, members])
-    own = features.rows(batch.clip_index[members])
+    members = np.arange(len(batch.person))
+    kind = int(rng.choice(3, p=_KINDS_ON_PICTURES))
+    truth, present = torch.from_numpy(batch.masks[0]), torch.from_numpy(batch.present[0])
+    own = features.rows(batch.clip_index)
     pix_feat = first_features(model, own)
-    points = stacked([drawn_prompt(batch, 0, row, kind, rng) for row in members])
+    points = stacked([drawn_prompt(batch, 0, int(row), kind, rng) for row in members])
     decoded = decode(model, own, pix_feat, points)
-    found = [losses(decoded, truth, present)]
+    found = [(losses(decoded, truth, present, background), len(members))]
     if kind != 0 or rng.random() < _BOXES_CORRECTED:
         points = with_corrections(batch, 0, members, points, decoded, rng)
-        before = decoded.mask().detach()
-        decoded = decode(model, own, pix_feat, points, before)
-        found.append(losses(decoded, truth, present))
-    return found
+        decoded = decode(model, own, pix_feat, points, decoded.mask().detach())
+        found.append((losses(decoded, truth, present, background), len(members)))
+    return mean(found, people(features, torch.from_numpy(batch.anybody(0))))
 
 
 def drawn_prompt(batch: Batch, frame: int, row: int, kind: int, rng: np.random.Generator) -> tuple[F32, I64]:
@@ -93,7 +84,14 @@ def drawn_prompt(batch: Batch, frame: int, row: int, kind: int, rng: np.random.G
         point = segmenter_prompts.click_inside(rng, mask)
         assert point is not None
         return point[None], np.array([segmenter_prompts.ON_OBJECT], np.int64)
-    box = segmenter_prompts.loose_box(rng, batch.box(frame, row), mask.shape[0])
+    box, whole = batch.box(frame, row), batch.full_boxes[row]
+    if (
+        frame == 0
+        and rng.random() < _WHOLE_BODIES
+        and bool((whole[2:] - whole[:2] >= box[2:] - box[:2] - 2).all())
+    ):
+        box = whole
+    box = segmenter_prompts.loose_box(rng, box, mask.shape[0])
     coords, labels = segmenter_prompts.as_points(box)
     if kind == 0:
         return coords, labels

@@ -14,14 +14,14 @@ import torch
 from tools.nano.pictures import Clip
 from tools.nano.segmenter_batches import BatchSettings, draw
 from tools.nano.segmenter_losses import Losses, People
-from tools.nano.segmenter_speed import quickened
+from tools.nano.segmenter_speed import aligned, quickened
 from tools.nano.segmenter_steps import clip_step, picture_step
 from tools.nano.segmenter_validation import Validation, fixed_batches, validate
 from tools.nano.train_segmenter import CHECKPOINT, WEIGHTS, Plan
 from tools.sam2.nano import nano_model
 
-_SAID_EVERY = 25
-_SAVED_EVERY = 100
+_SAID_EVERY = 50
+_SAVED_EVERY = 200
 _HELD_OUT_CLIPS = 24
 _HELD_OUT_FRAMES = 9
 _LONGEST_GRADIENT = 1.0
@@ -33,7 +33,7 @@ class Training:
     def __init__(self, plan: Plan, seed: int, *, bfloat16: bool = True, model: Any = None) -> None:
         """model: another than nano-sam, for tests."""
         self.plan, self.seed, self.bfloat16 = plan, seed, bfloat16
-        self.model = quickened(nano_model(seed=seed) if model is None else model)
+        self.model = quickened(aligned(nano_model(seed=seed)) if model is None else model)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         decoder = self.model.sam_mask_decoder
         torch.manual_seed(seed)
@@ -76,7 +76,8 @@ class Training:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
             if self.step < plan.picture_steps:
                 settings = BatchSettings(plan.pictures, 1, plan.picture_objects, self.model.image_size)
-                found = picture_step(self.model, self.people, draw(rng, data, settings), rng)
+                background = plan.background_at(self.step)
+                found = picture_step(self.model, self.people, draw(rng, data, settings), rng, background)
             else:
                 frames = int(rng.integers(plan.frames[0], plan.frames[1] + 1))
                 settings = BatchSettings(plan.clips, frames, plan.clip_objects, self.model.image_size)
@@ -96,16 +97,20 @@ class Training:
     ) -> Validation:
         """All steps that are left, or until `stop` says so; a checkpoint now and then and at the end."""
         batches = fixed_batches(held_out, _HELD_OUT_FRAMES, self.model.image_size, _HELD_OUT_CLIPS)
-        began, sums = time.monotonic(), np.zeros(4)
+        began, sums = time.monotonic(), np.zeros(5)
         while self.step < self.plan.steps and not stop():
             found = self.once(data)
-            sums += [float(each.detach()) for each in (found.mask, found.iou, found.score, found.people)]
+            sums += [
+                float(each.detach())
+                for each in (found.mask, found.iou, found.score, found.people, found.overlap)
+            ]
             if self.step % _SAID_EVERY == 0:
-                mask, iou, score, people = sums / _SAID_EVERY
+                mask, iou, score, people, overlap = sums / _SAID_EVERY
                 minutes = (time.monotonic() - began) / 60
                 print(
                     f"step {self.step}/{self.plan.steps}, {minutes:.1f} min: mask {mask:.3f}, iou {iou:.3f}, "
-                    f"score {score:.3f}, people {people:.3f}, rate {self.plan.rate_at(self.step):.1e}",
+                    f"score {score:.3f}, people {people:.3f}, overlap {overlap:.3f}, "
+                    f"rate {self.plan.rate_at(self.step):.1e}",
                     flush=True,
                 )
                 sums[:] = 0

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from tools.nano.pictures import Clip
-from tools.nano.segmenter_batches import Batch, BatchSettings, assembled, piece_of
+from tools.nano.segmenter_batches import Batch, BatchSettings, Piece, assembled, piece_of
 from tools.nano.segmenter_prompts import as_points
 from tools.nano.segmenter_rollout import (
     History,
@@ -66,8 +66,8 @@ def fixed_batches(data: Sequence[Clip], frames: int, size: int, most: int) -> li
     pieces = []
     for index in range(min(most, len(data))):
         piece = piece_of(rng, data[index], settings)
-        if piece is not None and (tall := _tall(piece[1][0], piece[2])).any():
-            pieces.append((piece[0], piece[1], piece[2][tall]))
+        if piece is not None and (tall := _tall(piece.ids[0], piece.people)).any():
+            pieces.append(Piece(piece.frames_bgr, piece.ids, piece.people[tall], piece.full_boxes[tall]))
     return [assembled(pieces[at : at + _CLIPS_AT_ONCE], size) for at in range(0, len(pieces), _CLIPS_AT_ONCE)]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 CHECKPOINT = "nano_sam_training.pt"
 WEIGHTS = "nano_sam.pt"
-_WARM_UP = 100
+_WARM_UP = 50
 _SMALLEST_SHARE = 0.02  # of the learning rate, at the end
 
 
@@ -30,16 +30,20 @@ class Plan:
     average                          share of the old weights in their running average, at each step
     """
 
-    picture_steps: int = 450
-    clip_steps: int = 1150
-    pictures: int = 24
+    picture_steps: int = 900
+    clip_steps: int = 1600
+    pictures: int = 8
     picture_objects: int = 2
-    clips: int = 6
+    clips: int = 3
     clip_objects: int = 2
     frames: tuple[int, int] = (4, 8)
     rate: float = 1e-3
     decay: float = 0.02
-    average: float = 0.995
+    average: float = 0.997
+
+    def background_at(self, step: int) -> float:
+        """Weight of what is not the object: nothing of its own at first, the same as the object from half-way on."""
+        return min(1.0, max(0.0, 4 * step / max(1, self.picture_steps) - 1))
 
     @property
     def steps(self) -> int:

@@ -53,6 +53,15 @@ def test_a_half_covered_cell_wants_a_logit_of_zero() -> None:
         assert float(mask_loss(torch.where(truth > 0, shift, -30.0), truth)) > cost
 
 
+def test_a_background_of_no_weight_weighs_as_much_as_the_object() -> None:
+    truth, nothing = square(2), torch.zeros(1, SIDE, SIDE)
+    unknown = 64 * 0.5 * math.log(2) / 36
+    dice = 1 - (2 * 8 + 20) / (16 + 16 + 20)
+    assert mask_loss(nothing, truth).item() == pytest.approx(unknown + dice, rel=1e-5)
+    assert mask_loss(nothing, truth, 0.0).item() == pytest.approx(unknown / 2 + dice, rel=1e-5)
+    assert mask_loss(nothing, truth, 0.7).item() == pytest.approx(unknown * (0.25 + 0.75 * 0.7) + dice, rel=1e-5)
+
+
 def test_overlaps() -> None:
     truth = square(4)
     masks = torch.stack([square(4), square(2), square(8), 1 - square(4)], 1) * 2 - 1
@@ -97,7 +106,7 @@ def test_a_score_is_judged_by_presence() -> None:
 
 
 def test_means_weigh_rows_not_calls() -> None:
-    one, other = (Losses(*(torch.tensor(value) for _ in range(3)), torch.zeros(())) for value in (1.0, 4.0))
+    one, other = (Losses(*(torch.tensor(value) for _ in range(4)), torch.zeros(())) for value in (1.0, 4.0))
     found = mean([(one, 2), (other, 1)], torch.tensor(0.5))
     assert float(found.mask) == pytest.approx(2.0) and float(found.people) == 0.5
     assert float(found.total) == pytest.approx(2.0 + 2.0 + 1.0 + 0.25)

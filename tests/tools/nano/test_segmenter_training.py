@@ -1,0 +1,149 @@
+"""nano-sam learns a tiny clip by heart through the whole loop, and goes on from a checkpoint as if nothing had been."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+for package in ("torch", "sam2"):
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is missing: make test installs it (docs/export.md)", allow_module_level=True)
+
+import torch  # noqa: E402  # what follows needs torch
+
+from tests.tools.nano.drawn import COLOURS  # noqa: E402  # likewise
+from tools.nano.pictures import Clip  # noqa: E402  # likewise
+from tools.nano.segmenter_batches import BatchSettings, assembled, piece_of  # noqa: E402  # likewise
+from tools.nano.segmenter_speed import aligned  # noqa: E402  # likewise
+from tools.nano.segmenter_steps import clip_step, picture_step  # noqa: E402  # likewise
+from tools.nano.segmenter_training import Training  # noqa: E402  # likewise
+from tools.nano.segmenter_validation import fixed_batches, validate  # noqa: E402  # likewise
+from tools.nano.train_segmenter import CHECKPOINT, WEIGHTS, Plan  # noqa: E402  # likewise
+from tools.sam2.nano import nano_model  # noqa: E402  # likewise
+
+SIZE, FRAMES = 64, 3
+TINY = Plan(
+    picture_steps=2, clip_steps=2, pictures=2, picture_objects=2, clips=1, clip_objects=2, frames=(2, 3)
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def walking(seed: int, frames: int = FRAMES) -> Clip:
+    """Two bars that walk towards each other; the first one is behind something in the last frame."""
+    rng = np.random.default_rng(seed)
+    pictures = rng.integers(90, 130, (frames, SIZE, SIZE, 3)).astype(np.uint8)
+    ids = np.zeros((frames, SIZE, SIZE), np.uint8)
+    boxes = np.full((frames, 2, 4), np.nan, np.float32)
+    for frame in range(frames):
+        for person, left in ((1, 6 + 4 * frame), (2, 46 - 4 * frame)):
+            if person == 1 and frame == frames - 1:
+                continue
+            pictures[frame, 14:54, left : left + 12] = COLOURS[person - 1]
+            ids[frame, 14:54, left : left + 12] = person
+            boxes[frame, person - 1] = left, 14, left + 12, 54
+    return Clip(pictures, ids, boxes.copy(), boxes, np.ones((frames, 2), np.float32))
+
+
+def training(plan: Plan = TINY) -> Training:
+    return Training(plan, 0, bfloat16=False, model=aligned(nano_model(SIZE)))
+
+
+def data() -> Sequence[Clip]:
+    return [walking(seed) for seed in range(2)]
+
+
+def test_a_tiny_clip_is_learnt_by_heart() -> None:
+    settings = BatchSettings(1, FRAMES, 2, SIZE, augment=False)
+    piece = piece_of(np.random.default_rng(0), walking(0), settings)
+    assert piece is not None
+    batch = assembled([piece], SIZE)
+    made = training()
+    for step in range(80):
+        made.model.train()
+        found = clip_step(made.model, made.people, batch, np.random.default_rng(step))
+        made.optimizer.zero_grad()
+        found.total.backward()
+        torch.nn.utils.clip_grad_norm_(made.model.parameters(), 1.0)
+        for group in made.optimizer.param_groups:
+            group["lr"] = 4e-3 * min(1.0, (step + 1) / 10, (80 - step) / 20)
+        made.optimizer.step()
+    judged = validate(made.model, [batch])
+    assert judged.box > 0.6 and judged.memory > 0.4
+    assert judged.present > 0.6 and judged.absent == 1.0
+
+
+def test_every_part_of_the_model_learns() -> None:
+    """Nothing that is exported is left as it was made."""
+    made = training()
+    settings = BatchSettings(1, FRAMES, 2, SIZE, augment=False)
+    batch = assembled(
+        [piece for clip in data() if (piece := piece_of(np.random.default_rng(0), clip, settings))], SIZE
+    )
+    for seed in range(12):
+        clip_step(made.model, made.people, batch, np.random.default_rng(seed)).total.backward()
+        picture_step(made.model, made.people, batch, np.random.default_rng(seed)).total.backward()
+    left = {
+        name for name, value in made.model.named_parameters() if value.grad is None or not value.grad.any()
+    }
+    # Only prompts that are masks, and rows without any memory inside the attention, use these.
+    assert left <= {"mask_downsample.weight", "mask_downsample.bias", "no_mem_pos_enc"}
+
+
+def test_a_training_that_was_interrupted_gives_the_same(tmp_path: Path) -> None:
+    whole, first, rest = training(), training(), training()
+    for _ in range(4):
+        whole.once(data())
+    for _ in range(2):
+        first.once(data())
+    first.save(tmp_path)
+    rest.resume(tmp_path / CHECKPOINT)
+    assert rest.step == 2
+    for _ in range(2):
+        rest.once(data())
+    for name, value in whole.average.state_dict().items():
+        assert torch.equal(value, rest.average.state_dict()[name]), name
+
+
+def test_the_weights_are_what_the_exporter_takes(tmp_path: Path) -> None:
+    from tools.sam2.checkpoint import read
+
+    made = training()
+    made.save(tmp_path)
+    source = read(tmp_path / WEIGHTS)
+    assert (source.family, source.variant) == ("sam2.1", "nano")
+    assert source.weights is not None and set(source.weights) == set(nano_model(SIZE).state_dict())
+
+
+def test_running_says_how_it_goes_and_stops_when_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = training()
+    judged = made.run(data(), data(), tmp_path, lambda: made.step >= 3)
+    assert made.step == 3 and (tmp_path / WEIGHTS).is_file()
+    assert 0 <= judged.box <= 1
+    assert "held out at the end: box" in capsys.readouterr().out
+
+
+def test_rates_and_weights_of_the_background() -> None:
+    plan = Plan(picture_steps=400, clip_steps=600)
+    assert plan.rate_at(0) < 0.1 * plan.rate and plan.rate_at(60) == pytest.approx(plan.rate, rel=1e-2)
+    assert plan.rate_at(1000) == pytest.approx(0.02 * plan.rate, rel=1e-3)
+    assert [plan.background_at(step) for step in (0, 100, 150, 200, 900)] == [0, 0, 0.5, 1, 1]
+
+
+def test_small_people_are_not_judged() -> None:
+    clip = walking(0)
+    clip.ids[:, 30:] = 0
+    (batch,) = fixed_batches([clip, walking(1)], 2, SIZE, 4)
+    assert len(batch.person) == 2
