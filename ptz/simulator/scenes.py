@@ -229,7 +229,7 @@ def _court() -> Scene:
     """A small court from near: for a first look at the engine and at what a head does."""
     occluders = (
         Occluder("pillar", -1.25, 8.55, 0.42, 0.42, 3.4),
-        Occluder("planter", 1.3, 8.4, 1.3, 0.5, 0.5, 8.0),
+        Occluder("planter", -0.75, 8.15, 0.9, 0.45, 0.45, 8.0),
         Occluder("wall", -6.4, 11.6, 2.6, 0.3, 1.1, 80.0),
         Occluder("kiosk", 6.0, 15.6, 2.6, 2.0, 2.8, -24.0),
         Occluder("trunk", -4.0, 15.6, 0.4, 0.4, 4.6),
@@ -248,11 +248,11 @@ def _court() -> Scene:
         COURT_S,
     )  # fmt: skip
     stroller = _again_and_again(
-        [(15, 2.3, 9.0), (19, 0.4, 9.3), (23, 0.4, 9.3), (28, 2.3, 9.0), (38, 2.3, 9.0),
-         (45, 0.2, 9.05), (50, -1.3, 9.6), (53, -0.7, 9.8), (54.5, -0.7, 9.8), (61.3, 2.3, 9.0)],
+        [(15, 2.45, 8.95), (19, 0.4, 9.3), (23, 0.4, 9.3), (28, 2.45, 8.95), (38, 2.45, 8.95),
+         (45, 0.2, 9.05), (50, -1.3, 9.6), (53, -0.7, 9.8), (54.5, -0.7, 9.8), (61.3, 2.45, 8.95)],
         COURT_S,
     )  # fmt: skip
-    paths: list[Path] = [_jogger(), one, other, stroller, Sway(1.55, 10.15, 0.06, COURT_S / 10, 110.0, 200.0)]
+    paths: list[Path] = [_jogger(), one, other, stroller, Sway(1.9, 10.05, 0.06, COURT_S / 10, 110.0, 200.0)]
     actors = tuple(
         Actor(number, path, height_m, Looks(seed))
         for number, (path, height_m, seed) in enumerate(
