@@ -117,6 +117,24 @@ def test_published_figures(data_dir: Path, capsys: pytest.CaptureFixture[str]) -
     assert cells[7:12] == ["7", "13", "150", "13", "8"]
 
 
+def test_the_embedded_detector_stands_in_and_the_scores_say_so(
+    two: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paint(two)
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.delenv("ENGINE_MODELS", raising=False)
+    asked = (two, "--detections", "yolox_nano", "--camera-motion", "off", "--json")
+    status, out, said = mot(capsys, *asked)
+    why = (
+        "embedded model nano_det in use because yolox_nano cannot be fetched (github.com: Connection refused)"
+    )
+    assert status == 0 and f"engine-eval: degraded: {why}" in said
+    assert json.loads(out)["degraded"][0].startswith(why)
+    status, _, said = mot(capsys, *asked, "--require-model")
+    assert status == 1 and "yolox_nano could not be fetched" in said
+
+
 def test_detections_of_another_file(two: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one_person = write_result(tmp_path / "mine.txt", who={1: -1}, score=0.9)
     one_person.rename(two / "det" / "inside.txt")
