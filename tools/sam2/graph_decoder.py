@@ -32,6 +32,7 @@ class MaskDecoder(nn.Module):  # type: ignore[misc]  # torch is not looked into
         self.size, self.side = float(model.image_size), model.image_size // 16
         self.frequencies = prompts.pe_layer.positional_encoding_gaussian_matrix
         self.dense = _DensePrompt(prompts)
+        self.maps = getattr(prompts, "maps", None)  # nano-sam's: points and boxes drawn into the grid
         self.enlarge = _TokensEnlarged(decoder.output_upscaling[0], self.side)
         self.hyper = _Hyper(decoder.output_hypernetworks_mlps)
         self.transformer = _TwoWay(decoder.transformer, tokens_of(prompts.get_dense_pe().detach()))
@@ -57,6 +58,8 @@ class MaskDecoder(nn.Module):  # type: ignore[misc]  # torch is not looked into
         finer = (high_res_0.index_select(0, frame_index), fine.index_select(0, frame_index))
         sparse = self._points(point_coords, point_labels)
         features = tokens_of(pix_feat) + self.dense(mask_prompt, mask_prompt_valid)
+        if self.maps is not None:
+            features = features + tokens_of(self.maps(point_coords, point_labels))
         masks, ious, mask_tokens, score = self._masks(features, finer, sparse)
         present = score > 0
         pointers = torch.where(present[:, :, None], self.pointer(mask_tokens), self.no_pointer[None])
