@@ -4,6 +4,7 @@ A `SAM2VideoPredictor` of Meta's package with its own memory attention, memory e
 at smaller widths; the image encoder is in `nano_trunk`. Different from SAM 2 beside the numbers:
 - masks have eight pixels a side for each cell of the grid instead of four (stride 2), the decoder's fine features
   strides 2 and 4 instead of 4 and 8: a person in a picture of 256 × 256 is 15 to 30 pixels wide;
+- points and boxes are also drawn as maps and added to the features (`nano_prompts`);
 - between its two enlargements the decoder mixes neighbours once, for each object (`_Refine`), since a cell of the grid
   is as wide as a person.
 
@@ -22,12 +23,12 @@ from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
 from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam.mask_decoder import MaskDecoder
-from sam2.modeling.sam.prompt_encoder import PromptEncoder
 from sam2.modeling.sam.transformer import RoPEAttention, TwoWayTransformer
 from sam2.modeling.sam2_utils import MLP, LayerNorm2d
 from sam2.sam2_video_predictor import SAM2VideoPredictor
 from torch import nn
 
+from tools.sam2.nano_prompts import NanoPromptEncoder
 from tools.sam2.nano_trunk import STEM, WIDTHS, NanoNeck, NanoTrunk
 
 Tensor = Any
@@ -132,8 +133,8 @@ def _mask_decoder(settings: Any) -> MaskDecoder:
     return decoder
 
 
-def _prompt_encoder(grid: int, size: int) -> PromptEncoder:
-    encoder = PromptEncoder(
+def _prompt_encoder(grid: int, size: int) -> NanoPromptEncoder:
+    encoder = NanoPromptEncoder(
         embed_dim=WIDTH, image_embedding_size=(grid, grid), input_image_size=(size, size), mask_in_chans=16
     )
     encoder.mask_input_size = (MASK_SCALE * grid, MASK_SCALE * grid)
