@@ -192,6 +192,11 @@ class Result:
         return event_records(self.raw)
 
     @property
+    def degraded(self) -> tuple[str, ...]:
+        """A line for each model that stands in for the one that was asked for, and why (docs/models.md)."""
+        return self.raw.degraded
+
+    @property
     def pose(self) -> PtzPose | None:
         """Where the camera looked, None where that is not known."""
         return self.raw.meta.pose

@@ -95,6 +95,30 @@ def test_objects_are_what_the_file_shows(video: Path) -> None:
     assert set(last.labels) == {"motion"} and "confirmed" in last.states
 
 
+def test_a_program_is_told_which_model_stands_in(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (
+        ("XDG_CACHE_HOME", str(tmp_path)),
+        ("ENGINE_MODELS", str(tmp_path)),
+        ("no_proxy", ""),
+    ):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # which nobody serves: a network that says no
+    run = Engine.from_profile("m3-cpu", sources=[str(video)], infer_model="yolox_nano", offline=True)
+    with run:
+        told = {result.degraded for result in run.results(timeout_s=60)}
+    ((line,),) = told
+    assert line.startswith(
+        "embedded model nano_det in use because yolox_nano cannot be fetched (github.com: "
+    )
+    required = Engine.from_profile(
+        "m3-cpu", sources=[str(video)], infer_model="yolox_nano", infer_require_model=True, offline=True
+    )
+    with pytest.raises(ModelNotFound, match="could not be fetched"), required:
+        pass
+
+
 @pytest.mark.data
 def test_masks_come_without_any_file_being_written(data_dir: Path) -> None:
     clip, weights = data_dir / "clips/pets09_s2l1_0001-0320.mp4", "yolov8n-seg_320_f32_dynbatch"
