@@ -291,6 +291,29 @@ def test_what_makes_no_sense_is_one_clear_line(
     assert len(errors) == 1 and "Traceback" not in said
 
 
+def test_the_embedded_segmenter_stands_in_and_its_records_say_so(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ENGINE_MODELS", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    asked = (
+        folder / "00000.png",
+        "--model",
+        "edgetam_512",
+        "--box",
+        "20,20,80,80",
+        "--out",
+        tmp_path / "out",
+    )
+    status, _, said = run(capsys, *asked, "--format", "json")
+    why = "embedded model nano_sam in use because edgetam_512 is in no folder of models"
+    assert status == 0 and f"engine-segment: degraded: {why}" in said
+    record = record_of(tmp_path / "out" / "00000.json")
+    assert record["model"] == "nano_sam" and record["degraded"][0].startswith(why)
+    status, _, said = run(capsys, *asked, "--require-model")
+    assert status == 1 and "'edgetam_512' is neither a folder nor in" in said
+
+
 @pytest.mark.data
 def test_a_detector_without_masks_is_refused(
     data_dir: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

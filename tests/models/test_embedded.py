@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from engine.errors import ModelCorrupt, ModelError, ModelNotFound
+from engine.models import sam2_sidecar
 from engine.models.embedded import (
     CHECKSUMS,
+    EMBEDDED,
     embedded_bytes,
     embedded_detector,
+    embedded_folder,
     embedded_model,
     embedded_segmenter,
 )
@@ -56,3 +60,16 @@ def test_a_broken_installation_is_one_line(
 def test_damage_of_one_is_none_of_the_other(folder: Path) -> None:
     (folder / "nano_det.onnx").unlink()
     assert embedded_segmenter(folder) == folder / "nano_sam"
+
+
+def test_what_is_committed_is_whole_listed_and_small() -> None:
+    folder = embedded_folder()
+    for name in EMBEDDED:
+        embedded_model(name)
+    sam2_sidecar.load(embedded_segmenter(), checksums=True)
+    listed = {line.split(maxsplit=1)[1] for line in (folder / CHECKSUMS).read_text().splitlines()}
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert listed == there - {CHECKSUMS}
+    assert sum(embedded_bytes(name) for name in EMBEDDED) <= 10e6
+    # As people check it.
+    subprocess.run(["sha256sum", "--check", "--quiet", CHECKSUMS], cwd=folder, check=True)
