@@ -57,6 +57,13 @@ def as_input(pictures_bgr: Any) -> Tensor:
     return ((pictures - mean_rgb) / std_rgb).contiguous(memory_format=torch.channels_last)
 
 
+def people_step(model: Any, people: People, batch: Batch) -> Losses:
+    """Losses of the encoder alone, on the first frames of a batch."""
+    features = encode(model, as_input(batch.pictures_bgr[0]))
+    nothing = torch.zeros(())
+    return Losses(nothing, nothing, nothing, nothing, people(features, torch.from_numpy(batch.anybody(0))))
+
+
 def picture_step(
     model: Any, people: People, batch: Batch, rng: np.random.Generator, background: float = 1.0
 ) -> Losses:

@@ -15,7 +15,7 @@ from tools.nano.pictures import Clip
 from tools.nano.segmenter_batches import BatchSettings, draw
 from tools.nano.segmenter_losses import Losses, People
 from tools.nano.segmenter_speed import aligned, quickened
-from tools.nano.segmenter_steps import clip_step, picture_step
+from tools.nano.segmenter_steps import clip_step, people_step, picture_step
 from tools.nano.segmenter_validation import Validation, fixed_batches, validate
 from tools.nano.train_segmenter import CHECKPOINT, WEIGHTS, Plan
 from tools.sam2.nano import nano_model
@@ -74,10 +74,14 @@ class Training:
         rng = np.random.default_rng((self.seed, self.step))
         self.model.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            if self.step < plan.picture_steps:
+            if self.step < plan.people_steps + plan.picture_steps:
                 settings = BatchSettings(plan.pictures, 1, plan.picture_objects, self.model.image_size)
-                background = plan.background_at(self.step)
-                found = picture_step(self.model, self.people, draw(rng, data, settings), rng, background)
+                batch = draw(rng, data, settings)
+                if self.step < plan.people_steps:
+                    found = people_step(self.model, self.people, batch)
+                else:
+                    background = plan.background_at(self.step)
+                    found = picture_step(self.model, self.people, batch, rng, background)
             else:
                 frames = int(rng.integers(plan.frames[0], plan.frames[1] + 1))
                 settings = BatchSettings(plan.clips, frames, plan.clip_objects, self.model.image_size)

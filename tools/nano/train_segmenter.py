@@ -23,32 +23,35 @@ _SMALLEST_SHARE = 0.02  # of the learning rate, at the end
 class Plan:
     """What is trained on for how long.
 
-    picture_steps, clip_steps        steps of either kind, the pictures first
+    people_steps                     steps of the encoder alone, which learns where anybody is
+    picture_steps, clip_steps        steps with prompts on pictures, then on clips
     pictures, picture_objects        of a step on pictures
     clips, clip_objects, frames      of a step on clips; frames: fewest and most
     rate, decay                      AdamW's
     average                          share of the old weights in their running average, at each step
     """
 
-    picture_steps: int = 900
-    clip_steps: int = 1600
+    people_steps: int = 250
+    picture_steps: int = 750
+    clip_steps: int = 1200
     pictures: int = 8
     picture_objects: int = 2
     clips: int = 3
     clip_objects: int = 2
     frames: tuple[int, int] = (4, 8)
-    rate: float = 1e-3
+    rate: float = 1.5e-3
     decay: float = 0.02
     average: float = 0.997
 
     def background_at(self, step: int) -> float:
-        """Weight of what is not the object: nothing of its own at first, the same as the object from half-way on."""
-        return min(1.0, max(0.0, 4 * step / max(1, self.picture_steps) - 1))
+        """Weight of what is not the object: nothing of its own at first, the same as the object's from the middle of
+        the pictures on."""
+        return min(1.0, max(0.0, 4 * (step - self.people_steps) / max(1, self.picture_steps) - 1))
 
     @property
     def steps(self) -> int:
-        """Of both kinds."""
-        return self.picture_steps + self.clip_steps
+        """Of all kinds."""
+        return self.people_steps + self.picture_steps + self.clip_steps
 
     def rate_at(self, step: int) -> float:
         """Learning rate: linear warm-up, then half a cosine."""
@@ -61,6 +64,9 @@ class Plan:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `tools/train_nano.py segmenter` can be told, beside --data, --work and --seed."""
     plan = Plan()
+    parser.add_argument(
+        "--people-steps", type=int, default=plan.people_steps, help="steps of the encoder alone"
+    )
     parser.add_argument(
         "--picture-steps", type=int, default=plan.picture_steps, help="steps on single pictures"
     )
@@ -88,7 +94,12 @@ def main(args: argparse.Namespace) -> int:
         print(f"train_nano: {error}")
         return 1
     args.work.mkdir(parents=True, exist_ok=True)
-    plan = Plan(picture_steps=args.picture_steps, clip_steps=args.clip_steps, rate=args.rate)
+    plan = Plan(
+        people_steps=args.people_steps,
+        picture_steps=args.picture_steps,
+        clip_steps=args.clip_steps,
+        rate=args.rate,
+    )
     training = Training(plan, args.seed, bfloat16=not args.float32)
     if args.resume and (args.work / CHECKPOINT).is_file():
         training.resume(args.work / CHECKPOINT)

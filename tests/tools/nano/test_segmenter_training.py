@@ -27,8 +27,9 @@ from tools.sam2.nano import nano_model  # noqa: E402  # likewise
 
 SIZE, FRAMES = 64, 3
 TINY = Plan(
-    picture_steps=2, clip_steps=2, pictures=2, picture_objects=2, clips=1, clip_objects=2, frames=(2, 3)
-)
+    people_steps=1, picture_steps=1, clip_steps=2, pictures=2, picture_objects=2, clips=1, clip_objects=2,
+    frames=(2, 3),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -136,10 +137,10 @@ def test_running_says_how_it_goes_and_stops_when_told(
 
 
 def test_rates_and_weights_of_the_background() -> None:
-    plan = Plan(picture_steps=400, clip_steps=600)
+    plan = Plan(people_steps=100, picture_steps=400, clip_steps=600)
     assert plan.rate_at(0) < 0.1 * plan.rate and plan.rate_at(60) == pytest.approx(plan.rate, rel=1e-2)
-    assert plan.rate_at(1000) == pytest.approx(0.02 * plan.rate, rel=1e-3)
-    assert [plan.background_at(step) for step in (0, 100, 150, 200, 900)] == [0, 0, 0.5, 1, 1]
+    assert plan.rate_at(1100) == pytest.approx(0.02 * plan.rate, rel=1e-3)
+    assert [plan.background_at(step) for step in (0, 200, 250, 300, 900)] == [0, 0, 0.5, 1, 1]
 
 
 def test_small_people_are_not_judged() -> None:
@@ -147,3 +148,38 @@ def test_small_people_are_not_judged() -> None:
     clip.ids[:, 30:] = 0
     (batch,) = fixed_batches([clip, walking(1)], 2, SIZE, 4)
     assert len(batch.person) == 2
+
+
+def test_a_memory_begins_with_looking_at_the_same_place() -> None:
+    """What is remembered of a place changes its features, hardly those of most others; rotations come round, though."""
+    from tools.nano.segmenter_rollout import Features, History, attend
+
+    model = aligned(nano_model(256)).eval()
+    generator = torch.Generator().manual_seed(0)
+    embed, memory = (torch.randn(1, *shape, generator=generator) for shape in ((128, 16, 16), (256, 64)))
+    changed = memory.clone()
+    changed[:, 5 * 16 + 8] += 20
+    found = []
+    for each in (memory, changed):
+        history = History()
+        history.add(each, torch.zeros(1, 128), np.array([True]), np.array([True]))
+        with torch.no_grad():
+            found.append(attend(model, Features(embed, embed, embed), history))
+    change = (found[1] - found[0]).norm(dim=1)[0]
+    assert change[5, 8] > 3 * change[13, 1] and change[5, 8] > 0.5 * change.max()
+
+
+def test_maps_of_prompts_say_where_they_are() -> None:
+    from tools.sam2.nano_prompts import CHANNELS, prompt_maps
+
+    coords = torch.tensor(
+        [[[32.0, 64.0], [128.0, 200.0]], [[40.0, 40.0], [104.0, 104.0]], [[0.0, 0.0], [9.0, 9.0]]]
+    )
+    maps = prompt_maps(coords, torch.tensor([[2, 3], [1, 0], [-1, -1]]), 16)
+    assert maps.shape == (3, CHANNELS, 16, 16)
+    inside = maps[0, 0]
+    assert inside[8, 5] > 0.9 and inside[8, 12] < 1e-3 and inside[1, 5] < 1e-3
+    assert maps[0, 5, 0, 2] == pytest.approx((40 - 32) / 256)  # the left side, over the whole picture
+    on_it, beside = maps[1, 10], maps[1, 12]
+    assert on_it[2, 2] == 1 and on_it.argmax() == 2 * 16 + 2 and beside.argmax() == 6 * 16 + 6
+    assert not maps[1, :10].any() and not maps[0, 10:].any() and not maps[2].any()
