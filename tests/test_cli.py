@@ -19,7 +19,6 @@ from engine.errors import ConfigError, ModelError, OutputError
 from engine.supervisor import RunPlan
 from tests.models.embedded_models import write_embedded
 
-
 PICTURE = ("--source", "test://")
 
 
@@ -167,6 +166,19 @@ def profile_with(tmp_path: Path, text: str) -> str:
     path = tmp_path / "mine.toml"
     path.write_text(text)
     return str(path)
+
+
+def test_a_video_of_all_cameras_that_cannot_be_is_known_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = (*PICTURE, "--model", "motion", "--port", "0")
+    for path, problem in (("demo.avi", "must end in .mp4"), ("none/demo.mp4", "no folder")):
+        status, line = refused(capsys, *wanted, "--record", path)
+        assert status == 2 and "flag --record" in line and problem in line
+    assert (
+        plan_of("--model", "motion", "--port", "0", "--record", "demo.mp4").config.output.record == "demo.mp4"
+    )
+    assert not (tmp_path / "demo.mp4").exists()
 
 
 def test_a_path_that_leads_nowhere_is_the_end_whoever_has_named_it(
