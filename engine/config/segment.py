@@ -24,8 +24,9 @@ class SegmentConfig:
     )
     model: str = setting(
         "edgetam_512",
-        "name of a segmenter in the models folder, path of its folder, or `detector` for the masks that the detector "
-        "itself gives (mode `boxes`); EdgeTAM is the cheapest with a memory",
+        "name of a segmenter in the models folder or of the embedded one (`nano_sam`), path of its folder, or "
+        "`detector` for the masks that the detector itself gives (mode `boxes`); EdgeTAM is the cheapest with a memory "
+        "that others have trained",
         flag="--segment-model",
     )
     backends: tuple[str, ...] = setting(

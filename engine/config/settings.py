@@ -152,8 +152,8 @@ class InferConfig:
 
     model: str = setting(
         "yolox_nano",
-        "name from the registry of models, path of an ONNX file, or `motion`; the default is the smallest "
-        "one with a permissive licence",
+        "name of a registered or embedded model (`nano_det`), path of an ONNX file, or `motion`; the default is the "
+        "smallest registered one with a permissive licence",
         flag="--model",
     )
     fallback: str = setting(
