@@ -22,6 +22,7 @@ LEAST_PX = 120
 """Somebody with fewer pixels in the model's picture is not begun with."""
 ABSENT_PX = 6
 """Somebody with fewer is absent."""
+_STRIDES = (0.5, 0.3, 0.2)  # every frame of a clip, every second, every third
 _WHOLE = 0.15  # of the pieces are whole pictures, in which most people are small
 
 
@@ -190,7 +191,7 @@ def _frames(rng: np.random.Generator, count: int, settings: BatchSettings) -> I6
     if not settings.augment:
         return np.arange(wanted)
     longest = max(1, (count - 1) // max(wanted - 1, 1))
-    stride = int(rng.integers(1, min(3, longest) + 1))
+    stride = min(longest, int(rng.choice(3, p=_STRIDES)) + 1)
     start = int(rng.integers(count - (wanted - 1) * stride))
     order = start + stride * np.arange(wanted)
     return order[::-1].copy() if rng.random() < 0.5 else order
