@@ -56,7 +56,49 @@ def test_every_step_is_a_script_that_is_there(name: str) -> None:
 
 def test_no_step_is_left_over() -> None:
     used = {script for name in NAMES for script in STEP.findall((DOCKER / name).read_text())}
-    assert used == {path.name for path in (DOCKER / "steps").iterdir()}
+    assert used == {path.name for path in (DOCKER / "steps").glob("*.sh")}
+    [helper] = (DOCKER / "steps").glob("*.py")
+    assert helper.name in (DOCKER / "steps/install_dependencies.sh").read_text()
+
+
+def derived(folder: Path, extras: str, cuda: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Requirements and constraints of an image: package → line."""
+    environment = {"PATH": "/usr/bin:/bin", "EXTRAS": extras, "CUDA": cuda}
+    command = [sys.executable, str(DOCKER / "steps/requirements.py"), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stderr
+    found = []
+    for name in ("requirements.txt", "constraints.txt"):
+        lines = [line for line in (folder / name).read_text().splitlines() if line and line[0] != "#"]
+        found.append({re.split(r"[<>=;]", line)[0]: line for line in lines})
+    return found[0], found[1]
+
+
+def test_the_cpu_image_takes_the_lock_as_it_is(tmp_path: Path) -> None:
+    wanted, held = derived(tmp_path, "webrtc,mqtt", "")
+    assert {"numpy", "onnxruntime", "aiortc", "aiomqtt"} <= set(wanted)
+    assert not {"torch", "cupy-cuda13x", "tensorrt"} & set(wanted)
+    lowered = {name.lower().replace("_", "-") for name in held}
+    assert {name.lower().replace("_", "-") for name in wanted} <= lowered, "a version is not held"
+
+
+@pytest.mark.parametrize("cuda", ["12", "13"])
+def test_the_gpu_image_takes_what_fits_its_cuda_and_leaves_torch_alone(cuda: str, tmp_path: Path) -> None:
+    wanted, held = derived(tmp_path, "trt,gpu,nvdec,export,webrtc,mqtt", cuda)
+    assert {f"cupy-cuda{cuda}x", f"tensorrt-cu{cuda}", "PyNvVideoCodec", "onnxscript", "hydra-core"} <= set(
+        wanted
+    )
+    assert not {"torch", "torchvision", "triton", "tensorrt"} & (set(wanted) | set(held))
+    assert not any(name.startswith("ultralytics") for name in wanted)
+    assert len([name for name in wanted if name.startswith(("cupy", "tensorrt"))]) == 2
+
+
+@pytest.mark.parametrize(("extras", "cuda", "part"), [("nonsense", "", "EXTRAS"), ("mqtt", "11", "CUDA")])
+def test_what_cannot_be_built_is_one_line(extras: str, cuda: str, part: str, tmp_path: Path) -> None:
+    environment = {"PATH": "/usr/bin:/bin", "EXTRAS": extras, "CUDA": cuda}
+    command = [sys.executable, str(DOCKER / "steps/requirements.py"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 1 and done.stderr.startswith(part) and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
