@@ -25,7 +25,7 @@ from engine.outputs.masks import full_size
 from engine.sources.scene_render import SceneRenderer, Shot
 from engine.types import F32, U8, Bools, FrameMeta, FrameNv12, Masks, Prompt, nv12_geometry
 from ptz.simulator.scenes import SCENES
-from ptz.simulator.truth import truth
+from ptz.simulator.truth import Truth, truth
 from ptz.simulator.world import World
 from ptz.types import View
 from tools.frames import read_frames
@@ -106,9 +106,10 @@ def takes(scene: str, camera: str, most: int = TAKES_EACH) -> list[Take]:
     return sorted(found.values(), key=lambda take: (-take.hidden_s, take.person))[:most]
 
 
-def _share(seen: object, person: int) -> float:
-    at = np.flatnonzero(seen.ids == person)  # type: ignore[attr-defined]  # a Truth, which is not exported by name
-    return float(seen.visibility[at[0]]) if len(at) else 0.0  # type: ignore[attr-defined]  # likewise
+def _share(seen: Truth, person: int) -> float:
+    """Visible share of somebody, 0 for who is not there."""
+    at = np.flatnonzero(seen.ids == person)
+    return float(seen.visibility[at[0]]) if len(at) else 0.0
 
 
 def _view(world: World, camera: str) -> View:
@@ -138,27 +139,18 @@ def follow(segmenter: Segmenter, take: Take) -> list[Followed]:
     known: dict[int, list[tuple[int, float, bool]]] = {}
     anew: dict[int, list[float]] = {}
     for number, (frame, ids) in enumerate(shots(take)):
-        if number == 0:
-            people = free_people(take, ids)
+        people = free_people(take, ids) if number == 0 else people
         features = segmenter.encode([frame])
-        asks = [
-            _first_ask(person, ids) if number == 0 else Ask((take.scene, person), Action.GO_ON)
-            for person in people
-        ]
-        asks = [Ask((take.scene, ask.key[1]), ask.action, ask.prompt) for ask in asks]
-        found = step(segmenter, bank, features, asks).predictions
-        seen = [person for person in people if int((ids == person).sum()) >= LEAST_PX]
-        boxed = (
-            step(segmenter, bank, features, [_anew(person, ids) for person in seen]).predictions
-            if seen
-            else None
-        )
-        for row, person in enumerate(people):
-            mask, wanted = pixels(found.low_res_masks[row]), ids == person
+        boxed = [person for person in people if int((ids == person).sum()) >= LEAST_PX]
+        asks = [_boxed(person, ids, Action.START) if number == 0 else _by_memory(person) for person in people]
+        found = step(segmenter, bank, features, asks).predictions.low_res_masks
+        for person, logits in zip(people, found, strict=True):
+            mask, wanted = pixels(logits), ids == person
             known.setdefault(person, []).append((int(wanted.sum()), jaccard(mask, wanted), bool(mask.any())))
-        for row, person in enumerate(seen):
-            assert boxed is not None
-            anew.setdefault(person, []).append(jaccard(pixels(boxed.low_res_masks[row]), ids == person))
+        asks = [_boxed(person, ids, Action.NONE) for person in boxed]
+        found = step(segmenter, bank, features, asks).predictions.low_res_masks
+        for person, logits in zip(boxed, found, strict=True):
+            anew.setdefault(person, []).append(jaccard(pixels(logits), ids == person))
     return [_judged(take, person, known[person], anew[person]) for person in people]
 
 
@@ -173,12 +165,12 @@ def free_people(take: Take, ids: U8) -> list[int]:
     ]
 
 
-def _first_ask(person: int, ids: U8) -> Ask:
-    return Ask(("", person), Action.START, Prompt.of_box(tight_box(ids == person)))
+def _boxed(person: int, ids: U8, action: Action) -> Ask:
+    return Ask(("", person), action, Prompt.of_box(tight_box(ids == person)))
 
 
-def _anew(person: int, ids: U8) -> Ask:
-    return Ask(("anew", person), Action.NONE, Prompt.of_box(tight_box(ids == person)))
+def _by_memory(person: int) -> Ask:
+    return Ask(("", person), Action.GO_ON)
 
 
 def _judged(
