@@ -1,4 +1,4 @@
-"""Write what install_dependencies.sh installs, `FOLDER/requirements.txt`, and which versions hold, `FOLDER/constraints.txt`.
+"""Write what install_dependencies.sh installs, requirements.txt, and the versions that hold, constraints.txt.
 
 Reads pyproject.toml and requirements.lock of the present folder, and EXTRAS and CUDA of the environment (see there).
 """

@@ -99,10 +99,10 @@ def _make_base(archive: Path) -> None:
         # The official image has pip as well; it is the one that runs here, so that both share what pip has fetched.
         target = root / "usr/local/lib/python3.11/dist-packages"
         pip_here = [sys.executable, "-m", "pip", "install", "--quiet", "--no-warn-conflicts"]
-        _checked([*pip_here, "--target", str(target), f"pip=={pip.__version__}"], timeout_s=120)
+        _checked([*pip_here, "--target", str(target), f"pip=={pip.__version__}"], timeout_s=600)
         for each in (root / "var/cache/apt/archives").glob("*.deb"):
             each.unlink()
-        _checked(["tar", "-C", str(root), "-cf", f"{archive}.part", "."], timeout_s=120)
+        _checked(["tar", "-C", str(root), "-cf", f"{archive}.part", "."], timeout_s=600)
         os.replace(f"{archive}.part", archive)
     finally:
         shutil.rmtree(root, ignore_errors=True)
@@ -176,7 +176,7 @@ class PodmanImage(Image):
 
     def podman(self, *arguments: str) -> str:
         """Its standard output. Raises `Unusable`."""
-        done = subprocess.run(self._command(*arguments), capture_output=True, text=True, timeout=120)
+        done = subprocess.run(self._command(*arguments), capture_output=True, text=True, timeout=600)
         if done.returncode:
             raise Unusable(f"podman {arguments[0]}: {done.stderr.strip()[-500:]}")
         return done.stdout
@@ -188,7 +188,7 @@ class PodmanImage(Image):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=600,
         )
 
     def _command(self, *arguments: str) -> list[str]:
@@ -243,7 +243,7 @@ class ChrootImage(Image):
         for stage in self._file.stages:
             root = self._folder / stage.name
             root.mkdir()
-            _checked(["tar", "-C", str(root), "-xf", str(base_archive())], timeout_s=120)
+            _checked(["tar", "-C", str(root), "-xf", str(base_archive())], timeout_s=600)
             for name in ("/etc/resolv.conf", "/etc/hosts"):
                 shutil.copyfile(name, root / name[1:])
             self._environment = {"PATH": _PATH}
@@ -288,7 +288,7 @@ class ChrootImage(Image):
             origin = f"{found}/." if found.is_dir() else str(found)
             if found.is_dir():
                 place.mkdir(parents=True, exist_ok=True)
-            _checked(["cp", "-a", origin, str(place)], timeout_s=120)
+            _checked(["cp", "-a", origin, str(place)], timeout_s=600)
 
     def _build_step(self, root: Path, each: dockerfile.Instruction, known: Mapping[str, str]) -> None:
         mounts = [(str(here), there) for here, there in pip_settings(self._folder)]
