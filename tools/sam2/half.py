@@ -1,7 +1,8 @@
 """A segmenter's graph in float16, its inputs and outputs in float32; or only its weights as they lie in the file.
 
 Coordinates and ages stay in float32 until their sine is taken, or until they are drawn: at ten bits a point in a
-picture of 1024 pixels would be half a pixel off. So do variances that are computed step by step: their squares may leave float16's range.
+picture of 1024 pixels would be half a pixel off. So do variances that are computed step by step: their squares may
+leave float16's range.
 
 Weights alone: a graph that computes in float32, whose large constants lie in the file as float16 behind a Cast, which
 ONNX Runtime carries out once, when it loads. Half the file, the same speed.
