@@ -57,12 +57,18 @@ class Dataset(Sequence[Clip]):
             )
         self.settings: dict[str, object] = json.loads((folder / "settings.json").read_text())
         self._maps = _maps(folder, "r")
+        first, last, step = self.settings["seeds"]
+        self._seeds = range(first, last, step)
         self._done = np.flatnonzero(self._maps["done"])
         if not len(self._done):
             raise ValueError(f"{folder}: rendering has been interrupted before the first clip was complete")
 
     def __len__(self) -> int:
         return len(self._done)
+
+    def seed(self, index: int) -> int:
+        """What `[index]` was made from."""
+        return self._seeds[int(self._done[index])]
 
     def __getitem__(self, index: int) -> Clip:  # type: ignore[override]  # no slices: they would read everything
         row = self._done[index]

@@ -49,7 +49,7 @@ def clip(seed: int, frames: int, width: int, height: int) -> Clip:
     Up to 15 people; about every eighth clip is without anybody. Sides must be even.
     """
     rng = np.random.default_rng((seed, 80))
-    of_scene = bool(rng.random() < SCENE_SHARE)
+    of_scene = _is_of_scene(rng)
     footage = (scene_footage if of_scene else street_footage)(rng, frames, width, height)
     # The built-in scene has no such sensor: half of its clips stay as they are.
     if not of_scene or rng.random() < 0.5:
@@ -57,6 +57,15 @@ def clip(seed: int, frames: int, width: int, height: int) -> Clip:
         for frame in footage.frames_bgr:
             frame[:] = expose(sensor, frame, rng)
     return _completed(footage)
+
+
+def is_of_scene(seed: int) -> bool:
+    """Whether the clip of this seed shows the world of `scene://`."""
+    return _is_of_scene(np.random.default_rng((seed, 80)))
+
+
+def _is_of_scene(rng: np.random.Generator) -> bool:
+    return bool(rng.random() < SCENE_SHARE)
 
 
 def _completed(footage: Footage) -> Clip:

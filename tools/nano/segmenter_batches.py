@@ -99,6 +99,21 @@ class Batch:
         return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
 
 
+class Favoured(Sequence[Clip]):
+    """Clips of which some come more often."""
+
+    def __init__(self, clips: Sequence[Clip], favoured: Bools, times: int) -> None:
+        """favoured: bool (n,), which of the clips come so many times as often."""
+        self._clips = clips
+        self._rows = np.repeat(np.arange(len(clips)), np.where(favoured, times, 1))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Clip:  # type: ignore[override]  # no slices: they would read everything
+        return self._clips[int(self._rows[index])]
+
+
 def draw(rng: np.random.Generator, data: Sequence[Clip], settings: BatchSettings) -> Batch:
     """A batch of pieces of clips drawn from the data. Raises ValueError where no clip has anybody in it."""
     pieces: list[Piece] = []

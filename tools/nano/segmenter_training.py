@@ -74,7 +74,7 @@ class Training:
         rng = np.random.default_rng((self.seed, self.step))
         self.model.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            if self.step < plan.people_steps + plan.picture_steps:
+            if plan.is_of_pictures(self.step):
                 settings = BatchSettings(plan.pictures, 1, plan.picture_objects, self.model.image_size)
                 batch = draw(rng, data, settings)
                 if self.step < plan.people_steps:

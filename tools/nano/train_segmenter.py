@@ -15,6 +15,8 @@ import numpy as np
 
 CHECKPOINT = "nano_sam_training.pt"
 WEIGHTS = "nano_sam.pt"
+SCENE_TIMES = 4
+"""Clips of the world of `scene://` come so many times as often: 63 % then, since it is what a first run shows."""
 _WARM_UP = 50
 _SMALLEST_SHARE = 0.02  # of the learning rate, at the end
 
@@ -24,7 +26,8 @@ class Plan:
     """What is trained on for how long.
 
     people_steps                     steps of the encoder alone, which learns where anybody is
-    picture_steps, clip_steps        steps with prompts on pictures, then on clips
+    picture_steps                    steps with prompts on pictures
+    clip_steps                       then steps on clips and on pictures in turns
     pictures, picture_objects        of a step on pictures
     clips, clip_objects, frames      of a step on clips; frames: fewest and most
     rate, decay                      AdamW's
@@ -32,8 +35,8 @@ class Plan:
     """
 
     people_steps: int = 250
-    picture_steps: int = 750
-    clip_steps: int = 1200
+    picture_steps: int = 350
+    clip_steps: int = 1700
     pictures: int = 8
     picture_objects: int = 2
     clips: int = 3
@@ -47,6 +50,10 @@ class Plan:
         """Weight of what is not the object: nothing of its own at first, the same as the object's from the middle of
         the pictures on."""
         return min(1.0, max(0.0, 4 * (step - self.people_steps) / max(1, self.picture_steps) - 1))
+
+    def is_of_pictures(self, step: int) -> bool:
+        """Whether a step is on single pictures: all at first, then every second one."""
+        return step < self.people_steps + self.picture_steps or step % 2 == 1
 
     @property
     def steps(self) -> int:
@@ -70,7 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--picture-steps", type=int, default=plan.picture_steps, help="steps on single pictures"
     )
-    parser.add_argument("--clip-steps", type=int, default=plan.clip_steps, help="steps on clips, with memory")
+    parser.add_argument(
+        "--clip-steps", type=int, default=plan.clip_steps, help="then steps on clips and pictures in turns"
+    )
     parser.add_argument("--rate", type=float, default=plan.rate, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--float32", action="store_true", help="no bfloat16: for machines without it")
@@ -85,6 +94,8 @@ def main(args: argparse.Namespace) -> int:
     import torch
 
     from tools.nano.dataset import open_set
+    from tools.nano.pictures import is_of_scene
+    from tools.nano.segmenter_batches import Favoured
     from tools.nano.segmenter_training import Training
 
     torch.set_num_threads(args.threads)
@@ -105,5 +116,8 @@ def main(args: argparse.Namespace) -> int:
         training.resume(args.work / CHECKPOINT)
         print(f"goes on at step {training.step}", flush=True)
     stop_at = time.monotonic() + 60 * args.minutes if args.minutes else float("inf")
-    training.run(train, held_out, args.work, lambda: time.monotonic() > stop_at)
+    of_scene = np.array([is_of_scene(train.seed(index)) for index in range(len(train))])
+    training.run(
+        Favoured(train, of_scene, SCENE_TIMES), held_out, args.work, lambda: time.monotonic() > stop_at
+    )
     return 0
