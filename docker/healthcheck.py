@@ -29,7 +29,7 @@ def failure() -> str:
         connection.request("GET", "/health/live")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        return f"port {port}: {error or type(error).__name__}"
+        return f"port {port}: {str(error) or type(error).__name__}"
     finally:
         connection.close()
     return "" if status == http.HTTPStatus.OK else f"port {port}: /health/live answers {status}"
