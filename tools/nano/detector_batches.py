@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from engine.types import F32, U8
+from tools.nano.detector_paste import Frame, pasted, pasted_beside
 from tools.nano.detector_spoil import spoil
 from tools.nano.pictures import Clip
 
@@ -27,26 +28,13 @@ LEAST_INSIDE = 0.25
 GREY = 114
 """What the engine's letterbox is filled with."""
 MOSAIC_SHARE, PASTE_SHARE = 0.3, 0.3
+CROWDED_PASTE_SHARE, CROWDED_BESIDE_SHARE, MOST_PASTED = 0.75, 0.85, 3
+"""In the second part of a training: into which share of pictures people are pasted, which share of these next to
+others, and how many at most."""
 LEAST_ZOOM, MOST_ZOOM = 0.8, 1.9
 """Against the size at which the whole frame just fits; a part of a mosaic may be as small as `LEAST_PART_ZOOM`."""
 LEAST_PART_ZOOM = 0.45
 _FREE_PAD = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A picture and the people in it.
-
-    picture_bgr  uint8 (height, width, 3); `ids` uint8 (height, width): person k at its pixels, 0 nobody
-    full_xyxy, visible_xyxy  float32 (n, 4) of persons 1 … n; NaN where there is none
-    visibility   float32 (n,)
-    """
-
-    picture_bgr: U8
-    ids: U8
-    full_xyxy: F32
-    visible_xyxy: F32
-    visibility: F32
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +60,24 @@ class Batch:
     ignored_xyxy: F32
 
 
-def batch(clips: Sequence[Clip], seed: int, step: int, count: int, size_wh: tuple[int, int]) -> Batch:
-    """The samples of a step: a function of seed and step."""
-    rng = np.random.default_rng((seed, step))
-    return together([sample(clips, rng, size_wh) for _ in range(count)])
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Which batch: a function of these and of the clips.
+
+    crowded  people are pasted close to others, before and behind them
+    """
+
+    seed: int
+    step: int
+    count: int
+    size_wh: tuple[int, int]
+    crowded: bool = False
+
+
+def batch(clips: Sequence[Clip], order: Order) -> Batch:
+    """The samples of a step."""
+    rng = np.random.default_rng((order.seed, order.step))
+    return together([sample(clips, rng, order.size_wh, order.crowded) for _ in range(order.count)])
 
 
 def together(samples: Sequence[Sample]) -> Batch:
@@ -85,12 +87,14 @@ def together(samples: Sequence[Sample]) -> Batch:
     return Batch(images, wanted, counts, _filled([one.ignored_xyxy for one in samples])[0])
 
 
-def sample(clips: Sequence[Clip], rng: np.random.Generator, size_wh: tuple[int, int]) -> Sample:
+def sample(
+    clips: Sequence[Clip], rng: np.random.Generator, size_wh: tuple[int, int], crowded: bool = False
+) -> Sample:
     """One picture by chance: cut out of a frame, or a mosaic of four, then spoilt as cameras do."""
     if rng.random() < MOSAIC_SHARE:
-        made = _mosaic(clips, rng, size_wh)
+        made = _mosaic(clips, rng, size_wh, crowded)
     else:
-        made = cut(_drawn(clips, rng), _place(rng, _source_wh(clips), size_wh), size_wh)
+        made = cut(_drawn(clips, rng, crowded), _place(rng, _source_wh(clips), size_wh), size_wh)
     if rng.random() < 0.5:
         made = _mirrored(made)
     return Sample(np.asarray(spoil(made.picture_bgr, rng), np.uint8), made.wanted_xyxy, made.ignored_xyxy)
@@ -139,13 +143,16 @@ def judged(frame: Frame, place: np.ndarray, size_wh: tuple[int, int]) -> tuple[F
     return full[wanted], inside[here & ~wanted]
 
 
-def _drawn(clips: Sequence[Clip], rng: np.random.Generator) -> Frame:
-    """A frame by chance, with somebody out of another one pasted into some."""
+def _drawn(clips: Sequence[Clip], rng: np.random.Generator, crowded: bool) -> Frame:
+    """A frame by chance, with somebody out of another one pasted into some, or several."""
     frame = _any_frame(clips, rng)
-    if rng.random() < PASTE_SHARE:
+    if rng.random() >= (CROWDED_PASTE_SHARE if crowded else PASTE_SHARE):
+        return frame
+    for _ in range(int(rng.integers(1, MOST_PASTED + 1)) if crowded else 1):
         other = _any_frame(clips, rng)
         if other.ids.shape == frame.ids.shape:
-            frame = pasted(frame, other, rng)
+            beside = crowded and rng.random() < CROWDED_BESIDE_SHARE
+            frame = pasted_beside(frame, other, rng) if beside else pasted(frame, other, rng)
     return frame
 
 
@@ -174,7 +181,9 @@ def _place(
     return np.array([[scales[0], 0, shifts[0]], [0, scales[1], shifts[1]]])
 
 
-def _mosaic(clips: Sequence[Clip], rng: np.random.Generator, size_wh: tuple[int, int]) -> Sample:
+def _mosaic(
+    clips: Sequence[Clip], rng: np.random.Generator, size_wh: tuple[int, int], crowded: bool
+) -> Sample:
     """Four cuts that meet somewhere around the middle: many small people, and backgrounds that end."""
     width, height = size_wh
     x, y = (round(float(rng.uniform(0.3, 0.7)) * side) for side in size_wh)
@@ -193,7 +202,8 @@ def _mosaic(clips: Sequence[Clip], rng: np.random.Generator, size_wh: tuple[int,
             float(rng.uniform(0, size - part)) for size, part in zip(size_wh, part_wh, strict=True)
         ]
         place[:, :] = _covering(place, _source_wh(clips), part_wh)
-        part = cut(_any_frame(clips, rng), place, part_wh)
+        frame = _drawn(clips, rng, crowded) if crowded else _any_frame(clips, rng)
+        part = cut(frame, place, part_wh)
         picture[top:bottom, left:right] = part.picture_bgr
         shift = np.array([left, top, left, top], np.float32)
         wanted.append(part.wanted_xyxy + shift)
@@ -208,43 +218,6 @@ def _covering(place: np.ndarray, source_wh: tuple[int, int], part_wh: tuple[int,
         room = part_wh[axis] - source_wh[axis] * place[axis, axis]
         moved[axis, 2] = np.clip(place[axis, 2], min(0.0, room), max(0.0, room))
     return moved
-
-
-def pasted(frame: Frame, other: Frame, rng: np.random.Generator) -> Frame:
-    """The frame with one whole person out of another one in it, anywhere and at another size."""
-    height, width = frame.ids.shape
-    candidates = np.flatnonzero(other.visibility > 0.95)
-    if not len(candidates) or len(frame.visibility) >= np.iinfo(np.uint8).max - 1:
-        return frame
-    person = int(rng.choice(candidates))
-    left, top, right, bottom = other.visible_xyxy[person].astype(int)
-    if top <= 1 or bottom >= height - 1 or left <= 1 or right >= width - 1 or bottom - top < 16:
-        return frame
-    mask = (other.ids[top:bottom, left:right] == person + 1).astype(np.uint8) * 255
-    tall = float(np.exp(rng.uniform(np.log(0.15), np.log(0.9)))) * height
-    scale = min(tall / (bottom - top), 2.0)
-    wide_px, tall_px = max(3, round((right - left) * scale)), max(8, round((bottom - top) * scale))
-    if wide_px >= width or tall_px >= height:
-        return frame
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    cut_out = cv2.resize(other.picture_bgr[top:bottom, left:right], (wide_px, tall_px), interpolation=method)
-    mask = cv2.resize(mask, (wide_px, tall_px), interpolation=method)
-    x, y = int(rng.integers(0, width - wide_px)), int(rng.integers(0, height - tall_px))
-    share = cv2.blur(mask, (3, 3)).astype(np.float32)[..., None] * (1 / 255)
-    brighter = float(rng.uniform(0.7, 1.3))
-    picture, ids = frame.picture_bgr.copy(), frame.ids.copy()
-    part = picture[y : y + tall_px, x : x + wide_px]
-    mixed = part * (1 - share) + np.minimum(cut_out * brighter, 255) * share
-    part[:] = mixed.astype(np.uint8)
-    before = np.bincount(ids.ravel(), minlength=len(frame.visibility) + 1)[1:]
-    ids[y : y + tall_px, x : x + wide_px][mask > 127] = len(frame.visibility) + 1
-    after = np.bincount(ids.ravel(), minlength=len(frame.visibility) + 2)[1:-1]
-    left_over = after[: len(before)] / np.maximum(before[: len(after)], 1)
-    box = np.array([[x, y, x + wide_px, y + tall_px]], np.float32)
-    return Frame(
-        picture, ids, np.concatenate([frame.full_xyxy, box]), np.concatenate([frame.visible_xyxy, box]),
-        np.concatenate([frame.visibility * left_over, [1.0]]).astype(np.float32),
-    )  # fmt: skip
 
 
 def _mirrored(made: Sample) -> Sample:

@@ -23,7 +23,7 @@ from engine.errors import ModelCorrupt, OutputError
 from kernels import cpu as kernels
 from tools.nano.average_precision import Judged
 from tools.nano.detector import INPUT_WH, NanoDetector, Plan, boxes_xyxy, cells
-from tools.nano.detector_batches import Batch, Sample, batch, frame_of, whole
+from tools.nano.detector_batches import Batch, Order, Sample, batch, frame_of, whole
 from tools.nano.detector_loss import Losses, Wanted, losses
 from tools.nano.pictures import Clip
 
@@ -37,6 +37,7 @@ class Settings:
 
     steps, batch   how many, of how many pictures each
     peak, last     learning rate after the warm-up and at the end, on a half cosine
+    crowded_steps, crowded_peak  of the second part, whose pictures are crowded; its rate falls on a half cosine, too
     average_tau    steps over which the moving average of the weights becomes slow; `average` its greatest share kept
     bfloat16       convolutions in 16 bits, as processors with AMX and GPUs compute several times faster
     """
@@ -47,6 +48,8 @@ class Settings:
     size_wh: tuple[int, int] = INPUT_WH
     peak: float = 2e-3
     last: float = 2e-5
+    crowded_steps: int = 900
+    crowded_peak: float = 5e-4
     warm_up: int = 200
     weight_decay: float = 0.02
     most_norm: float = 10.0
@@ -54,6 +57,11 @@ class Settings:
     average_tau: float = 400.0
     bfloat16: bool = True
     plan: Plan = field(default_factory=Plan)
+
+    @property
+    def all_steps(self) -> int:
+        """Of both parts."""
+        return self.steps + self.crowded_steps
 
 
 class Training:
@@ -72,7 +80,10 @@ class Training:
     def advance(self, clips: Sequence[Clip]) -> Losses:
         """One step on the batch that belongs to it."""
         settings = self.settings
-        return self.learn(batch(clips, settings.seed, self.step, settings.batch, settings.size_wh))
+        crowded = self.step >= settings.steps
+        return self.learn(
+            batch(clips, Order(settings.seed, self.step, settings.batch, settings.size_wh, crowded))
+        )
 
     def learn(self, given: Batch) -> Losses:
         """One step on a batch."""
@@ -162,11 +173,14 @@ class Training:
 
 
 def learning_rate(settings: Settings, step: int) -> float:
-    """Rises from 0, then falls along half a cosine."""
+    """Rises from 0, then falls along half a cosine; the second part begins with a smaller one and falls again."""
     if step < settings.warm_up:
         return settings.peak * (step + 1) / settings.warm_up
-    share = (step - settings.warm_up) / max(1, settings.steps - settings.warm_up)
-    return settings.last + (settings.peak - settings.last) * (1 + math.cos(math.pi * min(1.0, share))) / 2
+    peak, first, steps = settings.peak, settings.warm_up, settings.steps - settings.warm_up
+    if step >= settings.steps and settings.crowded_steps:
+        peak, first, steps = settings.crowded_peak, settings.steps, settings.crowded_steps
+    share = (step - first) / max(1, steps)
+    return settings.last + (peak - settings.last) * (1 + math.cos(math.pi * min(1.0, share))) / 2
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

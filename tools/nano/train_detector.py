@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "nano_det.pt"
 DESCRIPTION = "nano-det: people, trained on rendered pictures"
-STEPS = 5400
+STEPS, CROWDED_STEPS = 5400, 900
 VAL_FRAMES = (0, 5)
 
 
@@ -28,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Those that the other subcommands do not have."""
     parser.add_argument("--out", type=Path, metavar="FILE.onnx", help="default: WORK/nano_det.onnx")
     parser.add_argument("--steps", type=int, default=STEPS, metavar="N", help=f"default: {STEPS}")
+    parser.add_argument("--crowded-steps", type=int, default=CROWDED_STEPS, metavar="N",
+                        help=f"after these, on crowded pictures (default: {CROWDED_STEPS})")  # fmt: skip
     parser.add_argument("--batch", type=int, default=16, metavar="N", help="pictures in a step (default: 16)")
     parser.add_argument("--precision", choices=("bfloat16", "float32"), default="bfloat16",
                         help="of the convolutions (default: bfloat16)")  # fmt: skip
@@ -69,7 +71,7 @@ class _Tally:
 
 def main(args: argparse.Namespace) -> int:
     """Train, or go on, and export. Raises an `EngineError`."""
-    if args.steps < 1 or args.batch < 1 or args.check < 1 or args.threads < 1:
+    if args.steps < 1 or args.crowded_steps < 0 or args.batch < 1 or args.check < 1 or args.threads < 1:
         raise ConfigError("--steps, --batch, --check and --threads are at least 1")
     out = check_output(args.out or args.work / "nano_det.onnx", ".onnx")
     with needs("export"):
@@ -82,7 +84,11 @@ def main(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
         cv2.setNumThreads(args.threads)
         settings = detector_training.Settings(
-            seed=args.seed, steps=args.steps, batch=args.batch, bfloat16=args.precision == "bfloat16"
+            seed=args.seed,
+            steps=args.steps,
+            crowded_steps=args.crowded_steps,
+            batch=args.batch,
+            bfloat16=args.precision == "bfloat16",
         )
         training = detector_training.Training(settings, chosen_device(args.device))
         if args.resume and checkpoint.exists():
@@ -115,7 +121,7 @@ def _train(training: Training, args: argparse.Namespace, checkpoint: Path) -> No
 
     clips, val = opened(args.data, "stills", "train"), opened(args.data, "val")
     samples = whole_samples(val, VAL_FRAMES, training.settings.size_wh)
-    steps = training.settings.steps
+    steps = training.settings.all_steps
     print(f"nano-det: {len(clips)} clips, steps {training.step} to {steps} of {training.settings.batch} pictures on "
           f"{training.device}", flush=True)  # fmt: skip
     tally = _Tally(time.monotonic())

@@ -10,11 +10,13 @@ from tests.tools.nano.drawn import HEIGHT, WIDTH, drawn_clip
 from tools.nano.detector_batches import (
     GREY,
     Frame,
+    Order,
     batch,
     cut,
     frame_of,
     judged,
     pasted,
+    pasted_beside,
     sample,
     together,
     whole,
@@ -108,13 +110,39 @@ def test_pasting_hides_whoever_is_behind() -> None:
     assert met > 3
 
 
+def test_people_next_to_others_hide_them_or_are_hidden() -> None:
+    rng = np.random.default_rng(4)
+    frame, other = frame_of(drawn_clip(4, 3), 0), frame_of(drawn_clip(5), 0)
+    hidden = hiding = 0
+    for _ in range(60):
+        made = pasted_beside(frame, other, rng)
+        if len(made.visibility) == 3:
+            continue  # no room there
+        hidden += bool(made.visibility[3] < 0.99)
+        hiding += bool((made.visibility[:3] < 0.99).any())
+        # Of everybody as many pixels are left as their share says.
+        for person in range(3):
+            share = (made.ids == person + 1).sum() / (frame.ids == person + 1).sum()
+            assert made.visibility[person] == pytest.approx(share, abs=1e-3)
+        tall = (made.full_xyxy[:, 3] - made.full_xyxy[:, 1])[3]
+        assert any(0.6 < tall / (box[3] - box[1]) < 1.6 for box in frame.full_xyxy)
+    assert hidden > 5 and hiding > 5
+
+
+def test_nobody_to_stand_next_to_leaves_the_frame_as_it_is() -> None:
+    empty = frame_of(drawn_clip(4, 0), 0)
+    assert pasted_beside(empty, frame_of(drawn_clip(5), 0), np.random.default_rng(0)) is empty
+
+
 def test_same_seed_and_step_same_batch() -> None:
     clips = [drawn_clip(seed, 3, frames=2) for seed in range(4)]
-    one, same, other = (batch(clips, 7, step, 4, SIZE_WH) for step in (5, 5, 6))
+    one, same, other = (batch(clips, Order(7, step, 4, SIZE_WH)) for step in (5, 5, 6))
     assert np.array_equal(one.images_rgb, same.images_rgb) and np.array_equal(
         one.wanted_xyxy, same.wanted_xyxy
     )
     assert not np.array_equal(one.images_rgb, other.images_rgb)
+    crowded = batch(clips, Order(7, 5, 4, SIZE_WH, crowded=True))
+    assert not np.array_equal(one.images_rgb, crowded.images_rgb)
     assert one.images_rgb.shape == (4, 96, 128, 3) and one.images_rgb.dtype == np.uint8
 
 

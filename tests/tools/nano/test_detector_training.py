@@ -32,8 +32,8 @@ SIZE_WH = (160, 96)
 
 def settings(**changes: object) -> Settings:
     usual: dict[str, object] = {
-        "steps": 30, "batch": 2, "size_wh": SIZE_WH, "peak": 8e-3, "last": 5e-4, "warm_up": 3, "average": 0.6,
-        "average_tau": 1.0, "weight_decay": 0.0, "bfloat16": False, "plan": SMALL,
+        "steps": 30, "crowded_steps": 0, "batch": 2, "size_wh": SIZE_WH, "peak": 8e-3, "last": 5e-4,
+        "warm_up": 3, "average": 0.6, "average_tau": 1.0, "weight_decay": 0.0, "bfloat16": False, "plan": SMALL,
     }  # fmt: skip
     return Settings(**{**usual, **changes})  # type: ignore[arg-type]  # a table of different types
 
@@ -63,7 +63,8 @@ def test_sixteen_bits_learn_as_well() -> None:
 
 def test_going_on_is_as_if_it_had_not_been_interrupted(tmp_path: Path) -> None:
     clips = [drawn_clip(seed, 3) for seed in range(4)]
-    whole, first, second = (Training(settings(steps=6, seed=4)) for _ in range(3))
+    plan = settings(steps=4, crowded_steps=2, seed=4)
+    whole, first, second = (Training(plan) for _ in range(3))
     for _ in range(6):
         whole.advance(clips)
     for _ in range(3):
@@ -107,6 +108,9 @@ def test_the_learning_rate_rises_then_falls() -> None:
     rates = [learning_rate(plan, step) for step in range(104)]
     assert rates[0] == pytest.approx(plan.peak / 3) and max(rates) == rates[2] == pytest.approx(plan.peak)
     assert rates[53] == pytest.approx((plan.peak + plan.last) / 2)
+    second = [learning_rate(settings(steps=103, crowded_steps=40), step) for step in range(103, 144)]
+    assert second[0] == pytest.approx(5e-4) and sorted(second, reverse=True) == second
+    assert second[-1] == pytest.approx(plan.last)
     assert rates[-1] == pytest.approx(plan.last) and sorted(rates[3:], reverse=True) == rates[3:]
 
 
