@@ -48,7 +48,7 @@ class Settings:
     size_wh: tuple[int, int] = INPUT_WH
     peak: float = 2e-3
     last: float = 2e-5
-    crowded_steps: int = 900
+    crowded_steps: int = 700
     crowded_peak: float = 5e-4
     warm_up: int = 200
     weight_decay: float = 0.02

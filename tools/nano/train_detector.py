@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "nano_det.pt"
 DESCRIPTION = "nano-det: people, trained on rendered pictures"
-STEPS, CROWDED_STEPS = 5400, 900
+STEPS, CROWDED_STEPS = 5400, 700
 VAL_FRAMES = (0, 5)
 
 

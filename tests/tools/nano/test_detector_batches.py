@@ -7,20 +7,8 @@ import pytest
 
 from engine.types import F32, U8
 from tests.tools.nano.drawn import HEIGHT, WIDTH, drawn_clip
-from tools.nano.detector_batches import (
-    GREY,
-    Frame,
-    Order,
-    batch,
-    cut,
-    frame_of,
-    judged,
-    pasted,
-    pasted_beside,
-    sample,
-    together,
-    whole,
-)
+from tools.nano.detector_batches import GREY, Order, batch, cut, frame_of, judged, sample, together, whole
+from tools.nano.detector_paste import Frame, pasted, pasted_beside
 from tools.nano.detector_spoil import spoil
 
 SIZE_WH = (128, 96)
