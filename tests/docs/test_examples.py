@@ -122,7 +122,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
     environ = {"ENGINE_OUTPUT_ATTACH": str(folder / "run.sock")}
     started = EngineRun(folder / "out", *words, "--no-overlay", environ=environ)
     try:
-        until(lambda: keyframes_possible(started), 60, "a segmenter that is ready")
+        until(lambda: keyframes_possible(started), 110, "a segmenter that is ready")
         yield started
     finally:
         started.process.terminate()
@@ -135,8 +135,8 @@ def keyframes_possible(run: EngineRun) -> bool:
             told = json.load(answer)
     except OSError:
         return False
-    streams = told["cameras"]["gate"]["frames_in"] > 10
-    return streams and told["processes"]["segment"]["state"] == "running" and run.result_newer_than(0)
+    camera, segment = told["cameras"]["gate"], told["processes"]["segment"]
+    return bool(camera["results_out"] > 3 and segment["state"] == "running")
 
 
 def test_prompt_over_http(run: EngineRun, tmp_path: Path) -> None:

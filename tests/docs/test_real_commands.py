@@ -6,7 +6,6 @@ the page has no such command any more.
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import subprocess
@@ -16,11 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.docs.reading import ROOT, commands
-from tests.e2e.engine import clip, free_port, model
+from tests.e2e.engine import EngineRun, clip, free_port, model, until
 from tests.peers.fixtures import RtspServer
-
-SECONDS = "6"
-"""Live runs end after so long."""
 
 
 def command(page: str, beginning: str) -> list[str]:
@@ -56,23 +52,36 @@ def ran(words: list[str], folder: Path) -> str:
     return done.stdout + done.stderr
 
 
-def records(file: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in file.read_text().splitlines()]
+def lived(words: list[str], folder: Path, cameras: tuple[str, ...]) -> EngineRun:
+    """Run a live command until each camera has some results, then end it as Ctrl-C would."""
+    run = EngineRun(folder / "out", *words[1:], environ={"PYTHONUNBUFFERED": "1"})
+    try:
+        until(lambda: all(written(run, name) > 5 for name in cameras), 100, "results of each camera")
+    finally:
+        run.process.terminate()
+        status = run.wait()
+    assert status == 0, run.text()
+    return run
+
+
+def written(run: EngineRun, camera: str) -> int:
+    file = run.out / f"{camera}.jsonl"
+    return len(file.read_bytes().splitlines()) if file.exists() else 0
 
 
 @pytest.mark.slow
 def test_make_run(tmp_path: Path) -> None:
     """Both commands of the README start the engine so; here it is started without the installation before it."""
-    for beginning in ("make run  ", "make run SOURCE"):
+    started = []
+    for beginning in ("make run", "make run SOURCE"):
         words = command("README.md", beginning)
         done = subprocess.run([*words, "-n"], cwd=ROOT, capture_output=True, text=True)
-        (line,) = [line for line in done.stdout.splitlines() if "/engine-run " in line]
-        assert line.split()[1:3] == ["--profile", "m3-cpu"]
-    words = ["engine-run", *shlex.split(line)[1:3], "--duration", SECONDS]
-    said = ran(words, tmp_path)
-    assert "dashboard" in said and "built-in scene" in said
-    assert {"overview", "ptz"} == {record["camera"] for file in ("overview", "ptz")
-                                   for record in records(tmp_path / "out" / f"{file}.jsonl")[:1]}  # fmt: skip
+        started += [shlex.split(line) for line in done.stdout.splitlines() if "/engine-run " in line]
+    assert [words[1:] for words in started] == [
+        ["--profile", "m3-cpu"], ["--profile", "m3-cpu", "--source", "rtsp://camera/stream"]
+    ]  # fmt: skip
+    run = lived(started[0], tmp_path, ("overview", "ptz"))
+    assert "dashboard" in run.text() and "built-in scene" in run.text()
 
 
 @pytest.mark.slow
@@ -86,10 +95,10 @@ def test_a_camera_and_a_file(rtsp_server: RtspServer, data_dir: Path, tmp_path: 
         "yolox_nano": model(data_dir),
         "track": "boxes",  # which needs no keyframes
     }
-    ran([*replaced(words, instead), "--duration", SECONDS, "--segment-model", "detector"], tmp_path)
-    for camera in ("front", "yard"):
-        assert len(records(tmp_path / "out" / f"{camera}.jsonl")) > 5
-        assert (tmp_path / "out" / f"{camera}.mp4").stat().st_size > 10_000
+    run = lived(
+        [*replaced(words, instead), "--loop", "--segment-model", "detector"], tmp_path, ("front", "yard")
+    )
+    assert all((run.out / f"{camera}.mp4").stat().st_size > 10_000 for camera in ("front", "cam1"))
 
 
 @pytest.mark.slow
