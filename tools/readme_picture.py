@@ -23,8 +23,8 @@ TARGET = ROOT / "docs" / "images" / "out_of_the_box.webp"
 SHOWN = (
     "![The default run: a fixed camera and one whose head follows, people with masks and IDs]"
     "(docs/images/out_of_the_box.webp)\n\n"
-    "*Some seconds of what `make run` shows, as `--record` writes them: the built-in scene and the embedded models on two\n"
-    "cores.*"
+    "*Some seconds of what `make run` shows, as `--record` writes them: the built-in scene, the embedded models,\n"
+    "two cores.*"
 )
 WIDTH = 1024
 SETTLE_S = 10.0
