@@ -39,9 +39,11 @@ SURE_IOU = 0.5
 TRUTH_LOGIT = 10.0
 """A mask that is the answer has logits of plus and minus this."""
 
+TRUTH_REMEMBERED = 0.1
+"""Share of the frames whose true mask is remembered instead of the answer."""
+
 _ALWAYS_REMEMBERS = 0.15  # rows whose memory takes in frames that are not sure, or without the object
 _WHOLE_BODIES = 0.4  # boxes of bodies as far as they are in the picture, hidden or not: what nano-det gives
-_TRUTH_REMEMBERED = 0.1  # frames whose true mask is remembered instead of the answer
 _CORRECTED_CLIPS = 0.15
 _KINDS_ON_PICTURES = (0.7, 0.15, 0.15)  # a box, a click, a box and a click
 _BOXES_CORRECTED = 0.35  # of the boxes on a picture; clicks always are, once
@@ -132,7 +134,9 @@ def with_corrections(
     return Points(torch.cat([points.coords, added.coords], 1), torch.cat([points.labels, added.labels], 1))
 
 
-def clip_step(model: Any, people: People, batch: Batch, rng: np.random.Generator) -> Losses:
+def clip_step(
+    model: Any, people: People, batch: Batch, rng: np.random.Generator, truth_share: float = TRUTH_REMEMBERED
+) -> Losses:
     """Losses over all frames of a batch, each person prompted in the first one and followed by memory."""
     frames = len(batch.pictures_bgr)
     pictures = as_input(batch.pictures_bgr.reshape(-1, *batch.pictures_bgr.shape[2:]))
@@ -163,7 +167,8 @@ def clip_step(model: Any, people: People, batch: Batch, rng: np.random.Generator
             decoded = decode(model, own, pix_feat, points, decoded.mask().detach())
             found.append(losses(decoded, truth, present))
         if frame + 1 < frames:
-            _take_in(model, history, _Frame(own, truth, present, prompted), decoded, always, rng)
+            true = torch.from_numpy(rng.random(len(rows)) < truth_share)
+            _take_in(model, history, _Frame(own, truth, present, prompted, true), decoded, always)
     anybody = torch.cat([torch.from_numpy(batch.anybody(frame)) for frame in range(frames)])
     return mean([(each, 1) for each in found], people(encoded, anybody))
 
@@ -181,20 +186,18 @@ def _drawn_ages(rng: np.random.Generator, rows: int) -> I64:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """A frame of all rows: features, truth (n, m, m), present bool (n,), which were prompted on it, bool (n,)."""
+    """A frame of all rows: features, truth (n, m, m); present, prompted on it, remembered as it truly is: bool (n,)."""
 
     own: Features
     truth: Tensor
     present: Tensor
     prompted: Bools
+    true: Tensor
 
 
-def _take_in(
-    model: Any, history: History, frame: _Frame, decoded: Decoded, always: Bools, rng: np.random.Generator
-) -> None:
+def _take_in(model: Any, history: History, frame: _Frame, decoded: Decoded, always: Bools) -> None:
     """Add a frame to what rows remember: what was answered, here and there the truth."""
-    true = torch.from_numpy(rng.random(len(always)) < _TRUTH_REMEMBERED)
-    prompted = torch.from_numpy(frame.prompted)
+    true, prompted = frame.true, torch.from_numpy(frame.prompted)
     seen = torch.where(true, frame.present, decoded.score.detach() > 0) | prompted
     # Of a frame that somebody pointed at the outline is remembered, not how sure it is.
     answer = decoded.mask() * (1 + (_SHARPER - 1) * prompted.float())[:, None, None]

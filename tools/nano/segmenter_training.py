@@ -15,7 +15,7 @@ from tools.nano.pictures import Clip
 from tools.nano.segmenter_batches import BatchSettings, draw
 from tools.nano.segmenter_losses import Losses, People
 from tools.nano.segmenter_speed import aligned, quickened
-from tools.nano.segmenter_steps import clip_step, people_step, picture_step
+from tools.nano.segmenter_steps import TRUTH_REMEMBERED, clip_step, people_step, picture_step
 from tools.nano.segmenter_validation import Validation, fixed_batches, validate
 from tools.nano.train_segmenter import CHECKPOINT, WEIGHTS, Plan
 from tools.sam2.nano import nano_model
@@ -83,9 +83,7 @@ class Training:
                     background = plan.background_at(self.step)
                     found = picture_step(self.model, self.people, batch, rng, background)
             else:
-                frames = int(rng.integers(plan.frames[0], plan.frames[1] + 1))
-                settings = BatchSettings(plan.clips, frames, plan.clip_objects, self.model.image_size)
-                found = clip_step(self.model, self.people, draw(rng, data, settings), rng)
+                found = self._on_clips(data, rng)
         self.optimizer.zero_grad(set_to_none=True)
         found.total.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), _LONGEST_GRADIENT)
@@ -95,6 +93,15 @@ class Training:
         self.step += 1
         self._follow()
         return found
+
+    def _on_clips(self, data: Sequence[Clip], rng: np.random.Generator) -> Losses:
+        plan, size = self.plan, self.model.image_size
+        short = self.step % 3 != 0
+        few, most = plan.short_frames if short else plan.frames
+        clips = plan.short_clips if short else plan.clips
+        settings = BatchSettings(clips, int(rng.integers(few, most + 1)), plan.clip_objects, size)
+        truth_share = plan.short_truth if short else TRUTH_REMEMBERED
+        return clip_step(self.model, self.people, draw(rng, data, settings), rng, truth_share)
 
     def run(
         self, data: Sequence[Clip], held_out: Sequence[Clip], folder: Path, stop: Callable[[], bool]

@@ -27,21 +27,27 @@ class Plan:
 
     people_steps                     steps of the encoder alone, which learns where anybody is
     picture_steps                    steps with prompts on pictures
-    clip_steps                       then steps on clips and on pictures in turns
+    clip_steps                       then steps on clips, with memory
     pictures, picture_objects        of a step on pictures
     clips, clip_objects, frames      of a step on clips; frames: fewest and most
+    short_clips, short_frames        of two in three of these: clips of few frames, most of them remembered as they
+                                     truly are; what a memory means is learnt from these
+    short_truth                      share of those frames
     rate, decay                      AdamW's
     average                          share of the old weights in their running average, at each step
     """
 
     people_steps: int = 250
     picture_steps: int = 350
-    clip_steps: int = 1700
+    clip_steps: int = 3000
     pictures: int = 8
     picture_objects: int = 2
     clips: int = 3
     clip_objects: int = 2
     frames: tuple[int, int] = (4, 8)
+    short_clips: int = 8
+    short_frames: tuple[int, int] = (2, 3)
+    short_truth: float = 0.7
     rate: float = 1.5e-3
     decay: float = 0.02
     average: float = 0.997
@@ -52,8 +58,8 @@ class Plan:
         return min(1.0, max(0.0, 4 * (step - self.people_steps) / max(1, self.picture_steps) - 1))
 
     def is_of_pictures(self, step: int) -> bool:
-        """Whether a step is on single pictures: all at first, then every second one."""
-        return step < self.people_steps + self.picture_steps or step % 2 == 1
+        """Whether a step is on single pictures."""
+        return step < self.people_steps + self.picture_steps
 
     @property
     def steps(self) -> int:
@@ -77,9 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--picture-steps", type=int, default=plan.picture_steps, help="steps on single pictures"
     )
-    parser.add_argument(
-        "--clip-steps", type=int, default=plan.clip_steps, help="then steps on clips and pictures in turns"
-    )
+    parser.add_argument("--clip-steps", type=int, default=plan.clip_steps, help="then steps on clips")
     parser.add_argument("--rate", type=float, default=plan.rate, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--float32", action="store_true", help="no bfloat16: for machines without it")
