@@ -221,7 +221,8 @@ def _jogger() -> Path:
 def _again_and_again(legs: list[tuple[float, float, float]], every_s: float) -> Path:
     """A journey before and after itself, so that turns and steps are round where it begins anew."""
     return journey(
-        [(time_s + turn * every_s, *place) for turn in (-1, 0, 1) for time_s, *place in legs], smooth_s=0.8
+        [(time_s + turn * every_s, x_m, y_m) for turn in (-1, 0, 1) for time_s, x_m, y_m in legs],
+        smooth_s=0.8,
     )
 
 
