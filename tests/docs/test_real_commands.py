@@ -96,7 +96,7 @@ def test_a_camera_and_a_file(rtsp_server: RtspServer, data_dir: Path, tmp_path: 
         "track": "boxes",  # which needs no keyframes
     }
     run = lived(
-        [*replaced(words, instead), "--loop", "--segment-model", "detector"], tmp_path, ("front", "yard")
+        [*replaced(words, instead), "--loop", "--segment-model", "detector"], tmp_path, ("front", "cam1")
     )
     assert all((run.out / f"{camera}.mp4").stat().st_size > 10_000 for camera in ("front", "cam1"))
 
