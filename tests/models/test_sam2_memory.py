@@ -165,5 +165,6 @@ def test_nothing_is_allocated_later() -> None:
 
 @pytest.mark.parametrize("sizes", [{"capacity": 0}, {"tokens": 0}, {"slots": 1}, {"pointers": 1}])
 def test_sizes_that_make_no_bank_are_refused(sizes: dict[str, int]) -> None:
+    all_sizes = {"capacity": 1, "tokens": 1, "slots": 7, "pointers": 16} | sizes
     with pytest.raises(ValueError, match="capacity"):
-        MemoryBank(*({"capacity": 1, "tokens": 1, "slots": 7, "pointers": 16} | sizes).values())
+        MemoryBank(all_sizes["capacity"], all_sizes["tokens"], all_sizes["slots"], all_sizes["pointers"])
