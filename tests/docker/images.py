@@ -162,7 +162,7 @@ class PodmanImage(Image):
             "camring:test",
             str(ROOT),
         ]
-        _checked(self._command(*command), timeout_s=600)
+        _checked(self._command(*command), timeout_s=1500)
 
     def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> Running:
         options = [item for name, value in environment.items() for item in ("--env", f"{name}={value}")]
