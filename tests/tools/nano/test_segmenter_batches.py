@@ -26,7 +26,8 @@ def data() -> list[Clip]:
 
 def near_colour(picture: np.ndarray, person: int) -> np.ndarray:
     """Where a picture has about the colour of somebody's bar."""
-    return np.abs(picture.astype(int) - COLOURS[person - 1]).max(-1) < 60
+    near: np.ndarray = np.abs(picture.astype(int) - COLOURS[person - 1]).max(-1) < 60
+    return near
 
 
 def test_shapes_and_kinds() -> None:

@@ -59,7 +59,9 @@ def test_a_background_of_no_weight_weighs_as_much_as_the_object() -> None:
     dice = 1 - (2 * 8 + 20) / (16 + 16 + 20)
     assert mask_loss(nothing, truth).item() == pytest.approx(unknown + dice, rel=1e-5)
     assert mask_loss(nothing, truth, 0.0).item() == pytest.approx(unknown / 2 + dice, rel=1e-5)
-    assert mask_loss(nothing, truth, 0.7).item() == pytest.approx(unknown * (0.25 + 0.75 * 0.7) + dice, rel=1e-5)
+    assert mask_loss(nothing, truth, 0.7).item() == pytest.approx(
+        unknown * (0.25 + 0.75 * 0.7) + dice, rel=1e-5
+    )
 
 
 def test_overlaps() -> None:
@@ -106,7 +108,10 @@ def test_a_score_is_judged_by_presence() -> None:
 
 
 def test_means_weigh_rows_not_calls() -> None:
-    one, other = (Losses(*(torch.tensor(value) for _ in range(4)), torch.zeros(())) for value in (1.0, 4.0))
+    one, other = (
+        Losses(value, value, value, value, torch.zeros(()))
+        for value in (torch.tensor(1.0), torch.tensor(4.0))
+    )
     found = mean([(one, 2), (other, 1)], torch.tensor(0.5))
     assert float(found.mask) == pytest.approx(2.0) and float(found.people) == 0.5
     assert float(found.total) == pytest.approx(2.0 + 2.0 + 1.0 + 0.25)
