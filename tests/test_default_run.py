@@ -37,7 +37,7 @@ def test_it_is_the_court_by_a_fixed_and_a_following_camera(tmp_path: Path) -> No
 def test_models_and_masks_are_those_that_come_with_the_engine() -> None:
     run = loaded()
     assert (run.config.infer.model, run.config.segment.model, run.config.segment.mode) == (
-        "nano_det", "nano_sam", "track",
+        "nano_det", "nano_sam", "boxes",
     )  # fmt: skip
     assert run.config.duration_s == LONGEST_S
     assert run.origins["infer.model"] == run.origins["camera.ptz"] == ORIGIN
