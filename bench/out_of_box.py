@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def measure(folder: Path, browser: Browser, warm: bool) -> Times:
         finally:
             os.killpg(make.pid, signal.SIGINT)
             make.wait(60)
-    print((folder / "log").read_text()[-2500:])
+    print((folder / "log").read_text()[-2500:], file=sys.stderr)
     return Times(started - began, answer - started, mask - started)
 
 
