@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import tempfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -183,13 +184,17 @@ def learning_rate(settings: Settings, step: int) -> float:
     return settings.last + (peak - settings.last) * (1 + math.cos(math.pi * min(1.0, share))) / 2
 
 
+_DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError)
+"""What torch raises for files that are no checkpoints, or damaged ones."""
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """What a checkpoint holds. Raises `ModelCorrupt`."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ModelCorrupt(f"{path}: there is no checkpoint here; train first") from error
-    except Exception as error:  # torch tells of damage by errors of a dozen kinds
+    except _DAMAGE as error:
         raise ModelCorrupt(f"{path}: no checkpoint, or a damaged one: {_one_line(error)}") from error
     if not isinstance(content, dict) or content.get("version") != VERSION:
         raise ModelCorrupt(f"{path}: not a checkpoint of nano-det, version {VERSION}")
