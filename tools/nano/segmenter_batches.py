@@ -18,12 +18,13 @@ from tools.nano.segmenter_looks import Looks, looks
 
 MASK_STRIDE = 2
 """Pixels of the model's picture a side of a mask's cell: those of nano-sam's own masks."""
+_SIDES_STRIDE = 4
 LEAST_PX = 120
 """Somebody with fewer pixels in the model's picture is not begun with."""
 ABSENT_PX = 6
 """Somebody with fewer is absent."""
 _STRIDES = (0.5, 0.3, 0.2)  # every frame of a clip, every second, every third
-_WHOLE = 0.15  # of the pieces are whole pictures, in which most people are small
+_WHOLE = 0.25  # of the pieces are whole pictures, in which most people are small
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,11 @@ class Batch:
         """float32 (B, m, m): covered share of each cell, by whomever."""
         return np.stack([covered(ids > 0, ids.shape[-1] // MASK_STRIDE) for ids in self.ids[frame]])
 
+    def sides(self, frame: int) -> F32:
+        """float32 (B, 4, S/4, S/4): pixels to the left, upper, right and lower side of whoever is in the middle of
+        each cell, of the part of them that is seen; zeros beside people."""
+        return np.stack([_sides(ids) for ids in self.ids[frame]])
+
     def box(self, frame: int, row: int) -> F32:
         """The box of these pixels, right and bottom exclusive; zeros where there are none."""
         mask = self.full_mask(frame, row)
@@ -143,6 +149,19 @@ def assembled(pieces: Sequence[Piece], size: int) -> Batch:
     present = masks.sum((2, 3)) * (size / side) ** 2 >= ABSENT_PX
     full_boxes = np.concatenate([piece.full_boxes for piece in pieces])
     return Batch(frames, ids, clip_index, person.astype(np.int64), full_boxes, masks, present)
+
+
+def _sides(ids: U8) -> F32:
+    middles = np.arange(_SIDES_STRIDE // 2, ids.shape[0], _SIDES_STRIDE)
+    cells = ids[middles[:, None], middles]
+    found = np.zeros((4, *cells.shape), np.float32)
+    for person in np.unique(cells[cells > 0]):
+        mask = ids == person
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        down, across = np.nonzero(cells == person)
+        x, y = middles[across] + 0.5, middles[down] + 0.5
+        found[:, down, across] = (x - columns[0], y - rows[0], columns[-1] + 1 - x, rows[-1] + 1 - y)
+    return found
 
 
 def covered(mask_hw: Bools, side: int) -> F32:
@@ -233,9 +252,9 @@ def _windows(
 
 
 def _window(rng: np.random.Generator, box_xyxy: F32, width: int, height: int) -> F32:
-    """A part of the picture in which somebody is 18 to 95 % tall, of the shape of some camera's picture."""
+    """A part of the picture in which somebody is 14 to 80 % tall, of the shape of some camera's picture."""
     tall = max(float(box_xyxy[3] - box_xyxy[1]), 4.0)
-    share = float(np.exp(rng.uniform(np.log(0.18), np.log(0.95))))
+    share = float(np.exp(rng.uniform(np.log(0.14), np.log(0.8))))
     aspect = float(rng.choice([16 / 9, 4 / 3, 1.0, 9 / 16], p=[0.5, 0.2, 0.15, 0.15]))
     aspect *= float(np.exp(rng.normal(0, 0.12)))
     down = min(max(tall / share, 48.0), float(height))

@@ -54,7 +54,7 @@ def looks(rng: np.random.Generator) -> Looks:
     """Those of some camera."""
     return Looks(
         interpolation=int(rng.choice([cv2.INTER_AREA, cv2.INTER_LINEAR])),
-        table_bgr=_table(rng) if rng.random() < 0.8 else None,
+        table_bgr=_table(rng) if rng.random() < 0.6 else None,
         saturation=_saturation(rng),
         blur_px=float(rng.uniform(0.4, 1.4)) if rng.random() < 0.2 else 0.0,
         noise=float(rng.uniform(1.0, 9.0)) if rng.random() < 0.35 else 0.0,

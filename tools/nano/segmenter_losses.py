@@ -24,6 +24,8 @@ from tools.nano.segmenter_rollout import Decoded, Features
 Tensor = Any
 FOCUS = 1.0
 """Exponent of the focal loss: how much less cells count that are nearly right."""
+_PEOPLE_WEIGHT = 3.0
+_SIDES_PX = 32.0
 _SMOOTH_CELLS = 20.0
 """Added to areas, so that the smallest people do not outweigh all others."""
 
@@ -45,24 +47,32 @@ class Losses:
 
 
 class People(nn.Module):  # type: ignore[misc]  # torch is not looked into
-    """Where anybody is, read from the encoder's finer features: for training alone.
+    """Where anybody is and where that body ends, read from the encoder's finer features: for training alone.
 
-    What a mask says reaches the encoder only through a decoder that, at first, looks anywhere. This does at once.
+    What a mask says reaches the encoder only through a decoder that, at first, looks anywhere. This does at once. The
+    distances to a body's sides tell neighbours apart (Tian et al., "FCOS", arXiv 1904.01355).
     """
 
     def __init__(self, finest: int, fine: int) -> None:
         super().__init__()
         self.finest, self.fine = nn.Conv2d(finest, 1, 1), nn.Conv2d(fine, 1, 1)
+        self.sides = nn.Conv2d(fine, 4, 1)
 
-    def forward(self, features: Features, truth: Tensor) -> Tensor:
-        """The loss; truth (F, 8r, 8r): covered share of each cell."""
+    def forward(self, features: Features, truth: Tensor, sides: Tensor) -> Tensor:
+        """The loss; truth (F, 8r, 8r): covered share of each cell; sides (F, 4, 4r, 4r) as `Batch.sides`."""
         logits = self.finest(features.high_res_0) + functional.interpolate(
             self.fine(features.high_res_1), scale_factor=2.0, mode="nearest"
         )
         logits = logits[:, 0].float()
-        weight = 1 + 8 * truth
+        weight = 1 + _PEOPLE_WEIGHT * truth
         entropy = functional.binary_cross_entropy_with_logits(logits, truth, weight, reduction="mean")
-        return 2 * entropy
+        chance = torch.sigmoid(logits)
+        dice = 1 - 2 * (chance * truth).sum() / ((chance**2).sum() + (truth**2).sum() + _SMOOTH_CELLS)
+        somewhere = (sides.sum(1) > 0).float()
+        off = functional.smooth_l1_loss(
+            self.sides(features.high_res_1).float(), sides / _SIDES_PX, reduction="none"
+        )
+        return 2 * entropy + dice + (off.mean(1) * somewhere).sum() / somewhere.sum().clamp(min=1)
 
 
 def mask_loss(logits: Tensor, truth: Tensor, background: float = 1.0) -> Tensor:

@@ -29,11 +29,9 @@ from tools.nano.segmenter_rollout import (
     pointer_of,
     remember,
 )
+from tools.sam2.nano_trunk import MEAN_RGB, STD_RGB
 
 Tensor = Any
-MEAN_RGB = (0.485, 0.456, 0.406)
-STD_RGB = (0.229, 0.224, 0.225)
-"""Of pictures in 0..1, as SAM 2's own."""
 SURE_IOU = 0.5
 """Predicted overlap above which a frame is remembered, the engine's default (`segment.freeze_iou`)."""
 TRUTH_LOGIT = 10.0
@@ -63,7 +61,7 @@ def people_step(model: Any, people: People, batch: Batch) -> Losses:
     """Losses of the encoder alone, on the first frames of a batch."""
     features = encode(model, as_input(batch.pictures_bgr[0]))
     nothing = torch.zeros(())
-    return Losses(nothing, nothing, nothing, nothing, people(features, torch.from_numpy(batch.anybody(0))))
+    return Losses(nothing, nothing, nothing, nothing, _people_loss(people, features, batch, 1))
 
 
 def picture_step(
@@ -83,7 +81,7 @@ def picture_step(
         points = with_corrections(batch, 0, members, points, decoded, rng)
         decoded = decode(model, own, pix_feat, points, decoded.mask().detach())
         found.append((losses(decoded, truth, present, background), len(members)))
-    return mean(found, people(features, torch.from_numpy(batch.anybody(0))))
+    return mean(found, _people_loss(people, features, batch, 1))
 
 
 def drawn_prompt(batch: Batch, frame: int, row: int, kind: int, rng: np.random.Generator) -> tuple[F32, I64]:
@@ -169,8 +167,14 @@ def clip_step(
         if frame + 1 < frames:
             true = torch.from_numpy(rng.random(len(rows)) < truth_share)
             _take_in(model, history, _Frame(own, truth, present, prompted, true), decoded, always)
-    anybody = torch.cat([torch.from_numpy(batch.anybody(frame)) for frame in range(frames)])
-    return mean([(each, 1) for each in found], people(encoded, anybody))
+    return mean([(each, 1) for each in found], _people_loss(people, encoded, batch, frames))
+
+
+def _people_loss(people: People, features: Features, batch: Batch, frames: int) -> Tensor:
+    """Of the first frames of a batch, whose features lie frame by frame."""
+    anybody = np.concatenate([batch.anybody(frame) for frame in range(frames)])
+    sides = np.concatenate([batch.sides(frame) for frame in range(frames)])
+    return people(features, torch.from_numpy(anybody), torch.from_numpy(sides))
 
 
 def _clip_kind(rng: np.random.Generator) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from tools.nano.pictures import Clip
-from tools.nano.segmenter_batches import BatchSettings, draw
+from tools.nano.segmenter_batches import Batch, BatchSettings, draw
 from tools.nano.segmenter_losses import Losses, People
 from tools.nano.segmenter_speed import aligned, quickened
 from tools.nano.segmenter_steps import TRUTH_REMEMBERED, clip_step, people_step, picture_step
@@ -20,8 +21,8 @@ from tools.nano.segmenter_validation import Validation, fixed_batches, validate
 from tools.nano.train_segmenter import CHECKPOINT, WEIGHTS, Plan
 from tools.sam2.nano import nano_model
 
-_SAID_EVERY = 50
-_SAVED_EVERY = 200
+_SAID_EVERY = 100
+_SAVED_EVERY = 500
 _HELD_OUT_CLIPS = 24
 _HELD_OUT_FRAMES = 9
 _LONGEST_GRADIENT = 1.0
@@ -44,6 +45,13 @@ class Training:
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=plan.rate, betas=(0.9, 0.98))
         self.step = 0
+        self._drawing = ThreadPoolExecutor(1, "draws batches")
+        self._next: Future[tuple[np.random.Generator, Batch]] | None = None
+
+    def begin_with(self, detector: Any) -> None:
+        """Take the image encoder's body from a trained nano-det."""
+        for model in (self.model, self.average):
+            model.image_encoder.trunk.begin_with(detector.state_dict())
 
     def resume(self, path: Path) -> None:
         """Go on where the checkpoint was written."""
@@ -68,49 +76,60 @@ class Training:
             torch.save(each, beside)
             beside.replace(folder / name)
 
-    def once(self, data: Sequence[Clip]) -> Losses:
-        """One step."""
-        plan = self.plan
-        rng = np.random.default_rng((self.seed, self.step))
+    def once(self, data: Sequence[Clip], stills: Sequence[Clip]) -> Losses:
+        """One step. The batch of the next one is drawn meanwhile."""
+        plan, step = self.plan, self.step
+        drawn = self._next or self._drawing.submit(self._draw, step, data, stills)
+        rng, batch = drawn.result()
+        self._next = (
+            self._drawing.submit(self._draw, step + 1, data, stills) if step + 1 < plan.steps else None
+        )
         self.model.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            if plan.is_of_pictures(self.step):
-                settings = BatchSettings(plan.pictures, 1, plan.picture_objects, self.model.image_size)
-                batch = draw(rng, data, settings)
-                if self.step < plan.people_steps:
-                    found = people_step(self.model, self.people, batch)
-                else:
-                    background = plan.background_at(self.step)
-                    found = picture_step(self.model, self.people, batch, rng, background)
+            if step < plan.people_steps:
+                found = people_step(self.model, self.people, batch)
+            elif plan.is_of_pictures(step):
+                found = picture_step(self.model, self.people, batch, rng, plan.background_at(step))
             else:
-                found = self._on_clips(data, rng)
+                truth_share = plan.short_truth if plan.is_short(step) else TRUTH_REMEMBERED
+                found = clip_step(self.model, self.people, batch, rng, truth_share)
         self.optimizer.zero_grad(set_to_none=True)
         found.total.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), _LONGEST_GRADIENT)
         for group in self.optimizer.param_groups:
-            group["lr"] = plan.rate_at(self.step)
+            group["lr"] = plan.rate_at(step)
         self.optimizer.step()
         self.step += 1
         self._follow()
         return found
 
-    def _on_clips(self, data: Sequence[Clip], rng: np.random.Generator) -> Losses:
+    def _draw(
+        self, step: int, data: Sequence[Clip], stills: Sequence[Clip]
+    ) -> tuple[np.random.Generator, Batch]:
+        """A step's batch, and the generator that the rest of its chance comes from."""
         plan, size = self.plan, self.model.image_size
-        short = self.step % 3 != 0
-        few, most = plan.short_frames if short else plan.frames
-        clips = plan.short_clips if short else plan.clips
+        rng = np.random.default_rng((self.seed, step))
+        if plan.is_of_pictures(step):
+            settings = BatchSettings(plan.pictures, 1, plan.picture_objects, size)
+            return rng, draw(rng, stills if step % 2 else data, settings)
+        few, most = plan.short_frames if plan.is_short(step) else plan.frames
+        clips = plan.short_clips if plan.is_short(step) else plan.clips
         settings = BatchSettings(clips, int(rng.integers(few, most + 1)), plan.clip_objects, size)
-        truth_share = plan.short_truth if short else TRUTH_REMEMBERED
-        return clip_step(self.model, self.people, draw(rng, data, settings), rng, truth_share)
+        return rng, draw(rng, data, settings)
 
     def run(
-        self, data: Sequence[Clip], held_out: Sequence[Clip], folder: Path, stop: Callable[[], bool]
+        self,
+        data: Sequence[Clip],
+        stills: Sequence[Clip],
+        held_out: Sequence[Clip],
+        folder: Path,
+        stop: Callable[[], bool],
     ) -> Validation:
         """All steps that are left, or until `stop` says so; a checkpoint now and then and at the end."""
         batches = fixed_batches(held_out, _HELD_OUT_FRAMES, self.model.image_size, _HELD_OUT_CLIPS)
         began, sums = time.monotonic(), np.zeros(5)
         while self.step < self.plan.steps and not stop():
-            found = self.once(data)
+            found = self.once(data, stills)
             sums += [
                 float(each.detach())
                 for each in (found.mask, found.iou, found.score, found.people, found.overlap)

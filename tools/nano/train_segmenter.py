@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +18,7 @@ CHECKPOINT = "nano_sam_training.pt"
 WEIGHTS = "nano_sam.pt"
 SCENE_TIMES = 4
 """Clips of the world of `scene://` come so many times as often: 63 % then, since it is what a first run shows."""
-_WARM_UP = 50
+_WARM_UP = 100
 _SMALLEST_SHARE = 0.02  # of the learning rate, at the end
 
 
@@ -25,8 +26,8 @@ _SMALLEST_SHARE = 0.02  # of the learning rate, at the end
 class Plan:
     """What is trained on for how long.
 
-    people_steps                     steps of the encoder alone, which learns where anybody is
-    picture_steps                    steps with prompts on pictures
+    people_steps                     steps of the encoder alone, which learns where anybody is, on pictures
+    picture_steps                    then with prompts
     clip_steps                       then steps on clips, with memory
     pictures, picture_objects        of a step on pictures
     clips, clip_objects, frames      of a step on clips; frames: fewest and most
@@ -37,10 +38,10 @@ class Plan:
     average                          share of the old weights in their running average, at each step
     """
 
-    people_steps: int = 250
-    picture_steps: int = 350
-    clip_steps: int = 3000
-    pictures: int = 8
+    people_steps: int = 1000
+    picture_steps: int = 1100
+    clip_steps: int = 3100
+    pictures: int = 16
     picture_objects: int = 2
     clips: int = 3
     clip_objects: int = 2
@@ -48,7 +49,7 @@ class Plan:
     short_clips: int = 8
     short_frames: tuple[int, int] = (2, 3)
     short_truth: float = 0.7
-    rate: float = 1.5e-3
+    rate: float = 1.2e-3
     decay: float = 0.02
     average: float = 0.997
 
@@ -61,16 +62,20 @@ class Plan:
         """Whether a step is on single pictures."""
         return step < self.people_steps + self.picture_steps
 
+    def is_short(self, step: int) -> bool:
+        """Whether a step on clips is on short ones."""
+        return step % 3 != 0
+
     @property
     def steps(self) -> int:
         """Of all kinds."""
         return self.people_steps + self.picture_steps + self.clip_steps
 
     def rate_at(self, step: int) -> float:
-        """Learning rate: linear warm-up, then half a cosine."""
+        """Learning rate: linear warm-up, even on pictures, and half a cosine over the clips."""
         if step < _WARM_UP:
             return self.rate * (step + 1) / _WARM_UP
-        done = (step - _WARM_UP) / max(1, self.steps - _WARM_UP)
+        done = max(0, step - self.people_steps - self.picture_steps) / max(1, self.clip_steps)
         return self.rate * (_SMALLEST_SHARE + (1 - _SMALLEST_SHARE) * 0.5 * (1 + float(np.cos(np.pi * done))))
 
 
@@ -84,6 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--picture-steps", type=int, default=plan.picture_steps, help="steps on single pictures"
     )
     parser.add_argument("--clip-steps", type=int, default=plan.clip_steps, help="then steps on clips")
+    parser.add_argument("--detector", type=Path, metavar="FILE.pt",
+                        help="nano-det's checkpoint, whose weights the image encoder begins with "
+                             "(default: WORK/nano_det.pt)")  # fmt: skip
     parser.add_argument("--rate", type=float, default=plan.rate, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--float32", action="store_true", help="no bfloat16: for machines without it")
@@ -94,17 +102,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Train, save WORK/nano_sam.pt; 0, or 1 where no data is there."""
+    """Train, save WORK/nano_sam.pt; 0, or 1 where no data is there. Raises `ModelCorrupt` for nano-det's checkpoint."""
     import torch
 
     from tools.nano.dataset import open_set
+    from tools.nano.detector_training import trained_network
     from tools.nano.pictures import is_of_scene
     from tools.nano.segmenter_batches import Favoured
     from tools.nano.segmenter_training import Training
 
     torch.set_num_threads(args.threads)
     try:
-        train, held_out = open_set(args.data / "train"), open_set(args.data / "val")
+        train, stills, held_out = (open_set(args.data / name) for name in ("train", "stills", "val"))
     except ValueError as error:
         print(f"train_nano: {error}")
         return 1
@@ -119,9 +128,12 @@ def main(args: argparse.Namespace) -> int:
     if args.resume and (args.work / CHECKPOINT).is_file():
         training.resume(args.work / CHECKPOINT)
         print(f"goes on at step {training.step}", flush=True)
+    else:
+        training.begin_with(trained_network(args.detector or args.work / "nano_det.pt"))
     stop_at = time.monotonic() + 60 * args.minutes if args.minutes else float("inf")
-    of_scene = np.array([is_of_scene(train.seed(index)) for index in range(len(train))])
-    training.run(
-        Favoured(train, of_scene, SCENE_TIMES), held_out, args.work, lambda: time.monotonic() > stop_at
+    favoured, favoured_stills = (
+        Favoured(each, np.array([is_of_scene(each.seed(at)) for at in range(len(each))]), SCENE_TIMES)
+        for each in (train, stills)
     )
+    training.run(favoured, favoured_stills, held_out, args.work, lambda: time.monotonic() > stop_at)
     return 0

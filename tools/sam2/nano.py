@@ -1,7 +1,8 @@
-"""nano-sam: the architecture of SAM 2.1 with small parts, 2.5 million parameters, for two cores of a CPU.
+"""nano-sam: the architecture of SAM 2.1 with small parts, 2.1 million parameters, for two cores of a CPU.
 
 A `SAM2VideoPredictor` of Meta's package with its own memory attention, memory encoder, prompt encoder and mask decoder
 at smaller widths; the image encoder is in `nano_trunk`. Different from SAM 2 beside the numbers:
+- the image encoder is the body of nano-det;
 - masks have eight pixels a side for each cell of the grid instead of four (stride 2), the decoder's fine features
   strides 2 and 4 instead of 4 and 8: a person in a picture of 256 × 256 is 15 to 30 pixels wide;
 - points and boxes are also drawn as maps and added to the features (`nano_prompts`);
@@ -28,8 +29,9 @@ from sam2.modeling.sam2_utils import MLP, LayerNorm2d
 from sam2.sam2_video_predictor import SAM2VideoPredictor
 from torch import nn
 
+from tools.sam2 import nano_trunk
 from tools.sam2.nano_prompts import NanoPromptEncoder
-from tools.sam2.nano_trunk import STEM, WIDTHS, NanoNeck, NanoTrunk
+from tools.sam2.nano_trunk import NanoNeck, NanoTrunk
 
 Tensor = Any
 """A `torch.Tensor`; torch is not looked into by the type checker."""
@@ -124,7 +126,10 @@ def _mask_decoder(settings: Any) -> MaskDecoder:
         iou_prediction_use_sigmoid=True, pred_obj_scores=True, pred_obj_scores_mlp=True,
         use_multimask_token_for_obj_ptr=True, **settings,
     )  # fmt: skip
-    decoder.conv_s0, decoder.conv_s1 = nn.Conv2d(STEM, FINEST, 1), nn.Conv2d(WIDTHS[0], FINE, 1)
+    decoder.conv_s0, decoder.conv_s1 = (
+        nn.Conv2d(nano_trunk.STEM, FINEST, 1),
+        nn.Conv2d(nano_trunk.FINE, FINE, 1),
+    )
     # To stride 4 at once, then to stride 2.
     decoder.output_upscaling = nn.Sequential(
         nn.ConvTranspose2d(WIDTH, FINE, 4, 4), LayerNorm2d(FINE), _Refine(FINE),

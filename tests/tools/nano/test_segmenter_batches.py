@@ -8,7 +8,7 @@ import pytest
 
 from tests.tools.nano.drawn import COLOURS, HEIGHT, WIDTH, drawn_clip
 from tools.nano.pictures import Clip
-from tools.nano.segmenter_batches import BatchSettings, Piece, assembled, covered, draw, piece_of
+from tools.nano.segmenter_batches import Batch, BatchSettings, Piece, assembled, covered, draw, piece_of
 from tools.nano.segmenter_looks import Looks, looks
 
 SIZE = 64
@@ -94,6 +94,20 @@ def test_boxes_are_those_of_the_pixels_and_who_is_gone_is_absent() -> None:
     assert batch.present[:, 0].tolist() == [True, False]
     assert batch.masks[0, 0].sum() == pytest.approx(40 * 20 / 16)
     assert np.array_equal(batch.anybody(0)[0], covered(ids[0, ::2, ::2] > 0, SIZE // 2))
+
+
+def test_cells_know_how_far_their_sides_are() -> None:
+    ids = np.zeros((16, 16), np.uint8)
+    ids[2:14, 4:10] = 7
+    batch = Batch(
+        np.zeros((1, 1, 16, 16, 3), np.uint8), ids[None, None], np.zeros(1, np.int64), np.array([7]),
+        np.zeros((1, 4), np.float32), np.zeros((1, 1, 8, 8), np.float32), np.ones((1, 1), np.bool_),
+    )  # fmt: skip
+    sides = batch.sides(0)[0]
+    assert sides.shape == (4, 4, 4)
+    # The cell in the second row and column has its middle at (6.5, 6.5).
+    assert sides[:, 1, 1].tolist() == [2.5, 4.5, 3.5, 7.5]
+    assert not sides[:, :, 3].any()
 
 
 def test_boxes_of_whole_bodies_go_with_the_picture() -> None:
