@@ -186,11 +186,11 @@ def test_a_checkpoint_is_recognised_and_fills_the_model(tmp_path: Path) -> None:
     assert all(torch.equal(tensor, weights[name]) for name, tensor in made.official.state_dict().items())
     assert made.licence == "Apache-2.0" and made.memory_tokens == 16
     without = {
-        name: tensor for name, tensor in weights.items() if name != "image_encoder.trunk.stem.norm.weight"
+        name: tensor for name, tensor in weights.items() if name != "image_encoder.trunk.stem.1.weight"
     }
-    with pytest.raises(ModelCorrupt, match=r"lacks image_encoder\.trunk\.stem\.norm\.weight"):
+    with pytest.raises(ModelCorrupt, match=r"lacks image_encoder\.trunk\.stem\.1\.weight"):
         nano_graphs.build(replace(source, weights=without), 64)
     with pytest.raises(ModelUnsupported, match="neither"):
         checkpoint.read(
-            saved(tmp_path / "other.pt", {"image_encoder.trunk.stem.norm.weight": torch.ones(16)})
+            saved(tmp_path / "other.pt", {"image_encoder.trunk.stem.1.weight": torch.ones(16)})
         )

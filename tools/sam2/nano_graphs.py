@@ -71,8 +71,7 @@ def randomise(model: Any, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed + 2)
     with torch.no_grad():
         # Else memories would be so large beside pointers and ages that nobody looks at these.
-        model.memory_encoder.out_proj.weight.div_(4)
-        model.obj_ptr_proj.layers[-1].weight.mul_(4)
+        model.memory_encoder.out_proj.weight.div_(2)
         model.maskmem_tpos_enc.mul_(20)
         # Narrow as it is, with attention as peaky as the large models' rounding would grow from frame to frame.
         for layer in model.memory_attention.layers:
