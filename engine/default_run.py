@@ -24,8 +24,12 @@ OFFLINE_FRAMES = 1257
 PRESETS: Mapping[str, object] = {
     "infer.model": "nano_det",
     # People who stand close are two boxes, and half hidden ones are sure of little: measured in this scene.
-    "infer.nms_iou": 0.55,
+    "infer.nms_iou": 0.5,
     "infer.show_confidence": 0.2,
+    "track.high_confidence": 0.4,
+    "track.start_confidence": 0.45,
+    # Longer than anybody is hidden or out of sight in it.
+    "track.recall_s": 8.0,
     # Each keyframe anew from the boxes: nano-sam's memory is not good enough yet to follow people by itself.
     "segment.mode": "boxes",
     "segment.model": "nano_sam",

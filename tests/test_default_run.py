@@ -40,6 +40,9 @@ def test_models_and_masks_are_those_that_come_with_the_engine() -> None:
         "nano_det", "nano_sam", "boxes",
     )  # fmt: skip
     assert run.config.duration_s == LONGEST_S
+    track = run.config.track
+    assert track.appearance == "colour" and track.recall_s > 0
+    assert 0 < track.high_confidence <= track.start_confidence < 0.6
     assert run.origins["infer.model"] == run.origins["camera.ptz"] == ORIGIN
 
 

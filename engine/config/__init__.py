@@ -14,9 +14,9 @@ from engine.config.settings import (
     PoolConfig,
     RunConfig,
     SupervisorConfig,
-    TrackConfig,
 )
 from engine.config.stream import StreamConfig
+from engine.config.track import TrackConfig
 
 __all__ = [
     "BusConfig",

@@ -20,6 +20,7 @@ from engine.config.ptz import PtzConfig, ptz_from, ptz_to_json
 from engine.config.regions import Line, Zone, check_names, lines_from, regions_to_json, zones_from
 from engine.config.segment import SEGMENT_MODES, SegmentConfig
 from engine.config.stream import StreamConfig
+from engine.config.track import TrackConfig
 from engine.config.values import Setting, checked, setting
 from engine.errors import ConfigError
 from engine.secrets import mask_url, resolve_references
@@ -244,37 +245,6 @@ class InferConfig:
     )
     labels: tuple[str, ...] = setting(
         (), "names of the classes; empty takes them from the model or the registry"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class TrackConfig:
-    """Giving objects their identity."""
-
-    tracker: str = setting(
-        "botsort",
-        "registered name of the tracker; or one of your own: `file.py:Class`, `a.module:Class` (docs/tracking.md)",
-        flag="--tracker",
-    )
-    camera_motion: str = setting(
-        "auto",
-        "how the camera's own motion is found: `flow` = sparse optical flow of the background; `ecc` = alignment of "
-        "the whole picture; `pose` = from the camera's reported direction alone; `off`; `auto` = the pose where it is "
-        "known, refined by flow, otherwise flow",
-        choices=("auto", "flow", "ecc", "pose", "off"),
-    )
-    boxes: str = setting(
-        "filtered",
-        "boxes of confirmed tracks: `filtered` = what the tracker's filter makes of the last detections, calmer and "
-        "nearer to the truth where the detector cuts half-hidden objects short; `detected` = the detector's own",
-        choices=("filtered", "detected"),
-    )
-    coast_ms: float = setting(
-        500.0,
-        "how long an object that is not seen is still in the results, `coasting` where it is expected; its track lives "
-        "on much longer. Files and pictures show coasting objects only with `output.coasting`",
-        unit="ms",
-        bounds=(0.0, 60000.0),
     )
 
 

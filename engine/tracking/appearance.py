@@ -108,7 +108,7 @@ class Appearance:
         """Learn from sure boxes that lie apart how strangers look."""
         if found.looks is None:
             return
-        sure = np.flatnonzero(found.looked & (found.winners < 0) & (found.scores >= least_score))
+        sure = np.flatnonzero(found.clear & (found.winners < 0) & (found.scores >= least_score))
         if len(sure) < 2:
             return
         two = np.triu(found.overlap[sure[:, None], sure] < APART, 1)
@@ -126,8 +126,8 @@ class Appearance:
         if tracks.looks.shape[1] != found.looks.shape[1]:
             tracks.forget_looks(found.looks.shape[1])
             self.strangers = Strangers()
-        looked = found.looked[columns]
-        rows, columns = rows[looked], columns[looked]
+        clear = found.clear[columns]
+        rows, columns = rows[clear], columns[clear]
         if not len(rows):
             return
         before = tracks.sightings[rows]

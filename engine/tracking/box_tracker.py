@@ -37,12 +37,18 @@ CUTS = ("lost", "implausible")
 """What camera motion says where a picture has nothing to do with the one before."""
 
 
+KNOWN = 5
+"""Sightings from which it is known what somebody looks like."""
+
+
 class BoxTracker(Tracker):
     """See the module. Subclasses give the `model` and `_associate`."""
 
     model: ClassVar[BoxModel]
     follows_camera: ClassVar[bool] = False
     """Whether `TrackerSettings.camera_motion` is on where it says `auto`."""
+    compares_looks: ClassVar[bool] = False
+    """Whether looks have a say in the association: colours are looked at, and tracks kept for as long as `recall_s`."""
 
     def __init__(
         self,
@@ -51,7 +57,7 @@ class BoxTracker(Tracker):
         settings: TrackerSettings | None = None,
     ) -> None:
         super().__init__(first_track_id, show_score, settings)
-        self._intake = Intake(self.settings)
+        self._intake = Intake(self.settings, self.compares_looks)
         self._filter = KalmanFilter(self.model)
         self._appearance = Appearance()
         self._tracks = TrackTable.empty()
@@ -103,7 +109,7 @@ class BoxTracker(Tracker):
             self._follow_picture(frame)
         valid = self._intake.valid(detections)
         chosen = self._intake.choose(valid.scores)
-        found = self._intake.look(valid, chosen)
+        found = self._intake.look(valid, chosen, frame)
         self._forget()
         self._filter.predict(self._tracks.states, step_s)
         if frame is not None:
@@ -199,16 +205,34 @@ class BoxTracker(Tracker):
 
     def _forget(self) -> None:
         tracks = self._tracks
-        patience_s = self.settings.patience_s(self._pace.interval_s, tracks.seen_s - tracks.first_s)
-        patient = self._pace.time_s - tracks.seen_s <= patience_s
+        patient = ~self._overdue() | self._recallable()
         just_seen = tracks.seen_frames == self._frame - 1
         self._drop(~(patient & (just_seen | (tracks.track_ids > 0))))
         # What makes a box grow or shrink, such as a half-hidden person, does not go on while it is not seen.
         tracks.states[tracks.seen_frames < self._frame - 1, VELOCITY, SIZE] = 0
 
+    def _overdue(self) -> Bools:
+        """(n,) tracks that have not been seen for too long to be found by where they are."""
+        tracks = self._tracks
+        patience_s = self.settings.patience_s(self._pace.interval_s, tracks.seen_s - tracks.first_s)
+        return self._pace.time_s - tracks.seen_s > patience_s
+
+    def _recallable(self) -> Bools:
+        """(n,) tracks that may still be found by what they look like."""
+        tracks = self._tracks
+        if not self.compares_looks:
+            return np.zeros(len(tracks), np.bool_)
+        lives_s = tracks.seen_s - tracks.first_s
+        patience_s = np.minimum(self.settings.recall_s, self.settings.lost_lives * lives_s)
+        return (tracks.sightings >= KNOWN) & (self._pace.time_s - tracks.seen_s <= patience_s)
+
     @abstractmethod
     def _associate(self, found: Found) -> Rows:
         """(m,) the track's row for each box, -1 for none. Tracks are predicted to the frame of the boxes."""
+
+    def _waits(self, rows: Rows, found: Found, columns: Rows) -> Bools:
+        """(k,) which tracks `rows` (k,), just seen as boxes `columns`, are better not given an ID yet."""
+        return np.zeros(len(rows), np.bool_)
 
     def _overlap(self, found: Found) -> NDArray[np.float64]:
         """(n, m) overlap of tracks, where they are expected, with boxes, both enlarged by what the interval allows."""
@@ -227,8 +251,13 @@ class BoxTracker(Tracker):
             rows, found.class_ids[columns], found.scores[columns], self._frame, self._pace.time_s
         )
         self._appearance.remember(self._tracks, rows, found, columns)
-        tentative = rows[self._tracks.track_ids[rows] == 0]
-        self._confirm(tentative[self._tracks.evidence[tentative] >= self.settings.confirm_score])
+        ready = (self._tracks.track_ids[rows] == 0) & (
+            self._tracks.evidence[rows] >= self.settings.confirm_score
+        )
+        rows, columns = rows[ready], columns[ready]
+        if found.looks is not None and len(rows):
+            rows = rows[~self._waits(rows, found, columns)]
+        self._confirm(rows)
 
     def _confirm(self, rows: Rows) -> None:
         if len(rows):

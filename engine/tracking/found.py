@@ -1,6 +1,6 @@
 """The boxes of one frame, made fit for association: what is no box is dropped, what is too much left out.
 
-Knows detections. Does not know tracks.
+Knows detections, and asks for their colours where no network has looked at them. Does not know tracks.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.tracking.association import iou_matrix, shadowed_by
-from engine.tracking.settings import TrackerSettings
-from engine.types import F32, I32, Bools, Detections
+from engine.tracking.colour import describe
+from engine.tracking.settings import COLOUR, OFF, TrackerSettings
+from engine.types import F32, I32, Bools, Detections, FrameNv12
 
 F64 = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -28,6 +29,7 @@ class Found:
 
     looks   float32 (m, d): unit vectors, zeros where nobody looked; None where that is so for all
     looked  bool (m,): which boxes have one
+    clear   bool (m,): those of them from which may be learnt what a track looks like
     """
 
     boxes_xyxy: F64
@@ -37,6 +39,7 @@ class Found:
     winners: Rows
     looks: F32 | None
     looked: Bools
+    clear: Bools
 
 
 class Intake:
@@ -47,11 +50,14 @@ class Intake:
     blind     embeddings dropped so far because they are none: not finite, or of no length
     """
 
-    def __init__(self, settings: TrackerSettings) -> None:
+    def __init__(self, settings: TrackerSettings, colours: bool = True) -> None:
+        """`colours`: whether anybody asks for them, where the settings allow it."""
         self.settings = settings
         self.invalid = 0
         self.surplus = 0
         self.blind = 0
+        self._colours = colours and settings.appearance == COLOUR
+        """Whether colours are looked at: until there is a network that does it better."""
 
     def valid(self, detections: Detections) -> Detections:
         """Those that are boxes."""
@@ -73,19 +79,27 @@ class Intake:
             chosen = np.sort(chosen[best])
         return chosen
 
-    def look(self, valid: Detections, chosen: Rows) -> Found:
-        """The boxes that take part, with what is needed to associate them."""
+    def look(self, valid: Detections, chosen: Rows, frame: FrameNv12 | None = None) -> Found:
+        """The boxes that take part, with what is needed to associate them; colours only where there is a frame."""
         boxes, scores = valid.boxes_xyxy[chosen].astype(np.float64), valid.scores[chosen]
         overlap = iou_matrix(boxes, boxes)
         winners = shadowed_by(overlap, scores, self.settings.duplicate_overlap)
         looks, looked = self._looks(valid, chosen)
-        return Found(boxes, scores, valid.class_ids[chosen], overlap, winners, looks, looked)
+        clear = looked
+        if self._colours and frame is not None and len(chosen):
+            colours = describe(frame, boxes, overlap)
+            looked = colours.seen & (scores >= self.settings.colour_score)
+            looks, clear = (colours.vectors if looked.any() else None), looked & colours.clear
+        return Found(boxes, scores, valid.class_ids[chosen], overlap, winners, looks, looked, clear)
 
     def _looks(self, valid: Detections, chosen: Rows) -> tuple[F32 | None, Bools]:
         nobody = np.zeros(len(chosen), np.bool_)
         embeddings = valid.embeddings
-        if embeddings is None or not len(embeddings) or not embeddings.dims or not self.settings.appearance:
+        if self.settings.appearance == OFF:
             return None, nobody
+        if embeddings is None or not len(embeddings) or not embeddings.dims:
+            return None, nobody
+        self._colours = False
         vectors, present = embeddings.dense(len(valid))
         vectors, present = vectors[chosen], present[chosen]
         lengths = np.linalg.norm(vectors, axis=1)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 F64 = NDArray[np.float64]
 
 FILTERED, DETECTED = "filtered", "detected"
+COLOUR, MODEL, OFF = "colour", "model", "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,9 @@ class TrackerSettings:
     match_similarity    least overlap × score to continue a confirmed track
     confirm_similarity  least overlap × score to confirm a tentative one
     low_overlap         least overlap of a box below `high_score` with the track that it continues
-    appearance          whether embeddings are used where detections carry them
+    appearance          what tells people apart beside their place: `model` = embeddings where detections carry them;
+                        `colour` = these too, and colours of clothes as long as no detection has carried one; `off`
+    colour_score        boxes below this are not looked at for their colours: half hidden, they show others'
     appearance_weight   what full likeness adds to an overlap, above what half of it would; no likeness takes as much
                         away. See `engine.tracking.appearance` for the scale
     recall_likeness     least likeness at which a lost track is found by its looks alone, near to where it may be
@@ -41,6 +44,8 @@ class TrackerSettings:
                         track that it does not overlap: 95 of 100 true boxes are nearer
     lost_gate           the same for tracks that were lost: 80 of 100, since strangers come near as well
     lost_s, lost_frames, lost_lives   see `patience_s`
+    recall_s            how long a track is kept of which it is known what it looks like, from its last sighting on:
+                        beyond `lost_s` it is found again by its looks alone; 0 = not at all
     boxes               which boxes confirmed tracks have in the result: `filtered` = the filter's, which average over
                         what the detector said of late; `detected` = the detector's
     filtered_overlap    least overlap of the filter's box with the detector's for it to be taken; below, what the filter
@@ -61,7 +66,8 @@ class TrackerSettings:
     match_similarity: float = 0.2
     confirm_similarity: float = 0.3
     low_overlap: float = 0.5
-    appearance: bool = True
+    appearance: str = MODEL
+    colour_score: float = 0.3
     appearance_weight: float = 0.8
     recall_likeness: float = 0.9
     class_overlap: float = 0.7
@@ -71,6 +77,7 @@ class TrackerSettings:
     lost_s: float = 2.0
     lost_frames: int = 5
     lost_lives: float = 2.0
+    recall_s: float = 0.0
     boxes: str = "filtered"
     filtered_overlap: float = 0.8
     coast_s: float = 0.0

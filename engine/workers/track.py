@@ -16,7 +16,7 @@ import numpy as np
 from engine.config import RunConfig, TrackConfig
 from engine.events import CameraEvents
 from engine.tracking.base import Tracker, create_tracker
-from engine.tracking.settings import TrackerSettings
+from engine.tracking.settings import COLOUR, MODEL, TrackerSettings
 from engine.types import (
     Detections,
     Embeddings,
@@ -106,7 +106,7 @@ def open_camera(context: Context, name: str, identities: Identities | None = Non
     following = last.next_track_id if last else context.past.get(name, {}).get("track", 1)
     first_track_id = identities.first_track_id(name, following)
     config = context.config
-    settings = settings_of(config.track)
+    settings = settings_of(config.track, config.reid.enabled)
     tracker = create_tracker(config.track.tracker, first_track_id, config.infer.show_confidence, settings)
     frames = context.feeds.setdefault(f"frames:{name}", Feed())
     return Camera(
@@ -123,10 +123,24 @@ def open_camera(context: Context, name: str, identities: Identities | None = Non
     )
 
 
-def settings_of(track: TrackConfig) -> TrackerSettings:
-    """The tracker's own settings, with those that a run may change. Raises `ConfigError` for an unknown tracker."""
+def settings_of(track: TrackConfig, reid: bool = False) -> TrackerSettings:
+    """The tracker's own settings, with those that a run may change. Raises `ConfigError` for an unknown tracker.
+
+    reid  whether a network looks at people: then nobody looks at colours, also before the first one was looked at, and
+          the gallery knows those who come back
+    """
     own = create_tracker(track.tracker).settings
-    return replace(own, boxes=track.boxes, coast_s=track.coast_ms / 1e3, camera_motion=track.camera_motion)
+    return replace(
+        own,
+        boxes=track.boxes,
+        coast_s=track.coast_ms / 1e3,
+        camera_motion=track.camera_motion,
+        appearance=MODEL if reid and track.appearance == COLOUR else track.appearance,
+        high_score=track.high_confidence or own.high_score,
+        start_score=track.start_confidence or own.start_score,
+        lost_s=track.lost_s or own.lost_s,
+        recall_s=0.0 if reid else track.recall_s,
+    )
 
 
 def motion_told(tracker: Tracker) -> dict[str, object] | None:

@@ -13,7 +13,7 @@ from engine.tracking.appearance import Strangers
 from engine.tracking.botsort import BotSort
 from engine.tracking.bytetrack import ByteTrack
 from engine.tracking.settings import TrackerSettings
-from engine.tracking.two_stage import TwoStageTracker
+from engine.tracking.two_stage import WAIT_S, TwoStageTracker
 from engine.types import F32, Detections, Embeddings, Tracks
 
 DIMS = 32
@@ -89,14 +89,14 @@ def test_two_who_meet_and_part_are_told_apart_by_looks(tracker: TwoStageTracker)
     assert ids(tracks) == [1, 2]
 
 
-@pytest.mark.parametrize("appearance", [True, False])
-def test_a_stranger_who_steps_where_somebody_vanished(tracker: TwoStageTracker, appearance: bool) -> None:
+@pytest.mark.parametrize("appearance", ["model", "colour", "off"])
+def test_a_stranger_who_steps_where_somebody_vanished(tracker: TwoStageTracker, appearance: str) -> None:
     """By place alone it is the one who vanished."""
     tracker = type(tracker)(settings=TrackerSettings(appearance=appearance))
     for k in range(35):
         first = [] if 25 <= k < 30 else [(100, person(0)) if k < 25 else (118, person(2))]
         tracks = tracker.update(seen(*first, (600, person(1))), k / 25)
-    assert ids(tracks) == [3 if appearance else 1, 2]
+    assert ids(tracks) == [1 if appearance == "off" else 3, 2]
 
 
 @pytest.mark.parametrize(("look", "found"), [(0, True), (2, False), (None, False)])
@@ -109,10 +109,58 @@ def test_a_lost_track_is_found_by_its_looks_outside_of_the_filters_gate(
         tracker.update(seen((100, person(0)), (900, person(1))), k / 25)
     for k in range(50, 75):
         tracker.update(seen((900, person(1))), k / 25)
+    again = (235.0, None if look is None else person(look))
     for k in range(75, 77):
-        again = (235.0, None if look is None else person(look))
+        tracks = tracker.update(seen(again, (900, person(1))), k / 25)
+    # Of whom nothing is known yet may be the one who is lost: that can wait.
+    assert ids(tracks) == [1 if found else 0 if look is None else 3, 2]
+    for k in range(77, 77 + round(WAIT_S * 25)):
         tracks = tracker.update(seen(again, (900, person(1))), k / 25)
     assert ids(tracks) == [1 if found else 3, 2]
+
+
+@pytest.mark.parametrize(
+    ("away_s", "recall_s", "found"), [(6.0, 8.0, True), (6.0, 0.0, False), (6.0, 5.0, False)]
+)
+def test_who_was_hidden_for_long_is_recalled_by_looks_alone(
+    away_s: float, recall_s: float, found: bool
+) -> None:
+    tracker = BotSort(settings=TrackerSettings(recall_s=recall_s))
+    frames = round(away_s * 25)
+    for k in range(100):
+        tracker.update(seen((100, person(0)), (900, person(1))), k / 25)
+    for k in range(100, 100 + frames):
+        tracks = tracker.update(seen((900, person(1))), k / 25)
+    for k in range(100 + frames, 103 + frames):
+        tracks = tracker.update(seen((180, person(0)), (900, person(1))), k / 25)
+    assert ids(tracks) == [1 if found else 3, 2]
+    assert len(tracker) == 2
+
+
+@pytest.mark.parametrize("look", [2, None])
+def test_after_the_ordinary_patience_place_alone_brings_nobody_back(look: int | None) -> None:
+    """Somebody else, or who cannot be seen well, stands exactly where the one who is away was."""
+    tracker = BotSort(settings=TrackerSettings(recall_s=8.0))
+    for k in range(100):
+        tracker.update(seen((100, person(0)), (900, person(1))), k / 25)
+    for k in range(100, 180):
+        tracker.update(seen((900, person(1))), k / 25)
+    other = None if look is None else person(look)
+    for k in range(180, 180 + 2 + round(WAIT_S * 25)):
+        tracks = tracker.update(seen((100, other), (900, person(1))), k / 25)
+    assert ids(tracks) == [3, 2]
+
+
+def test_who_comes_out_from_behind_another_wins_the_box_by_looks() -> None:
+    """The other is hidden just then, and nearer to that box: it is not theirs for all that."""
+    tracker = BotSort()
+    for k in range(50):
+        tracker.update(seen((100, person(0)), (300, person(1))), k / 25)
+    for k in range(50, 75):
+        tracker.update(seen((300 - 5.0 * (k - 50), person(1))), k / 25)
+    for k in range(75, 78):
+        tracks = tracker.update(seen((172.0, person(0))), k / 25)
+    assert ids(tracks) == [1]
 
 
 def test_nobody_is_found_by_looks_across_the_street() -> None:

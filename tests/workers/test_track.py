@@ -13,7 +13,7 @@ from engine.config.identity import EventsConfig
 from engine.types import FrameFlag, PtzPose, ResultMeta, Tracks
 from engine.workers.feed import Feed
 from engine.workers.runtime import Context
-from engine.workers.track import Camera, advance, open_camera
+from engine.workers.track import Camera, advance, open_camera, settings_of
 from engine.workers.track_identity import Identities
 from ipc.pool import Producer
 from tests.workers.house import House, detections_of, metas_in, publish_frame, publish_result, with_masks
@@ -83,6 +83,29 @@ def identities(house: House) -> list[list[int]]:
 
 def frame_seqs(house: House) -> list[int]:
     return [meta.frame_seq for meta in metas_in(house.reader("tracks:a"))]
+
+
+def test_the_trackers_own_settings_hold_unless_the_run_says_otherwise() -> None:
+    own = settings_of(TrackConfig())
+    assert (own.high_score, own.start_score, own.lost_s, own.recall_s) == (0.6, 0.6, 2.0, 0.0)
+    assert settings_of(TrackConfig(tracker="sort")).high_score == 0.5
+    told = TrackConfig(high_confidence=0.4, start_confidence=0.45, lost_s=3.0, recall_s=8.0)
+    told_so = settings_of(told)
+    assert (told_so.high_score, told_so.start_score, told_so.lost_s, told_so.recall_s) == (
+        0.4,
+        0.45,
+        3.0,
+        8.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "reid", "taken"), [("colour", False, "colour"), ("colour", True, "model"), ("off", True, "off")]
+)
+def test_colours_are_for_runs_without_a_network(said: str, reid: bool, taken: str) -> None:
+    """Who comes back is then for the gallery, too."""
+    settings = settings_of(TrackConfig(appearance=said, recall_s=8.0), reid)
+    assert (settings.appearance, settings.recall_s) == (taken, 0.0 if reid else 8.0)
 
 
 def test_every_record_is_tracked_once_and_in_order(house: House) -> None:
