@@ -56,8 +56,8 @@ class TrackConfig:
     recall_s: float = setting(
         0.0,
         "how long somebody hidden or away keeps the track where it is known what they look like (`track.appearance`): "
-        "after `track.lost_s` only a box that looks so continues it; until then no `exit`. With `reid.model` it counts "
-        "for nothing: returns are for `identity.scope`",
+        "after `track.lost_s` only a box that looks so continues it; events say `left` only then. With `reid.model` it "
+        "counts for nothing: returns are for `identity.scope`",
         unit="s",
         bounds=(0.0, 3600.0),
     )

@@ -45,11 +45,11 @@ class TwoStageTracker(BoxTracker):
         overlap = self._overlap(found)
         gate_classes(overlap, tracks.class_ids, found.class_ids, settings.class_overlap)
         likeness = self._appearance.compare(tracks, found)
-        fused, near = overlap * found.scores, overlap
         confirmed = tracks.track_ids > 0
         there = confirmed & ~self._overdue()
+        fused, near = overlap * found.scores * (there | ~confirmed)[:, None], overlap
         if likeness is not None:
-            fused = likeness.shift(fused * (there | ~confirmed)[:, None], settings.appearance_weight)
+            fused = likeness.shift(fused, settings.appearance_weight)
             fused = np.maximum(fused, self._recalled(found, likeness))
             near = likeness.shift(near, settings.appearance_weight)
         just_seen = tracks.seen_frames == self._frame - 1

@@ -13,6 +13,7 @@ from engine.tracking.appearance import Strangers
 from engine.tracking.botsort import BotSort
 from engine.tracking.bytetrack import ByteTrack
 from engine.tracking.settings import TrackerSettings
+from engine.tracking.sort import Sort
 from engine.tracking.two_stage import WAIT_S, TwoStageTracker
 from engine.types import F32, Detections, Embeddings, Tracks
 
@@ -137,9 +138,12 @@ def test_who_was_hidden_for_long_is_recalled_by_looks_alone(
     assert len(tracker) == 2
 
 
-@pytest.mark.parametrize("look", [2, None])
-def test_after_the_ordinary_patience_place_alone_brings_nobody_back(look: int | None) -> None:
-    """Somebody else, or who cannot be seen well, stands exactly where the one who is away was."""
+@pytest.mark.parametrize(("look", "looked"), [(2, True), (None, True), (None, False)])
+@pytest.mark.parametrize("x", [100.0, 150.0])
+def test_after_the_ordinary_patience_place_alone_brings_nobody_back(
+    look: int | None, looked: bool, x: float
+) -> None:
+    """Somebody else, or who cannot be seen well, stands where the one who is away was, or near."""
     tracker = BotSort(settings=TrackerSettings(recall_s=8.0))
     for k in range(100):
         tracker.update(seen((100, person(0)), (900, person(1))), k / 25)
@@ -147,8 +151,28 @@ def test_after_the_ordinary_patience_place_alone_brings_nobody_back(look: int | 
         tracker.update(seen((900, person(1))), k / 25)
     other = None if look is None else person(look)
     for k in range(180, 180 + 2 + round(WAIT_S * 25)):
-        tracks = tracker.update(seen((100, other), (900, person(1))), k / 25)
+        tracks = tracker.update(seen((x, other), (900, person(1) if looked else None)), k / 25)
     assert ids(tracks) == [3, 2]
+
+
+def test_whoever_stands_beside_the_place_of_one_long_away_is_nobody_while_nothing_is_seen_of_them() -> None:
+    """The filter would have it: it has grown unsure enough to expect the one who is away anywhere around."""
+    tracker = BotSort()
+    for k in range(100):
+        tracker.update(seen((100, person(0)), (900, person(1))), k / 25)
+    for k in range(100, 140):
+        tracker.update(seen((900, person(1))), k / 25)
+    tracks = tracker.update(seen((150, None), (900, person(1))), 140 / 25)
+    assert ids(tracks) == [0, 2]
+
+
+def test_sort_keeps_nobody_for_their_looks() -> None:
+    tracker = Sort(settings=replace(Sort.defaults, recall_s=8.0))
+    for k in range(60):
+        tracker.update(seen((100, person(0)), (900, person(1))), k / 25)
+    for k in range(60, 70):
+        tracker.update(seen((900, person(1))), k / 25)
+    assert len(tracker) == 1
 
 
 def test_who_comes_out_from_behind_another_wins_the_box_by_looks() -> None:
