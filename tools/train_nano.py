@@ -54,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
         "evaluate", help="average precision of detectors, on rendered and real pictures"
     )
     _add_evaluation(evaluate)
-    everything = commands.add_parser("all", help="render, train both side by side, export, evaluate")
+    everything = commands.add_parser("all", help="render, train both, export, evaluate")
     _add_data(everything)
     _add_work(everything)
     _add_rendering(everything)
@@ -77,7 +77,8 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
 
 def _add_rendering(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="N",
-                        help="that render side by side (default: one for each core)")  # fmt: skip
+                        help="that render side by side; `all` trains with as many "
+                             "(default: one for each core)")  # fmt: skip
     parser.add_argument("--share", type=float, default=ENTIRE_SHARE, metavar="SHARE",
                         help="of the pictures, for trying things out (default: 1)")  # fmt: skip
 
@@ -121,19 +122,16 @@ def _render(args: argparse.Namespace) -> int:
 
 
 def _everything(args: argparse.Namespace) -> int:
-    """Each part in a process of its own: the trainings run side by side, one core each."""
+    """Each part in a process of its own, one after the other: nano-sam's encoder begins with nano-det's weights."""
     began = time.monotonic()
     if _render(args):
         return 1
     print(f"rendered in {_minutes(began)}", flush=True)
     common = ["--data", str(args.data), "--work", str(args.work), "--seed", str(args.seed)]
     common += ["--resume"] if args.resume else []
-    trainings = {name: _started([name, *common]) for name in ("detector", "segmenter")}
-    failed = [name for name, process in trainings.items() if process.wait()]
-    if failed:
-        raise WorkerError(
-            f"{' and '.join(failed)}: see the lines above; --resume goes on at the last checkpoint"
-        )
+    for name, option in (("detector", "--threads"), ("segmenter", "--processes")):
+        if _started([name, *common, option, str(args.processes)]).wait():
+            raise WorkerError(f"{name}: see the lines above; --resume goes on at the last checkpoint")
     print(f"trained in {_minutes(began)}, rendering included", flush=True)
     graphs = ["sam2", str(args.work / "nano_sam.pt"), "--size", "256", "--out", str(args.work / "nano_sam")]
     if _started(graphs, tool="export_onnx.py").wait():

@@ -191,6 +191,4 @@ def test_a_checkpoint_is_recognised_and_fills_the_model(tmp_path: Path) -> None:
     with pytest.raises(ModelCorrupt, match=r"lacks image_encoder\.trunk\.stem\.1\.weight"):
         nano_graphs.build(replace(source, weights=without), 64)
     with pytest.raises(ModelUnsupported, match="neither"):
-        checkpoint.read(
-            saved(tmp_path / "other.pt", {"image_encoder.trunk.stem.1.weight": torch.ones(16)})
-        )
+        checkpoint.read(saved(tmp_path / "other.pt", {"image_encoder.trunk.stem.1.weight": torch.ones(16)}))

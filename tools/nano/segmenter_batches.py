@@ -24,6 +24,7 @@ LEAST_PX = 120
 ABSENT_PX = 6
 """Somebody with fewer is absent."""
 _STRIDES = (0.5, 0.3, 0.2)  # every frame of a clip, every second, every third
+_HIDDEN = 0.3  # of the pieces of three frames or more have somebody behind something for a while
 _WHOLE = 0.25  # of the pieces are whole pictures, in which most people are small
 
 
@@ -196,6 +197,8 @@ def piece_of(rng: np.random.Generator, clip: Clip, settings: BatchSettings) -> P
     if not len(there):
         return None
     people = _chosen(rng, ids, there, settings.objects)
+    if settings.augment and len(frames) > 2 and rng.random() < _HIDDEN:
+        _hide(rng, frames, ids, int(rng.choice(people)))
     return Piece(frames, ids, people, _moved(clip.full_boxes_xyxy[first, people - 1], windows[0], size, flip))
 
 
@@ -207,6 +210,30 @@ def _moved(boxes_xyxy: F32, window: tuple[int, int, int, int], size: int, flip: 
         corners[..., 0] = size - corners[:, ::-1, 0]
     moved: F32 = corners.clip(0, size).reshape(-1, 4).astype(np.float32)
     return moved
+
+
+def _hide(rng: np.random.Generator, frames_bgr: U8, ids: U8, person: int) -> None:
+    """Put a piece of the picture without people, or else a plain one, before somebody in some of the later frames."""
+    first = int(rng.integers(1, len(frames_bgr)))
+    last = int(rng.integers(first, len(frames_bgr))) + 1
+    seen = (ids[first:last] == person).any(0)
+    rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+    if not len(rows):
+        return
+    side = frames_bgr.shape[1]
+    more = rng.uniform(0.0, 0.4, 4) * np.repeat([np.ptp(rows) + 1, np.ptp(columns) + 1], 2) / 2
+    top, left = (int(max(0, low // 2 - add)) for low, add in ((rows[0], more[0]), (columns[0], more[2])))
+    down, right = (
+        int(min(side, high // 2 + 2 + add)) for high, add in ((rows[-1], more[1]), (columns[-1], more[3]))
+    )
+    height, width = down - top, right - left
+    before = np.full((height, width, 3), frames_bgr[0].mean((0, 1)), np.uint8)
+    for y, x in rng.integers(0, (side - height + 1, side - width + 1), (6, 2)).tolist():
+        if not ids[0, 2 * y : 2 * (y + height), 2 * x : 2 * (x + width)].any():
+            before = frames_bgr[0, y : y + height, x : x + width].copy()
+            break
+    frames_bgr[first:last, top:down, left:right] = before
+    ids[first:last, 2 * top : 2 * down, 2 * left : 2 * right] = 0
 
 
 def _chosen(rng: np.random.Generator, ids: U8, there: I64, most: int) -> I64:

@@ -118,7 +118,9 @@ def losses(decoded: Decoded, truth: Tensor, present: Tensor, background: float =
     single = mask_loss(fine[:, 0], truth, background)
     several = mask_loss(fine[rows, best], truth, background)
     mask = (0.5 * (single + several) * there).sum() / count
-    score = functional.binary_cross_entropy_with_logits(decoded.score, there)
+    # Absence is rare.
+    weight = 2 - there
+    score = functional.binary_cross_entropy_with_logits(decoded.score, there, weight / weight.mean())
     overlap = (quality[rows, decoded.chosen] * there).sum() / count
     return Losses(mask, iou, score, overlap, torch.zeros(()))
 

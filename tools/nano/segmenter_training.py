@@ -17,6 +17,7 @@ from tools.nano.segmenter_batches import Batch, BatchSettings, draw
 from tools.nano.segmenter_losses import Losses, People
 from tools.nano.segmenter_speed import aligned, quickened
 from tools.nano.segmenter_steps import TRUTH_REMEMBERED, clip_step, people_step, picture_step
+from tools.nano.segmenter_together import Together
 from tools.nano.segmenter_validation import Validation, fixed_batches, validate
 from tools.nano.train_segmenter import CHECKPOINT, WEIGHTS, Plan
 from tools.sam2.nano import nano_model
@@ -31,9 +32,18 @@ _LONGEST_GRADIENT = 1.0
 class Training:
     """A model on its way. `step` is how many steps are done; all randomness of a step comes from seed and step."""
 
-    def __init__(self, plan: Plan, seed: int, *, bfloat16: bool = True, model: Any = None) -> None:
-        """model: another than nano-sam, for tests."""
+    def __init__(
+        self,
+        plan: Plan,
+        seed: int,
+        *,
+        bfloat16: bool = True,
+        model: Any = None,
+        together: Together | None = None,
+    ) -> None:
+        """model: another than nano-sam, for tests. together: the processes that train it, None = this one."""
         self.plan, self.seed, self.bfloat16 = plan, seed, bfloat16
+        self.together = together or Together()
         self.model = quickened(aligned(nano_model(seed=seed)) if model is None else model)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         decoder = self.model.sam_mask_decoder
@@ -95,10 +105,14 @@ class Training:
                 found = clip_step(self.model, self.people, batch, rng, truth_share)
         self.optimizer.zero_grad(set_to_none=True)
         found.total.backward()
+        self.together.average_gradients(
+            parameter for group in self.optimizer.param_groups for parameter in group["params"]
+        )
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), _LONGEST_GRADIENT)
         for group in self.optimizer.param_groups:
             group["lr"] = plan.rate_at(step)
         self.optimizer.step()
+        self.together.average([each for each in self.model.buffers() if each.is_floating_point()])
         self.step += 1
         self._follow()
         return found
@@ -107,14 +121,16 @@ class Training:
         self, step: int, data: Sequence[Clip], stills: Sequence[Clip]
     ) -> tuple[np.random.Generator, Batch]:
         """A step's batch, and the generator that the rest of its chance comes from."""
-        plan, size = self.plan, self.model.image_size
-        rng = np.random.default_rng((self.seed, step))
+        plan, size, share = self.plan, self.model.image_size, self.together.share
+        rng = np.random.default_rng(self.together.seeds(self.seed, step))
         if plan.is_of_pictures(step):
-            settings = BatchSettings(plan.pictures, 1, plan.picture_objects, size)
+            settings = BatchSettings(share(plan.pictures), 1, plan.picture_objects, size)
             return rng, draw(rng, stills if step % 2 else data, settings)
         few, most = plan.short_frames if plan.is_short(step) else plan.frames
         clips = plan.short_clips if plan.is_short(step) else plan.clips
-        settings = BatchSettings(clips, int(rng.integers(few, most + 1)), plan.clip_objects, size)
+        # Everybody's clips of a step are as long, so that nobody waits.
+        frames = int(np.random.default_rng((self.seed, step, 0, 1)).integers(few, most + 1))
+        settings = BatchSettings(share(clips), frames, plan.clip_objects, size)
         return rng, draw(rng, data, settings)
 
     def run(
@@ -124,33 +140,41 @@ class Training:
         held_out: Sequence[Clip],
         folder: Path,
         stop: Callable[[], bool],
-    ) -> Validation:
-        """All steps that are left, or until `stop` says so; a checkpoint now and then and at the end."""
+    ) -> Validation | None:
+        """All steps that are left, or until somebody's `stop` says so; a checkpoint now and then and at the end.
+
+        Of processes together the first one says how it goes, and what came of it.
+        """
+        first = self.together.first
         batches = fixed_batches(held_out, _HELD_OUT_FRAMES, self.model.image_size, _HELD_OUT_CLIPS)
         began, sums = time.monotonic(), np.zeros(5)
-        while self.step < self.plan.steps and not stop():
+        while self.step < self.plan.steps and not self.together.anybody(stop()):
             found = self.once(data, stills)
             sums += [
                 float(each.detach())
                 for each in (found.mask, found.iou, found.score, found.people, found.overlap)
             ]
-            if self.step % _SAID_EVERY == 0:
-                mask, iou, score, people, overlap = sums / _SAID_EVERY
-                minutes = (time.monotonic() - began) / 60
-                print(
-                    f"step {self.step}/{self.plan.steps}, {minutes:.1f} min: mask {mask:.3f}, iou {iou:.3f}, "
-                    f"score {score:.3f}, people {people:.3f}, overlap {overlap:.3f}, "
-                    f"rate {self.plan.rate_at(self.step):.1e}",
-                    flush=True,
-                )
-                sums[:] = 0
-            if self.step % _SAVED_EVERY == 0:
+            if first and self.step % _SAID_EVERY == 0:
+                self._say(sums / _SAID_EVERY, (time.monotonic() - began) / 60)
+            if first and self.step % _SAVED_EVERY == 0:
                 self.save(folder)
                 print(f"  held out: {validate(self.average, batches).line()}", flush=True)
+            if self.step % _SAID_EVERY == 0:
+                sums[:] = 0
+        if not first:
+            return None
         self.save(folder)
         judged = validate(self.average, batches)
         print(f"held out at the end: {judged.line()}", flush=True)
         return judged
+
+    def _say(self, means: np.ndarray, minutes: float) -> None:
+        mask, iou, score, people, overlap = means
+        print(
+            f"step {self.step}/{self.plan.steps}, {minutes:.1f} min: mask {mask:.3f}, iou {iou:.3f}, "
+            f"score {score:.3f}, people {people:.3f}, overlap {overlap:.3f}, rate {self.plan.rate_at(self.step):.1e}",
+            flush=True,
+        )
 
     def _follow(self) -> None:
         """The average moves towards the weights; faster at first, when they are worth nothing yet."""

@@ -11,11 +11,15 @@ import argparse
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from engine.errors import ConfigError
+
 CHECKPOINT = "nano_sam_training.pt"
 WEIGHTS = "nano_sam.pt"
+SETS = ("train", "stills", "val")
 SCENE_TIMES = 4
 """Clips of the world of `scene://` come so many times as often: 63 % then, since it is what a first run shows."""
 _WARM_UP = 100
@@ -93,7 +97,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="nano-det's checkpoint, whose weights the image encoder begins with "
                              "(default: WORK/nano_det.pt)")  # fmt: skip
     parser.add_argument("--rate", type=float, default=plan.rate, help="highest learning rate")
-    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument("--threads", type=int, default=1, help="of torch, in each process")
+    parser.add_argument("--processes", type=int, default=1, metavar="N",
+                        help="that share every batch: one for each core")  # fmt: skip
     parser.add_argument("--float32", action="store_true", help="no bfloat16: for machines without it")
     parser.add_argument("--resume", action="store_true", help="go on at the last checkpoint in --work")
     parser.add_argument(
@@ -102,38 +108,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Train, save WORK/nano_sam.pt; 0, or 1 where no data is there. Raises `ModelCorrupt` for nano-det's checkpoint."""
+    """Train, save WORK/nano_sam.pt. Raises `ConfigError`, and `ModelCorrupt` for nano-det's checkpoint."""
+    from torch import multiprocessing
+
+    from tools.nano.detector_training import trained_network
+    from tools.nano.sets import opened
+
+    if args.threads < 1 or args.processes < 1:
+        raise ConfigError("--threads and --processes are at least 1")
+    for name in SETS:
+        opened(args.data, name)
+    if not _goes_on(args):
+        trained_network(_detector(args))
+    args.work.mkdir(parents=True, exist_ok=True)
+    if args.processes == 1:
+        _train(0, args, Path())
+        return 0
+    with TemporaryDirectory(prefix="train-nano-") as folder:
+        multiprocessing.spawn(_train, (args, Path(folder) / "meeting"), nprocs=args.processes)
+    return 0
+
+
+def _train(rank: int, args: argparse.Namespace, meeting: Path) -> None:
+    """One process of all."""
     import torch
 
     from tools.nano.dataset import open_set
     from tools.nano.detector_training import trained_network
     from tools.nano.pictures import is_of_scene
     from tools.nano.segmenter_batches import Favoured
+    from tools.nano.segmenter_together import Together
     from tools.nano.segmenter_training import Training
 
     torch.set_num_threads(args.threads)
-    try:
-        train, stills, held_out = (open_set(args.data / name) for name in ("train", "stills", "val"))
-    except ValueError as error:
-        print(f"train_nano: {error}")
-        return 1
-    args.work.mkdir(parents=True, exist_ok=True)
+    train, stills, held_out = (open_set(args.data / name) for name in SETS)
     plan = Plan(
         people_steps=args.people_steps,
         picture_steps=args.picture_steps,
         clip_steps=args.clip_steps,
         rate=args.rate,
     )
-    training = Training(plan, args.seed, bfloat16=not args.float32)
-    if args.resume and (args.work / CHECKPOINT).is_file():
+    together = Together() if args.processes == 1 else Together.meet(rank, args.processes, meeting)
+    training = Training(plan, args.seed, bfloat16=not args.float32, together=together)
+    if _goes_on(args):
         training.resume(args.work / CHECKPOINT)
         print(f"goes on at step {training.step}", flush=True)
     else:
-        training.begin_with(trained_network(args.detector or args.work / "nano_det.pt"))
+        training.begin_with(trained_network(_detector(args)))
     stop_at = time.monotonic() + 60 * args.minutes if args.minutes else float("inf")
     favoured, favoured_stills = (
         Favoured(each, np.array([is_of_scene(each.seed(at)) for at in range(len(each))]), SCENE_TIMES)
         for each in (train, stills)
     )
     training.run(favoured, favoured_stills, held_out, args.work, lambda: time.monotonic() > stop_at)
-    return 0
+
+
+def _goes_on(args: argparse.Namespace) -> bool:
+    return bool(args.resume and (args.work / CHECKPOINT).is_file())
+
+
+def _detector(args: argparse.Namespace) -> Path:
+    given: Path | None = args.detector
+    return given or args.work / "nano_det.pt"

@@ -110,6 +110,21 @@ def test_cells_know_how_far_their_sides_are() -> None:
     assert not sides[:, :, 3].any()
 
 
+def test_somebody_is_hidden_for_a_while() -> None:
+    """Never in the first frame; what is put before them is nobody, and their pixels show it."""
+    hidden = 0
+    for seed in range(40):
+        batch = draw(np.random.default_rng(seed), data(), settings(clips=1))
+        assert batch.present[0].all()
+        gone = np.argwhere(~batch.present)
+        hidden += bool(len(gone))
+        for frame, row in gone:
+            assert not batch.full_mask(frame, row).sum() > 6
+            where = batch.full_mask(0, row) & (batch.ids[frame, 0] == 0)
+            assert (batch.pictures_bgr[frame, 0][where] != batch.pictures_bgr[0, 0][where]).any()
+    assert 5 < hidden < 25
+
+
 def test_boxes_of_whole_bodies_go_with_the_picture() -> None:
     """Bars are never hidden, so that both boxes are the same but for the pixels' size."""
     for seed in range(12):

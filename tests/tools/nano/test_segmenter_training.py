@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +23,7 @@ from tools.nano.pictures import Clip  # noqa: E402  # likewise
 from tools.nano.segmenter_batches import BatchSettings, assembled, piece_of  # noqa: E402  # likewise
 from tools.nano.segmenter_speed import aligned  # noqa: E402  # likewise
 from tools.nano.segmenter_steps import clip_step, picture_step  # noqa: E402  # likewise
+from tools.nano.segmenter_together import Together  # noqa: E402  # likewise
 from tools.nano.segmenter_training import Training  # noqa: E402  # likewise
 from tools.nano.segmenter_validation import fixed_batches, validate  # noqa: E402  # likewise
 from tools.nano.train_segmenter import CHECKPOINT, WEIGHTS, Plan  # noqa: E402  # likewise
@@ -140,7 +143,7 @@ def test_running_says_how_it_goes_and_stops_when_told(
     made = training()
     judged = made.run(data(), data(), data(), tmp_path, lambda: made.step >= 3)
     assert made.step == 3 and (tmp_path / WEIGHTS).is_file()
-    assert 0 <= judged.box <= 1
+    assert judged is not None and 0 <= judged.box <= 1
     assert "held out at the end: box" in capsys.readouterr().out
 
 
@@ -164,6 +167,32 @@ def test_the_encoder_begins_with_a_trained_detector() -> None:
         wanted = detector.levels(picture)
     torch.testing.assert_close(middle, wanted[0])
     torch.testing.assert_close(coarse[:, :64], wanted[1])
+
+
+def test_a_process_alone_has_everything() -> None:
+    alone, third = Together(), Together(2, 3)
+    assert (alone.share(16), alone.seeds(5, 7), alone.first) == (16, (5, 7), True)
+    assert (third.share(16), third.seeds(5, 7), third.first) == (6, (5, 7, 2), False)
+    values = torch.tensor([1.0, 2.0])
+    alone.average([values])
+    assert values.tolist() == [1.0, 2.0] and alone.anybody(True) and not alone.anybody(False)
+
+
+def test_two_processes_have_the_mean(tmp_path: Path) -> None:
+    """Gradients as well, and none counts as zero; the other process ends with 0 only if it has them too."""
+    code = (
+        "import sys, torch; from pathlib import Path; from tools.nano.segmenter_together import Together\n"
+        "rank = int(sys.argv[1]); both = Together.meet(rank, 2, Path(sys.argv[2]))\n"
+        "a, b = (torch.nn.Parameter(torch.zeros(2)) for _ in range(2))\n"
+        "a.grad = torch.full((2,), 1.0 + 2 * rank)\n"
+        "b.grad = torch.full((2,), 4.0) if rank else None\n"
+        "both.average_gradients([a, b])\n"
+        "right = a.grad.tolist() == [2, 2] and b.grad.tolist() == [2, 2]\n"
+        "sys.exit(not (right and both.anybody(rank == 1) and not both.anybody(False)))"
+    )
+    command = [sys.executable, "-c", code]
+    processes = [subprocess.Popen([*command, str(rank), str(tmp_path / "meeting")]) for rank in (0, 1)]
+    assert [process.wait(60) for process in processes] == [0, 0]
 
 
 def test_small_people_are_not_judged() -> None:

@@ -31,6 +31,8 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["detector", "--steps", "0"], 2, "--steps, --batch, --check and --threads are at least 1"),
         (["detector", "--out", "file.pt"], 1, "the result is a .onnx file"),
         (["detector", "--export-only"], 1, "there is no checkpoint here; train first"),
+        (["segmenter", "--data", "nowhere"], 2, "nowhere/train: no rendered pictures here; make them with"),
+        (["segmenter", "--processes", "0"], 2, "--threads and --processes are at least 1"),
         (["render", "--share", "0"], 2, "--share above 0"),
         (["render", "--data", "a_file"], 1, "a_file/val: cannot be written"),
         (["evaluate", "--model", "nowhere.onnx"], 2, "nowhere.onnx: there is no such file; train it first"),
@@ -92,6 +94,14 @@ def test_from_pictures_to_a_file(
     assert "steps 3 to 3" in capsys.readouterr().out
     assert main([*common, "--steps", "3", "--resume"]) == 1
     assert "other settings (steps)" in capsys.readouterr().err
+    segmenter = ["segmenter", "--data", str(data), "--work", str(work), "--processes", "2", "--float32"]
+    assert main([*segmenter, "--people-steps", "1", "--picture-steps", "1", "--clip-steps", "1"]) == 0
+    assert (work / "nano_sam.pt").is_file()
+    # Those that have nothing left to do write what there is.
+    assert (
+        main([*segmenter, "--people-steps", "1", "--picture-steps", "1", "--clip-steps", "1", "--resume"])
+        == 0
+    )
 
 
 def test_no_seed_is_in_two_sets() -> None:
