@@ -125,7 +125,7 @@ class Training:
         rng = np.random.default_rng(self.together.seeds(self.seed, step))
         if plan.is_of_pictures(step):
             settings = BatchSettings(share(plan.pictures), 1, plan.picture_objects, size)
-            return rng, draw(rng, stills if step % 2 else data, settings)
+            return rng, draw(rng, stills if plan.is_of_stills(step) else data, settings)
         few, most = plan.short_frames if plan.is_short(step) else plan.frames
         clips = plan.short_clips if plan.is_short(step) else plan.clips
         # Everybody's clips of a step are as long, so that nobody waits.

@@ -23,6 +23,7 @@ SETS = ("train", "stills", "val")
 SCENE_TIMES = 4
 """Clips of the world of `scene://` come so many times as often: 63 % then, since it is what a first run shows."""
 _WARM_UP = 100
+_STILL_EVERY = 4
 _SMALLEST_SHARE = 0.02  # of the learning rate, at the end
 
 
@@ -32,7 +33,8 @@ class Plan:
 
     people_steps                     steps of the encoder alone, which learns where anybody is, on pictures
     picture_steps                    then with prompts
-    clip_steps                       then steps on clips, with memory
+    clip_steps                       then steps on clips, with memory; every fourth one is on pictures still, so that
+                                     prompts are not forgotten
     pictures, picture_objects        of a step on pictures
     clips, clip_objects, frames      of a step on clips; frames: fewest and most
     short_clips, short_frames        of two in three of these: clips of few frames, most of them remembered as they
@@ -44,7 +46,7 @@ class Plan:
 
     people_steps: int = 1000
     picture_steps: int = 1100
-    clip_steps: int = 3100
+    clip_steps: int = 3000
     pictures: int = 16
     picture_objects: int = 2
     clips: int = 3
@@ -64,7 +66,15 @@ class Plan:
 
     def is_of_pictures(self, step: int) -> bool:
         """Whether a step is on single pictures."""
-        return step < self.people_steps + self.picture_steps
+        return step < self._first_clips or step % _STILL_EVERY == 0
+
+    def is_of_stills(self, step: int) -> bool:
+        """Whether a step on pictures is on stills, and not on frames of clips: at first one in two, then all."""
+        return step % 2 == 1 or step >= self._first_clips
+
+    @property
+    def _first_clips(self) -> int:
+        return self.people_steps + self.picture_steps
 
     def is_short(self, step: int) -> bool:
         """Whether a step on clips is on short ones."""
@@ -79,7 +89,7 @@ class Plan:
         """Learning rate: linear warm-up, even on pictures, and half a cosine over the clips."""
         if step < _WARM_UP:
             return self.rate * (step + 1) / _WARM_UP
-        done = max(0, step - self.people_steps - self.picture_steps) / max(1, self.clip_steps)
+        done = max(0, step - self._first_clips) / max(1, self.clip_steps)
         return self.rate * (_SMALLEST_SHARE + (1 - _SMALLEST_SHARE) * 0.5 * (1 + float(np.cos(np.pi * done))))
 
 
