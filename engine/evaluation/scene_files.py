@@ -30,8 +30,6 @@ LEAST_S = 10.0
 """A run of which less is left has no score."""
 LEAST_VISIBILITY, LEAST_HEIGHT_PX = 0.5, 40.0
 """Who is to be seen by this share, and this tall in the picture, has to be found."""
-GONE_S = 3.0
-"""Who has been out of the picture for longer comes back as somebody new: that they are not is nowhere to be seen."""
 MOST_MASKED_FRAMES = 150
 """Pictures of a camera whose masks are compared, evenly spread."""
 _BLOCK_BYTES = 1 << 20
@@ -194,9 +192,8 @@ def _frames(truths: list[dict[str, Any]], results: _Results, files: CameraFiles)
     ]
     step = max(1.0, len(with_masks) / MOST_MASKED_FRAMES)
     compared = {with_masks[int(number * step)] for number in range(int(len(with_masks) / step))}
-    comings = _Comings()
     for record in truths:
-        people = comings.in_picture(record)
+        people = _in_picture(record)
         line = results.lines.get(record["time"])
         if line is None:
             continue
@@ -205,26 +202,10 @@ def _frames(truths: list[dict[str, Any]], results: _Results, files: CameraFiles)
         yield _frame(record, people, objects, mask_ious)
 
 
-class _Comings:
-    """Tells apart the comings of people: who returns after a while is somebody new."""
-
-    def __init__(self) -> None:
-        self._seen: dict[int, tuple[float, int]] = {}
-        self._comings = 0
-
-    def in_picture(self, record: dict[str, Any]) -> list[dict[str, Any]]:
-        """Those whose body reaches into the picture, with `coming` in place of their number."""
-        people = []
-        for each in record["people"]:
-            box = _clipped(each["box"], record)
-            if box[0] >= box[2] or box[1] >= box[3]:
-                continue
-            last_s, coming = self._seen.get(each["id"], (-math.inf, -1))
-            if record["time"] - last_s > GONE_S:
-                coming, self._comings = self._comings, self._comings + 1
-            self._seen[each["id"]] = record["time"], coming
-            people.append({**each, "coming": coming, "box": box})
-        return people
+def _in_picture(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those whose body reaches into the picture, with `box` cut at its edges."""
+    people = [{**each, "box": _clipped(each["box"], record)} for each in record["people"]]
+    return [each for each in people if each["box"][0] < each["box"][2] and each["box"][1] < each["box"][3]]
 
 
 def _clipped(box: Sequence[float], record: dict[str, Any]) -> list[float]:
@@ -241,7 +222,7 @@ def _frame(
     given[:, 2:] += given[:, :2]
     return SceneFrame(
         time_s=record["time"],
-        true_ids=np.array([each["coming"] for each in people], np.int64),
+        true_ids=np.array([each["id"] for each in people], np.int64),
         true_boxes_xyxy=boxes,
         visible_boxes_xyxy=_boxes([each["visible_box"] for each in people]),
         required=np.asarray(

@@ -105,25 +105,26 @@ def test_little_to_be_seen_need_not_be_found_and_boxes_end_at_the_edge(tmp_path:
     assert (score.recall, score.precision, score.required) == (1.0, 1.0, 2 * score.frames)
 
 
-def test_who_comes_back_after_a_while_is_somebody_new(tmp_path: Path) -> None:
+@pytest.mark.parametrize("away_s", [2.0, 5.0])
+def test_who_comes_back_is_who_they_were(away_s: float, tmp_path: Path) -> None:
     outside = [-200.0, 40.0, -150.0, 140.0]
+    moments = times(60)
+    away = range(100, 100 + round(away_s * 5))
 
-    def identity_after(gone_s: float) -> float:
-        moments = times(60)
-        gone = range(100, 100 + round(gone_s * 5))
+    def identity_then(number_then: int) -> float:
         written(
             tmp_path / "ptz.truth",
-            [truth(at, person(1, outside if number in gone else BOX)) for number, at in enumerate(moments)],
+            [truth(at, person(1, outside if number in away else BOX)) for number, at in enumerate(moments)],
         )
         lines = [
-            result(at, *([] if number in gone else [found(BOX, 5 if number < 110 else 6)]))
+            result(at, *([] if number in away else [found(BOX, 5 if number < 100 else number_then)]))
             for number, at in enumerate(moments)
         ]
         written(tmp_path / "ptz.jsonl", lines)
         return score_camera(cameras_in(tmp_path)[0]).idf1
 
-    assert identity_after(5.0) == 1.0
-    assert identity_after(2.0) < 0.9
+    assert identity_then(5) == 1.0
+    assert identity_then(6) < 0.9
 
 
 def test_masks_are_compared_with_the_exact_ones(tmp_path: Path) -> None:
