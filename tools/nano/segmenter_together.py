@@ -34,6 +34,12 @@ class Together:
         )
         return cls(rank, size)
 
+    def part(self) -> None:
+        """The end of it: a process that ends without having said so may be aborted."""
+        if self.size > 1:
+            distributed.barrier()
+            distributed.destroy_process_group()
+
     @property
     def first(self) -> bool:
         """Whether this one judges, saves and says how it goes."""

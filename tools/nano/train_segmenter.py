@@ -171,6 +171,7 @@ def _train(rank: int, args: argparse.Namespace, meeting: Path) -> None:
         for each in (train, stills)
     )
     training.run(favoured, favoured_stills, held_out, args.work, lambda: time.monotonic() > stop_at)
+    together.part()
 
 
 def _goes_on(args: argparse.Namespace) -> bool:

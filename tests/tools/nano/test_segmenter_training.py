@@ -188,7 +188,8 @@ def test_two_processes_have_the_mean(tmp_path: Path) -> None:
         "b.grad = torch.full((2,), 4.0) if rank else None\n"
         "both.average_gradients([a, b])\n"
         "right = a.grad.tolist() == [2, 2] and b.grad.tolist() == [2, 2]\n"
-        "sys.exit(not (right and both.anybody(rank == 1) and not both.anybody(False)))"
+        "right = right and both.anybody(rank == 1) and not both.anybody(False)\n"
+        "both.part(); sys.exit(not right)"
     )
     command = [sys.executable, "-c", code]
     processes = [subprocess.Popen([*command, str(rank), str(tmp_path / "meeting")]) for rank in (0, 1)]
