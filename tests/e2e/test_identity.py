@@ -70,7 +70,7 @@ def test_forgetting_scopes_and_a_kill_in_a_live_run(
     (track,) = [pid for pid, command in run.workers().items() if command == "track"]
     os.kill(track, signal.SIGKILL)
     until(lambda: "remembered from before: " in run.text(), 40, "the next worker has read the file")
-    status, page = until(lambda: _answered(run), 40, "the next worker answers")
+    status, page = until(lambda: _answered(run), 40, "the next worker answers and knows them")
     gid = page["identities"][0]["gid"]
     assert ask(run, "DELETE", f"/identities/{gid}") == (200, {"forgotten": 1, "gid": gid})
     assert ask(run, "GET", f"/identities/{gid}")[0] == 404
@@ -86,4 +86,4 @@ def test_forgetting_scopes_and_a_kill_in_a_live_run(
 
 def _answered(run: EngineRun) -> tuple[int, dict[str, Any]] | None:
     status, page = ask(run, "GET", "/identities")
-    return (status, page) if status == 200 else None
+    return (status, page) if status == 200 and page["identities"] else None
