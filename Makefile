@@ -23,7 +23,7 @@ help: ## show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo "  make run SOURCE=rtsp://… ARGS='--model yolox_nano --out out'"
 
-run: $(VENV)/.run ## set up and run the engine on SOURCE (default: a moving test picture)
+run: $(VENV)/.run ## set up and run the engine on SOURCE (default: the built-in scene)
 	$(BIN)/engine-run --profile m3-cpu $(if $(SOURCE),--source '$(SOURCE)') $(ARGS)
 
 test: $(VENV)/.dev peers ## set up and run all tests (STRICT=1: lacking data or peers is a failure)
